@@ -1,0 +1,79 @@
+# One virtual environment, .venv, made from hashed locks. Each target installs what it needs, once.
+#
+#   PYTHON   the interpreter that .venv is made with, 3.11 or newer
+#   ARGS     handed on to the command of the target: make test ARGS="tests/store -x"
+
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+UV_VERSION := 0.13.9
+MIN_COVERAGE := 95
+
+LOCK := .venv-lock/bin/uv pip compile --no-config --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --custom-compile-command "make lock" --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help serve test lint fmt store assets lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: .venv/.serve ## start the server (installs what serving needs, and no more)
+	@exec $(BIN)/foretell serve $(ARGS)
+
+test: .venv/.dev ## run the tests with branch coverage; with ARGS, those tests and no coverage floor
+	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered $(if $(ARGS),,--cov-fail-under=$(MIN_COVERAGE)) $(ARGS)
+
+lint: .venv/.dev ## check style, format, types and the direction of imports; changes nothing
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+fmt: .venv/.dev ## format, and mend what ruff can mend
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+store: .venv/.dev ## build the models of model_store/ anew
+	$(BIN)/python scripts/build_store.py $(ARGS)
+
+assets: ## fetch the vendored OpenAPI page anew and check its digests (needs npm)
+	$(PYTHON) scripts/fetch_assets.py $(ARGS)
+
+lock: .venv-lock/.uv-$(UV_VERSION) ## resolve the locks anew from pyproject.toml; ARGS=--upgrade takes newer releases
+	$(LOCK) $(ARGS) --extra dev --output-file requirements/dev.txt pyproject.toml
+	$(LOCK) $(ARGS) --constraints requirements/dev.txt --output-file requirements/serve.txt pyproject.toml
+	$(LOCK) $(ARGS) --constraints requirements/dev.txt --output-file requirements/build.txt requirements/build.in
+
+clean: ## remove .venv, caches and build output
+	rm -rf .venv .venv-lock build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
+		.mypy_cache .pytest_cache .ruff_cache
+	find service plugins scripts tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The locks hold every release with its hashes; the project itself goes in as two plain path lines.
+# dev.txt holds all of serve.txt and build.txt in the same releases, so that .venv can serve both.
+
+.venv/.serve: .venv/pyvenv.cfg requirements/serve.txt requirements/build.txt pyproject.toml
+	$(PIP) install --require-hashes -r requirements/serve.txt -r requirements/build.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: .venv/pyvenv.cfg requirements/dev.txt pyproject.toml
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch .venv/.serve $@
+
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "foretell needs Python 3.11 or newer, and $(PYTHON) is not: say which, as in make PYTHON=python3.12" >&2; \
+		exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv-lock/.uv-$(UV_VERSION):
+	$(PYTHON) -m venv --clear .venv-lock
+	.venv-lock/bin/python -m pip --disable-pip-version-check -qq install uv==$(UV_VERSION)
+	@touch $@

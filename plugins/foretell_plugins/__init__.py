@@ -1,0 +1,1 @@
+"""The bundled plugins. foretell finds them by their entry points, the same way as anyone's."""

@@ -1,0 +1,5 @@
+"""The command ``foretell``."""
+
+from foretell.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,58 @@
+"""The group of all commands, which imports a command's own libraries only when that command runs."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from foretell.errors import ForetellError
+
+__all__ = ["cli", "main"]
+
+_COMMANDS: Final = {
+    "serve": ("foretell.cli.serve", "serve", "Serve a model store over HTTP."),
+    "publish": ("foretell.cli.publish", "publish", "Turn a trained estimator into a version of a model."),
+    "models": ("foretell.cli.models", "models", "List, show, alias and verify the models of a store."),
+    "predict": ("foretell.cli.predict", "predict", "Ask a model of a store, without a server."),
+    "config": ("foretell.cli.config", "config", "Print the effective settings and where each comes from."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that knows its commands by name and one line of help, and imports them when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in _COMMANDS.items()])
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Begin with `foretell serve`, then open http://127.0.0.1:8000/schema.",
+)
+@click.version_option(package_name="foretell")
+def cli() -> None:
+    """Put trained models behind a fast, typed, observable HTTP endpoint."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run a command line; an error of foretell's is one message and exit status 1, not a traceback."""
+    try:
+        return cli.main(arguments, prog_name="foretell")
+    except ForetellError as error:
+        click.echo(f"foretell: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,58 @@
+"""``foretell predict``: a prediction in this process, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from foretell.cli.options import gather, store_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["predict"]
+
+
+@click.command()
+@click.argument("name")
+@click.argument("body", default="-")
+@click.option("--version", type=click.IntRange(min=1), help="The version to ask.")
+@click.option("--alias", help="The alias to ask.")
+@store_option
+def predict(name: str, body: str, version: int | None, alias: str | None, store: Path) -> None:
+    r"""Ask a model of a store, without a server.
+
+    BODY is what would be posted to /v1/models/NAME:predict; it is read from standard input if it is not given.
+
+    \b
+    Examples:
+      foretell predict iris '{"instances": [[5.1, 3.5, 1.4, 0.2]]}'
+      foretell predict iris --alias candidate < rows.json
+    """
+    if version is not None and alias is not None:
+        raise click.UsageError("name a version or an alias, not both")
+    from foretell.engine.loader import Loader
+    from foretell.engine.registry import Registry
+    from foretell.protocols.endpoint import NATIVE, Endpoint
+
+    settings = gather({"store": str(store)}).settings
+    registry = Registry(store, Loader.of(settings), max_rows=settings.limits.max_rows, serve=Endpoint)
+    raw = sys.stdin.buffer.read() if body == "-" else body.encode()
+
+    async def answer() -> bytes:
+        await registry.load(only=name)
+        model = registry.model(name)
+        if version is not None:
+            endpoint = model.version(version)
+        else:
+            endpoint = model.alias(alias) if alias is not None else registry.default(name)
+        request, encode = endpoint.codecs[NATIVE].decode(raw, "cli")
+        return encode(request, await endpoint.predict(request))
+
+    try:
+        click.echo(asyncio.run(answer()))
+    finally:
+        registry.close()

@@ -1,0 +1,209 @@
+"""From an estimator and a sample to a model that is proven to answer alike."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+
+from foretell.convert.frame import Frame
+from foretell.convert.original import Original
+from foretell.convert.parity import compare
+from foretell.convert.probes import make_probes
+from foretell.convert.served import Served
+from foretell.convert.sklearn_onnx import GraphInput, Precision, convert_estimator
+from foretell.errors import ConversionError, MissingExtraError
+from foretell.signature import Enforcement, Signature
+from foretell.store.manifest import ParityReport, Provenance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["PROBES", "TOLERANCE", "Conversion", "convert"]
+
+TOLERANCE: Final = 1e-5
+"""The accepted difference of two numbers, absolute and relative: a little above what float32 sums lose."""
+
+PROBES: Final = 2000
+"""How many rows are made up by default: enough to hit each split of a small forest, in about a second."""
+
+_SAMPLE_ROWS: Final = 2000
+"""How many rows of the sample are compared."""
+
+_SEED: Final = 20240229
+"""Probes are the same at each run."""
+
+
+class Conversion(msgspec.Struct, frozen=True):
+    """A converted model.
+
+    Attributes:
+        model: The ONNX file.
+        signature: What it takes and gives.
+        opset: The version of each operator set that it uses.
+        provenance: Where it comes from.
+        parity: How far its answers are from the original's.
+    """
+
+    model: bytes
+    signature: Signature
+    opset: dict[str, int]
+    provenance: Provenance
+    parity: ParityReport
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it answers as the original does, within the tolerance."""
+        return self.parity.agrees
+
+
+def convert(
+    estimator: Any,
+    sample: Any,
+    *,
+    enforce: Sequence[Enforcement] = (),
+    tolerance: float = TOLERANCE,
+    precision: Literal["auto", "float32", "float64"] = "auto",
+    feature_names: Sequence[str] | None = None,
+    probes: int = PROBES,
+    on_progress: Callable[[str, float], None] | None = None,
+) -> Conversion:
+    """Convert a fitted estimator to ONNX and compare the two.
+
+    Args:
+        estimator: A fitted estimator or pipeline of scikit-learn.
+        sample: Rows like those it was trained on, without the target: a DataFrame, an array, a list of rows, or a
+            flat list of texts.
+        enforce: Which observations of the sample every request must keep to.
+        tolerance: The accepted difference of two numbers, absolute and relative.
+        precision: The type that the ONNX form computes in. ``auto`` takes float32 where that answers alike, and
+            float64 otherwise.
+        feature_names: The names of the columns, for samples that have none.
+        probes: How many rows to make up, where answers are most likely to differ.
+        on_progress: Is told a stage (``convert``, ``probe`` or ``compare``) and the fraction of it that is done.
+
+    Returns:
+        The model with its report. It may say that the two do not agree: look at `Conversion.agrees`.
+
+    Raises:
+        ConversionError: There is no ONNX form, or the sample does not fit the estimator.
+        MissingExtraError: The libraries that convert are not installed.
+    """
+    _require()
+    tell = on_progress or _silent
+    converter = _converter_for(estimator)
+    frame = Frame.of(sample, estimator, feature_names)
+    original = Original(estimator, frame)
+    generated = None
+    best: tuple[Served, ParityReport] | None = None
+    failure: ConversionError | None = None
+    ladder: tuple[Precision, ...] = ("float32", "float64") if precision == "auto" else (precision,)
+    for rung, chosen in enumerate(ladder):
+        tell("convert", rung / len(ladder))
+        try:
+            original.frame = frame
+            served = converter(estimator, original, chosen, enforce)
+        except ConversionError as error:
+            failure = failure or error
+            continue
+        tell("convert", 1.0)
+        if generated is None:
+            generated = make_probes(original, served.frame, probes, _SEED, lambda done: tell("probe", done))
+        report = compare(
+            served,
+            original,
+            served.frame.rows[:_SAMPLE_ROWS],
+            generated,
+            tolerance=tolerance,
+            precision=chosen,
+            on_progress=lambda done: tell("compare", done),
+        )
+        if best is None or _badness(report) < _badness(best[1]):
+            best = served, report
+        if report.agrees:
+            break
+    if best is None:
+        raise failure or ConversionError(f"{original.name} has no ONNX form")
+    served, report = best
+    return Conversion(served.model, served.signature, served.opset, _provenance(original, estimator), report)
+
+
+def _badness(report: ParityReport) -> tuple[int, int, float]:
+    return report.label_disagreements, report.beyond_tolerance, report.max_abs_diff
+
+
+def _silent(stage: str, done: float) -> None:
+    del stage, done
+
+
+# ---------------------------------------------------------------- libraries
+
+
+def _convert_scikit_learn(
+    estimator: Any, original: Original, precision: Precision, enforce: Sequence[Enforcement]
+) -> Served:
+    frame = original.frame
+    strings = [column.kind == "string" for column in frame.columns]
+    single = [
+        GraphInput(column.name, is_string, None if frame.form == "texts" else 1)
+        for column, is_string in zip(frame.columns, strings, strict=True)
+    ]
+    if any(strings):
+        return Served.of(convert_estimator(estimator, single, precision), original, precision, enforce)
+    whole = [GraphInput("features", is_string=False, width=len(single))]
+    try:
+        proto = convert_estimator(estimator, whole, precision)
+    except ConversionError as failure:
+        # Steps that pick columns by name need one input for each.
+        try:
+            proto = convert_estimator(estimator, single, precision)
+        except ConversionError:
+            raise failure from None
+    return Served.of(proto, original, precision, enforce)
+
+
+_CONVERTERS: Final = {"sklearn": _convert_scikit_learn}
+"""How to convert, by the top module of the estimator's class. Another library's converter is registered here."""
+
+
+def _converter_for(estimator: Any) -> Callable[[Any, Original, Precision, Sequence[Enforcement]], Served]:
+    for kind in type(estimator).__mro__:
+        found = _CONVERTERS.get(kind.__module__.partition(".")[0])
+        if found is not None:
+            return found
+    raise ConversionError(
+        f"{type(estimator).__module__}.{type(estimator).__qualname__} is no estimator of scikit-learn: "
+        "wrap it in one, or export it to ONNX with its own library and put model.onnx into the store"
+    )
+
+
+def _require() -> None:
+    try:
+        import onnx  # noqa: F401
+        import pandas as pd  # noqa: F401
+        import skl2onnx  # noqa: F401
+        import sklearn  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("convert", "converting an estimator") from error
+
+
+def _provenance(original: Original, estimator: Any) -> Provenance:
+    del estimator
+    version = importlib.metadata.version
+    return Provenance(
+        library="scikit-learn",
+        library_version=version("scikit-learn"),
+        estimator=original.name,
+        converter={name: version(name) for name in ("skl2onnx", "onnx")},
+        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        published_by=_own_version(),
+    )
+
+
+def _own_version() -> str:
+    try:
+        return importlib.metadata.version("foretell")
+    except importlib.metadata.PackageNotFoundError:  # run from a source tree
+        return "0"

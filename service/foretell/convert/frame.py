@@ -1,0 +1,274 @@
+"""The sample as rows of JSON values, and rows of JSON values as what the estimator takes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+import numpy as np
+
+from foretell.convert.encoders import is_missing
+from foretell.errors import ConversionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from foretell.signature import Scalar
+
+__all__ = ["MAX_CATEGORIES", "Frame", "Kind", "Observed", "Row"]
+
+Kind = Literal["bool", "int", "float", "string"]
+"""Which JSON value a column holds."""
+
+Row = tuple["Scalar | None", ...]
+"""The values of a row as they come out of JSON."""
+
+MAX_CATEGORIES: Final = 100
+"""More distinct values than this are no list of choices any more."""
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """What the sample tells of one column.
+
+    Attributes:
+        name: Its name.
+        kind: Which JSON value it holds.
+        native: The pandas dtype that the estimator was shown, None in arrays.
+        absent: What the estimator was shown where a value is missing; None where none is.
+        nullable: Whether a value is missing in the sample.
+    """
+
+    name: str
+    kind: Kind
+    native: Any = None
+    absent: Any = None
+    nullable: bool = False
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """The sample.
+
+    Attributes:
+        columns: What is known of each column.
+        rows: The values, row by row.
+        form: What the estimator takes: an array of numbers, an array of objects, a pandas DataFrame, or a flat
+            list of texts.
+    """
+
+    columns: tuple[Observed, ...]
+    rows: tuple[Row, ...]
+    form: Literal["numbers", "objects", "frame", "texts"]
+
+    @classmethod
+    def of(cls, sample: Any, estimator: Any, feature_names: Sequence[str] | None = None) -> Frame:
+        """Read a sample.
+
+        Args:
+            sample: A DataFrame, a two-dimensional array or list of rows, or a flat list of texts.
+            estimator: The estimator that it is for; the columns it was trained on are picked by their names.
+            feature_names: The columns' names, for samples that have none.
+
+        Raises:
+            ConversionError: The sample is empty, has no rows and columns, or holds what JSON cannot.
+        """
+        import pandas as pd
+
+        if hasattr(sample, "to_pandas"):
+            sample = sample.to_pandas()
+        if hasattr(sample, "toarray"):
+            sample = sample.toarray()
+        trained_on = getattr(estimator, "feature_names_in_", None)
+        if isinstance(sample, pd.Series) or _is_texts(sample):
+            return cls._of_texts(sample, feature_names)
+        if isinstance(sample, pd.DataFrame):
+            table = _pick(sample, trained_on)
+            if feature_names is not None and list(feature_names) != list(table.columns):
+                raise ConversionError(
+                    f"feature_names are {list(feature_names)!r}, but the sample has the columns "
+                    f"{list(table.columns)!r}: leave feature_names out"
+                )
+            return cls._of_table(table, "frame")
+        array = _as_array(sample)
+        names = _names(array.shape[1], trained_on, feature_names)
+        form: Literal["numbers", "objects"] = "numbers" if array.dtype.kind in "buif" else "objects"
+        table = pd.DataFrame(
+            {name: list(array[:, index]) for index, name in enumerate(names)},
+            dtype=np.float64 if form == "numbers" else object,
+        )
+        return cls._of_table(table, form if trained_on is None else "frame", plain=True)
+
+    @classmethod
+    def _of_texts(cls, sample: Any, feature_names: Sequence[str] | None) -> Frame:
+        texts = [value if isinstance(value, str) else None for value in list(sample)]
+        if None in texts:
+            raise ConversionError(
+                "a flat sample must hold texts only; give numbers as rows and columns, and no missing texts"
+            )
+        name = feature_names[0] if feature_names else getattr(sample, "name", None)
+        column = Observed(name if isinstance(name, str) and name else "text", "string")
+        return cls((column,), tuple((text,) for text in texts), "texts")
+
+    @classmethod
+    def _of_table(cls, table: Any, form: Any, *, plain: bool = False) -> Frame:
+        _check_names(list(table.columns))
+        if not len(table):
+            raise ConversionError("the sample has no rows: give some of the training data's")
+        columns: list[Observed] = []
+        values: list[list[Scalar | None]] = []
+        for name in table.columns:
+            column, cells = _observe(name, table[name], plain=plain)
+            columns.append(column)
+            values.append(cells)
+        return cls(tuple(columns), tuple(zip(*values, strict=True)), form)
+
+    def as_floats(self, names: Sequence[str]) -> Frame:
+        """The same with these columns of integers as floats, for tensors that hold both."""
+        chosen = frozenset(names)
+        change = [column.kind == "int" and column.name in chosen for column in self.columns]
+        if not any(change):
+            return self
+        columns = tuple(
+            msgspec.structs.replace(column, kind="float", native=None) if changed else column
+            for column, changed in zip(self.columns, change, strict=True)
+        )
+        rows = tuple(
+            tuple(
+                float(value) if changed and value is not None else value
+                for value, changed in zip(row, change, strict=True)
+            )
+            for row in self.rows
+        )
+        return Frame(columns, rows, self.form)
+
+    def restore(self, rows: Sequence[Row]) -> Any:
+        """Rows in the form that the estimator takes."""
+        if self.form == "texts":
+            return [row[0] for row in rows]
+        if self.form == "numbers":
+            return np.array(
+                [[math.nan if value is None else value for value in row] for row in rows], np.float64
+            )
+        cells = [_restore(column, [row[at] for row in rows]) for at, column in enumerate(self.columns)]
+        if self.form == "objects":
+            array = np.empty((len(rows), len(self.columns)), object)
+            for at, cell in enumerate(cells):
+                array[:, at] = cell
+            return array
+        import pandas as pd
+
+        return pd.DataFrame(dict(zip([column.name for column in self.columns], cells, strict=True)))
+
+
+def _is_texts(sample: Any) -> bool:
+    if isinstance(sample, np.ndarray):
+        return sample.ndim == 1 and sample.dtype.kind in "OUT"
+    return isinstance(sample, (list, tuple)) and bool(sample) and isinstance(sample[0], str)
+
+
+def _as_array(sample: Any) -> Any:
+    try:
+        array = np.asarray(sample)
+        if array.dtype.kind not in "buif":
+            array = np.asarray(sample, object)
+    except ValueError as error:
+        raise ConversionError(f"the sample is no table: {error}") from error
+    if array.ndim != 2:
+        raise ConversionError(
+            f"the sample has the shape {array.shape}, but rows and columns are needed: "
+            "give one row as [[…]], or one column as reshape(-1, 1)"
+        )
+    return array
+
+
+def _names(width: int, trained_on: Any, feature_names: Sequence[str] | None) -> list[str]:
+    names = feature_names if feature_names is not None else trained_on
+    if names is None:
+        return [f"x{index}" for index in range(width)]
+    if len(names) != width:
+        raise ConversionError(
+            f"the sample has {width} columns, but there are {len(names)} names: {list(names)!r}"
+        )
+    return [str(name) for name in names]
+
+
+def _pick(table: Any, trained_on: Any) -> Any:
+    """The columns that the estimator was trained on, in its order."""
+    if trained_on is None or list(table.columns) == list(trained_on):
+        return table
+    absent = [name for name in trained_on if name not in table.columns]
+    if absent:
+        raise ConversionError(
+            f"the sample lacks the columns {absent!r} that {'was' if len(absent) == 1 else 'were'} in the training data"
+        )
+    return table[list(trained_on)]
+
+
+def _check_names(names: list[Any]) -> None:
+    odd = [name for name in names if not isinstance(name, str) or not name]
+    if odd:
+        raise ConversionError(
+            f"column names must be non-empty strings, got {odd[0]!r}: rename it "
+            "(frame.columns = frame.columns.astype(str)) and train again"
+        )
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConversionError(f"the column name {twice[0]!r} is there twice: rename one and train again")
+
+
+def _observe(name: str, series: Any, *, plain: bool) -> tuple[Observed, list[Scalar | None]]:
+    values = series.tolist()
+    missing = [is_missing(value) for value in values]
+    present = [_scalar(value) for value, absent in zip(values, missing, strict=True) if not absent]
+    kind = _kind(name, present, str(series.dtype))
+    if kind == "float":
+        present = [float(value) for value in present]
+        if not all(math.isfinite(value) for value in present):
+            raise ConversionError(
+                f"the column {name!r} holds an infinity, which JSON cannot express: replace it or leave the row out"
+            )
+    filled = iter(present)
+    cells = [None if absent else next(filled) for absent in missing]
+    if kind == "string" and any(missing) and "" in present:
+        raise ConversionError(
+            f"the column {name!r} holds both missing and empty strings, which the served model cannot tell apart: "
+            "replace one of them before training"
+        )
+    first = next((value for value, absent in zip(values, missing, strict=True) if absent), None)
+    return Observed(name, kind, None if plain else series.dtype, first, any(missing)), cells
+
+
+def _scalar(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _kind(name: str, present: list[Any], dtype: str) -> Kind:
+    types = {type(value) for value in present}
+    if types <= {str} and (present or dtype in {"object", "str", "string", "category"}):
+        return "string"
+    if types == {bool}:
+        return "bool"
+    if types == {int}:
+        if any(not -(2**63) <= value < 2**63 for value in present):
+            raise ConversionError(f"the column {name!r} holds an integer beyond 64 bits: use floats")
+        return "int"
+    if types <= {int, float}:
+        return "float"
+    kinds = " and ".join(sorted(kind.__name__ for kind in types))
+    advice = "use one type" if len(types) > 1 else "turn it into numbers or strings"
+    raise ConversionError(
+        f"the column {name!r} holds {kinds}, which is neither numbers, strings nor booleans alone: "
+        f"{advice} and train again"
+    )
+
+
+def _restore(column: Observed, values: list[Any]) -> Any:
+    import pandas as pd
+
+    if column.kind == "float" and (column.native is None or column.native.kind in "iufO"):
+        return np.array([math.nan if value is None else value for value in values], np.float64)
+    absent = math.nan if column.kind == "string" and column.absent is None else column.absent
+    filled = [absent if value is None else value for value in values]
+    if column.native is None:
+        return pd.Series(filled, dtype=object)
+    return pd.Series(filled, dtype=column.native)

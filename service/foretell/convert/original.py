@@ -1,0 +1,197 @@
+"""The estimator behind one interface: what it answers, under the names that the served model uses."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from foretell.convert.sklearn_onnx import last_step
+from foretell.errors import ConversionError
+from foretell.tensors import Array
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from foretell.convert.frame import Frame, Row
+    from foretell.signature import Scalar, Task
+
+__all__ = ["Answers", "Original"]
+
+Answers = dict[str, Array]
+"""The outputs of a model by name, the answer itself first."""
+
+
+class Original:
+    """The estimator, asked with rows of JSON values.
+
+    Args:
+        estimator: A fitted estimator of scikit-learn.
+        frame: The sample, which tells how to hand rows over.
+
+    Attributes:
+        task: What the answer means.
+        classes: The labels of a classifier with one output, in the order of its probabilities.
+
+    Raises:
+        ConversionError: It is not fitted, or neither predicts nor transforms.
+    """
+
+    def __init__(self, estimator: Any, frame: Frame) -> None:
+        from sklearn.base import is_classifier, is_regressor
+        from sklearn.exceptions import NotFittedError
+        from sklearn.utils.validation import check_is_fitted
+
+        try:
+            check_is_fitted(estimator)
+        except (NotFittedError, TypeError) as error:
+            raise ConversionError(
+                f"{type(estimator).__name__} is not a fitted estimator: call fit first"
+            ) from error
+        self._estimator = estimator
+        self._last = last_step(estimator)
+        self.frame = frame
+        self._predicts = hasattr(estimator, "predict")
+        if not self._predicts and not hasattr(estimator, "transform"):
+            raise ConversionError(
+                f"{type(self._last).__name__} neither predicts nor transforms new rows: there is nothing to serve"
+            )
+        self._classifies = self._predicts and bool(is_classifier(estimator))
+        self._regresses = self._predicts and bool(is_regressor(estimator))
+        self.task: Task = (
+            "classification" if self._classifies else "regression" if self._regresses else "other"
+        )
+        self.classes: tuple[Scalar, ...] | None = None
+        classes = getattr(estimator, "classes_", None)
+        if self._classifies and isinstance(classes, np.ndarray) and classes.ndim == 1:
+            self.classes = tuple(classes.tolist())
+
+    @property
+    def name(self) -> str:
+        """The class of the estimator, or of a pipeline's last step."""
+        return type(self._last).__name__
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether it gives one probability for each class."""
+        return hasattr(self._estimator, "predict_proba")
+
+    @property
+    def answer_name(self) -> str:
+        """The output that holds the answer itself."""
+        if not self._predicts:
+            return "transformed"
+        return "prediction" if self._regresses else "label"
+
+    def answer(self, rows: Sequence[Row]) -> Answers:
+        """What it answers.
+
+        Args:
+            rows: At least one row.
+
+        Returns:
+            ``label``, ``prediction`` or ``transformed``, and the probabilities or scores if it has them.
+
+        Raises:
+            Exception: Whatever the estimator raises on these rows.
+        """
+        X = self.frame.restore(rows)
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return self._answer(X)
+
+    def _answer(self, X: Any) -> Answers:
+        estimator = self._estimator
+        if not self._predicts:
+            return {"transformed": _dense(estimator.transform(X))}
+        predicted = _dense(estimator.predict(X))
+        if self._regresses:
+            return {"prediction": predicted.reshape(len(predicted), -1)}
+        answers = {"label": _labels(predicted)}
+        if self.has_probabilities:
+            probabilities = estimator.predict_proba(X)
+            if isinstance(probabilities, list):
+                answers |= {f"probabilities_{index}": part for index, part in enumerate(probabilities)}
+            else:
+                answers["probabilities"] = np.asarray(probabilities)
+        elif hasattr(estimator, "decision_function"):
+            answers["scores"] = np.asarray(estimator.decision_function(X))
+        elif not self._classifies and hasattr(estimator, "transform"):
+            answers["scores"] = _dense(estimator.transform(X))
+        return answers
+
+    def thresholds(self) -> list[tuple[int, float]]:
+        """Where its trees split: the column's number and the threshold, for trees on the raw columns."""
+        found: set[tuple[int, float]] = set()
+        if self._last is not self._estimator:
+            return []
+        for tree, features in _trees(self._estimator):
+            inner = tree.children_left >= 0
+            columns = tree.feature[inner] if features is None else features[tree.feature[inner]]
+            found.update(zip(columns.tolist(), tree.threshold[inner].tolist(), strict=True))
+        if getattr(self._estimator, "_preprocessor", None) is None:
+            for iteration in getattr(self._estimator, "_predictors", []):
+                for predictor in iteration:
+                    nodes = predictor.nodes[predictor.nodes["is_leaf"] == 0]
+                    found.update(
+                        zip(nodes["feature_idx"].tolist(), nodes["num_threshold"].tolist(), strict=True)
+                    )
+        return sorted(found)
+
+    def undecided(self, rows: Sequence[Row], tolerance: float) -> Array:
+        """``bool[rows]``: where its best two choices are within the tolerance of each other."""
+        X = self.frame.restore(rows)
+        tied = np.zeros(len(rows), bool)
+        if not self._predicts or self._regresses:
+            return tied
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            if hasattr(self._estimator, "predict_proba"):
+                probabilities = self._estimator.predict_proba(X)
+                for part in probabilities if isinstance(probabilities, list) else [probabilities]:
+                    tied |= _close(np.asarray(part), tolerance)
+            if hasattr(self._estimator, "decision_function"):
+                tied |= _close(np.asarray(self._estimator.decision_function(X)), tolerance)
+            elif not self._classifies and hasattr(self._estimator, "transform"):
+                tied |= _close(-_dense(self._estimator.transform(X)), tolerance)
+        return tied
+
+
+def _trees(estimator: Any) -> Iterator[tuple[Any, Array | None]]:
+    """The trees of an estimator that look at its own columns, and which of the columns each one has."""
+    if hasattr(estimator, "tree_"):
+        yield estimator.tree_, None
+    members = getattr(estimator, "estimators_", None)
+    if members is None or hasattr(estimator, "final_estimator_"):
+        return
+    features = getattr(estimator, "estimators_features_", None)
+    for index, member in enumerate(np.asarray(members, object).ravel().tolist()):
+        for tree, inner in _trees(member):
+            outer = None if features is None else np.asarray(features[index])
+            yield tree, outer if inner is None or outer is None else outer[inner]
+
+
+def _labels(predicted: Array) -> Array:
+    """Labels of one plain numpy type; numpy's own strings become objects."""
+    if predicted.dtype.kind in "OUT":
+        values = predicted.ravel().tolist()
+        if all(isinstance(value, bool) for value in values):
+            return predicted.astype(np.bool_)
+        if all(isinstance(value, int) for value in values):
+            return predicted.astype(np.int64)
+        return np.array([str(value) for value in values], object).reshape(predicted.shape)
+    return predicted.astype(np.int64) if predicted.dtype.kind in "iu" else predicted
+
+
+def _dense(values: Any) -> Array:
+    return np.asarray(values.toarray() if hasattr(values, "toarray") else values)
+
+
+def _close(scores: Array, tolerance: float) -> Array:
+    if scores.ndim == 1:
+        return np.abs(scores) <= tolerance
+    if scores.shape[1] == 1:
+        return np.zeros(len(scores), bool)
+    best = np.sort(scores, axis=1)[:, -2:]
+    return np.asarray(best[:, 1] - best[:, 0] <= tolerance + tolerance * np.abs(best[:, 1]))

@@ -1,0 +1,251 @@
+"""A converted graph with the inputs, outputs and signature that callers will see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+from foretell.convert.frame import MAX_CATEGORIES, Frame
+from foretell.convert.graph import Graph
+from foretell.engine.session import Session
+from foretell.errors import ConversionError, ForetellError
+from foretell.parser import Parser
+from foretell.signature import BATCH, Column, Enforcement, Signature, Tensor
+from foretell.tensors import Array, DTypeName
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from foretell.convert.frame import Observed, Row
+    from foretell.convert.original import Answers, Original
+    from foretell.convert.sklearn_onnx import Precision
+
+__all__ = ["Served"]
+
+_TRIAL_ROWS: Final = 64
+"""How many rows tell the shapes of the outputs, and which of the graph's scores are the original's."""
+
+_CLOSE: Final = 1e-2
+"""Scores that are further from the original's than this are something else."""
+
+_RESERVED: Final = ("label", "prediction", "transformed", "probabilities", "scores")
+
+
+class Served(msgspec.Struct, frozen=True):
+    """A model as it will be served.
+
+    Attributes:
+        model: The ONNX file.
+        signature: What it takes and gives.
+        opset: The operator sets that it uses.
+        frame: The sample with its values as the signature's columns take them.
+    """
+
+    model: bytes
+    signature: Signature
+    opset: dict[str, int]
+    frame: Frame
+
+    def answer(self, session: Session, parser: Parser, rows: Sequence[Row]) -> Answers:
+        """Run rows the way that a request's are run.
+
+        Raises:
+            ForetellError: The server would refuse them, or ONNX Runtime failed.
+        """
+        tensors, _ = parser.tensors_of_rows(rows)
+        return dict(session.run(tensors))
+
+    @classmethod
+    def of(
+        cls, proto: Any, original: Original, precision: Precision, enforce: Sequence[Enforcement] = ()
+    ) -> Served:
+        """Finish a converted graph.
+
+        Args:
+            proto: The ``onnx.ModelProto``, one input for each column or one for all.
+            original: The estimator that it was made from.
+            precision: The type of its numbers.
+            enforce: Which observations requests must keep to.
+
+        Raises:
+            ConversionError: ONNX Runtime cannot load or run it.
+        """
+        graph = Graph(proto)
+        frame = original.frame
+        names = [column.name for column in frame.columns]
+        whole = len(graph.inputs) == 1
+        groups = [names] if whole else graph.pack_inputs()
+        inputs = _inputs(groups, frame, precision)
+        graph.set_inputs(inputs)
+        if not any(column.kind == "string" for column in frame.columns) and whole:
+            frame = frame.as_floats(names)
+        else:
+            frame = frame.as_floats([name for group in groups if len(group) > 1 for name in group])
+        original.frame = frame
+        feeds = {name: tensor.name for group, tensor in zip(groups, inputs, strict=True) for name in group}
+        columns = tuple(_column(at, frame, feeds, precision) for at in range(len(names)))
+        rows = frame.rows[:_TRIAL_ROWS]
+        expected = _expected(original, rows)
+        raw = _trial(graph, Signature(inputs, (), columns), rows)
+        sources = _outputs(graph, original, raw, expected, precision)
+        graph.set_outputs(sources)
+        signature = Signature(
+            inputs=inputs,
+            outputs=tuple(tensor for _, tensor in sources),
+            columns=columns,
+            task=original.task,
+            classes=original.classes,
+            prediction=original.answer_name,
+            probabilities="probabilities" if "probabilities" in expected and original.classes else None,
+            enforce=tuple(enforce),
+            example=next((row for row in frame.rows if None not in row), frame.rows[0]),
+        )
+        return cls(graph.to_bytes(), signature, graph.opset, frame)
+
+
+def _inputs(groups: list[list[str]], frame: Frame, precision: Precision) -> tuple[Tensor, ...]:
+    kinds = {column.name: column.kind for column in frame.columns}
+    taken = set(_RESERVED)
+    tensors: list[Tensor] = []
+    for group in groups:
+        dtype: DTypeName = "string" if kinds[group[0]] == "string" else precision
+        if len(group) == 1:
+            name = group[0]
+        elif len(groups) == 1:
+            name = "features"
+        else:
+            name = "texts" if dtype == "string" else "numbers"
+        while name in taken:
+            name += "_input"
+        taken.add(name)
+        flat = frame.form == "texts"
+        tensors.append(Tensor(name, dtype, (BATCH,) if flat else (BATCH, len(group))))
+    return tuple(tensors)
+
+
+def _column(at: int, frame: Frame, feeds: dict[str, str], precision: Precision) -> Column:
+    observed: Observed = frame.columns[at]
+    values = [row[at] for row in frame.rows if row[at] is not None]
+    numbers = [value for value in values if observed.kind in {"int", "float"} and not isinstance(value, str)]
+    choices = sorted(set(values), key=str) if observed.kind in {"string", "bool"} else []
+    dtype: DTypeName = {"bool": "bool", "int": "int64", "float": precision, "string": "string"}[observed.kind]  # type: ignore[assignment]
+    return Column(
+        name=observed.name,
+        dtype=dtype,
+        input=feeds[observed.name],
+        missing=("empty" if observed.kind == "string" else "nan") if observed.nullable else "refuse",
+        minimum=min(numbers, default=None),
+        maximum=max(numbers, default=None),
+        categories=tuple(choices) if 0 < len(choices) <= MAX_CATEGORIES else None,
+    )
+
+
+def _expected(original: Original, rows: Sequence[Row]) -> Answers:
+    try:
+        return original.answer(rows)
+    except Exception as error:
+        raise ConversionError(
+            f"{original.name} itself refuses the sample: {type(error).__name__}: {error}. "
+            "Give rows like those it was trained on"
+        ) from error
+
+
+def _trial(graph: Graph, signature: Signature, rows: Sequence[Row]) -> dict[str, Any]:
+    """What the graph gives as it is, sequences as lists."""
+    try:
+        session = Session(graph.to_bytes())
+        tensors, _ = Parser(signature, max_rows=len(rows)).tensors_of_rows(rows)
+        return dict(zip(graph.outputs, session.run_raw(tensors), strict=True))
+    except ForetellError as error:
+        raise ConversionError(
+            f"it converts, but ONNX Runtime cannot run the result: {error}. Use another estimator"
+        ) from error
+
+
+def _outputs(
+    graph: Graph, original: Original, raw: dict[str, Any], expected: Answers, precision: Precision
+) -> list[tuple[str, Tensor]]:
+    names = list(raw)
+    sources: list[tuple[str, Tensor]] = []
+    for name, answer in expected.items():
+        if name == original.answer_name:
+            source = names[0]
+            given = raw[source]
+            if isinstance(given, list):
+                raise ConversionError(
+                    f"{original.name} answers with a list of tensors, which cannot be served"
+                )
+        elif len(names) < 2:
+            continue
+        elif name == "scores":
+            found = _scores(graph, names[1], raw[names[1]], answer)
+            if found is None:
+                continue
+            source, given = found
+        elif name.startswith("probabilities_"):
+            index = int(name.removeprefix("probabilities_"))
+            if isinstance(raw[names[1]], list):
+                source, given = graph.element(names[1], index), raw[names[1]][index]
+            else:
+                source = graph.slab(names[1], index, answer.shape[1])
+                given = raw[names[1]][index][:, : answer.shape[1]]
+        else:
+            source, given = names[1], raw[names[1]]
+        sources.append(_output(graph, name, source, np.asarray(given), answer, precision))
+    return sources
+
+
+def _output(
+    graph: Graph, name: str, source: str, given: Array, answer: Array, precision: Precision
+) -> tuple[str, Tensor]:
+    """Give an output the type and the shape of the original's answer."""
+    if given.shape != answer.shape:
+        if given.size != answer.size:
+            raise ConversionError(
+                f"its ONNX form gives {name!r} in the shape {given.shape} where the estimator gives {answer.shape}: "
+                "use another estimator"
+            )
+        source = graph.reshape(source, (-1, *answer.shape[1:]))
+    dtype = _dtype(name, answer, given, precision)
+    held = _element_type(given)
+    if held != dtype:
+        source = graph.cast(source, dtype)
+    return source, Tensor(name, dtype, (BATCH, *answer.shape[1:]))
+
+
+def _dtype(name: str, answer: Array, given: Array, precision: Precision) -> DTypeName:
+    """The element type that callers see: a label's own, a number's as the graph computes it."""
+    kind = answer.dtype.kind
+    if kind == "O":
+        return "string"
+    if kind == "b":
+        return "bool"
+    if kind in "iu" and name in {"label", "transformed"}:
+        return "int64"
+    if name == "label":
+        return "float64"
+    return "float64" if given.dtype == np.float64 else "float32" if given.dtype == np.float32 else precision
+
+
+def _element_type(given: Array) -> str:
+    return "string" if given.dtype.kind in "OUT" else given.dtype.name
+
+
+def _scores(graph: Graph, name: str, given: Any, answer: Array) -> tuple[str, Array] | None:
+    """Which of the graph's numbers are the original's scores, if any."""
+    if isinstance(given, list):
+        return None
+    given = np.asarray(given)
+    candidates: list[tuple[Array, Any]] = [(given, lambda: name)]
+    if given.ndim == 2 and given.shape[1] == 2 and answer.ndim == 1:
+        candidates += [(given[:, at], lambda at=at: graph.column(name, at)) for at in (1, 0)]
+    candidates += [(-values, lambda make=make: graph.add("Neg", make())) for values, make in list(candidates)]
+    for values, make in candidates:
+        if values.size != answer.size:
+            continue
+        difference = np.abs(values.reshape(answer.shape).astype(np.float64) - answer)
+        if bool(np.all(difference <= _CLOSE * (1 + np.abs(answer)))):
+            return make(), values
+    return None

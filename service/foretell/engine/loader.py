@@ -1,0 +1,103 @@
+"""From a version's folder to a version that answers: checked, opened, warmed up and measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from foretell.engine.cpus import usable_cpus
+from foretell.engine.graph_signature import graph_signature
+from foretell.engine.session import Session
+from foretell.engine.version import ModelInfo, Version
+from foretell.engine.warm_up import measure
+from foretell.errors import IntegrityError
+from foretell.parser import Parser
+from foretell.store.artifact import read_artifact
+from foretell.store.manifest import MODEL_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from foretell.engine.outputs import Output
+    from foretell.settings import Settings
+    from foretell.signature import Signature, Tensor
+
+__all__ = ["Loader"]
+
+
+class Loader(msgspec.Struct, frozen=True):
+    """How versions are loaded.
+
+    Attributes:
+        max_file_bytes: The greatest size of one file of a version, bytes.
+        intra_op_threads: How many threads one run may use inside an operator.
+        run_threads: How many runs of one version may go on at once outside the event loop; None for one per CPU
+            that this process may use.
+        inline_us: Runs expected to be shorter than this happen on the event loop, µs.
+    """
+
+    max_file_bytes: int
+    intra_op_threads: int
+    run_threads: int | None
+    inline_us: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Loader:
+        """The loader that a server of these settings uses."""
+        return cls(
+            max_file_bytes=settings.store.max_file_bytes,
+            intra_op_threads=settings.engine.intra_op_threads,
+            run_threads=settings.engine.run_threads,
+            inline_us=settings.engine.inline_us,
+        )
+
+    def load(self, name: str, version: int, folder: Path, *, max_rows: int) -> Version:
+        """Load a version. It takes as long as reading the files and six runs of the model; call it in a thread.
+
+        Args:
+            name: The model's name.
+            version: The version's number.
+            folder: The version's folder.
+            max_rows: The greatest number of rows in one request.
+
+        Raises:
+            StoreError: The version cannot be used; the message says why.
+        """
+        artifact = read_artifact(folder, max_bytes=self.max_file_bytes)
+        source = folder / MODEL_FILE if artifact.external else artifact.model
+        session = Session(source, threads=self.intra_op_threads)
+        if artifact.manifest is None:
+            signature = graph_signature(session)
+        else:
+            signature = artifact.manifest.signature
+            _check_signature(signature, session)
+        parser = Parser(signature, max_rows=max_rows, name=f"{name}.{version}.")
+        info = ModelInfo(name, version, artifact.digest, signature, artifact.manifest)
+        threads = self.run_threads or usable_cpus()
+        cost = measure(session, signature, parser)
+        return Version(info, session, parser, cost=cost, inline_us=self.inline_us, threads=threads)
+
+
+def _check_signature(signature: Signature, session: Session) -> None:
+    """Refuse a manifest that describes another graph: tensors would be given names and types that are not theirs."""
+    if {(tensor.name, tensor.dtype) for tensor in signature.inputs} != {
+        (tensor.name, tensor.dtype) for tensor in session.inputs
+    }:
+        raise IntegrityError(
+            f"the manifest describes the inputs {_listed(signature.inputs)}; the graph has {_listed(session.inputs)}"
+        )
+    if any(output.kind != "tensor" for output in session.outputs):
+        return
+    if [(tensor.name, tensor.dtype) for tensor in signature.outputs] != [
+        (output.name, output.dtype) for output in session.outputs
+    ]:
+        raise IntegrityError(
+            f"the manifest describes the outputs {_listed(signature.outputs)}; "
+            f"the graph has {_listed(session.outputs)}"
+        )
+
+
+def _listed(tensors: Sequence[Tensor | Output]) -> str:
+    return ", ".join(f"{tensor.name} ({tensor.dtype})" for tensor in tensors)

@@ -1,0 +1,92 @@
+"""One ONNX Runtime session: a graph that can be run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from foretell.engine.outputs import Output, flatten
+from foretell.engine.runtime import load_runtime
+from foretell.errors import RunError, ScreeningError
+from foretell.signature import Tensor
+from foretell.tensors import dtype_of_onnx
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from foretell.parser import Tensors
+    from foretell.signature import Dimension
+
+__all__ = ["Session"]
+
+
+class Session:
+    """A graph that can be run.
+
+    Args:
+        model: The model file's bytes, or its path where it refers to external data.
+        threads: How many threads one run may use inside an operator.
+
+    Attributes:
+        inputs: What the graph takes.
+        outputs: What it gives.
+
+    Raises:
+        ScreeningError: ONNX Runtime refuses the model, or it has an input or output that cannot be served.
+    """
+
+    def __init__(self, model: bytes | Path, *, threads: int = 1) -> None:
+        runtime = load_runtime()
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        source = model if isinstance(model, bytes) else str(model)
+        try:
+            self._session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ScreeningError(f"ONNX Runtime refuses the model: {error}") from error
+        self.inputs = tuple(
+            _input(node.name, node.type, _shape(node.shape)) for node in self._session.get_inputs()
+        )
+        self.outputs = tuple(
+            Output.of(node.name, node.type, _shape(node.shape)) for node in self._session.get_outputs()
+        )
+        self._plain = all(output.kind == "tensor" for output in self.outputs)
+        self._names = [output.name for output in self.outputs]
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """Run the graph.
+
+        Args:
+            inputs: One tensor for each input, of its dtype and shape.
+
+        Returns:
+            The output tensors by name, sequences and maps flattened.
+
+        Raises:
+            RunError: ONNX Runtime failed.
+        """
+        values = self.run_raw(inputs)
+        return dict(zip(self._names, values, strict=True)) if self._plain else flatten(self.outputs, values)
+
+    def run_raw(self, inputs: Tensors) -> Sequence[Any]:
+        """Run the graph, and leave what ONNX Runtime returns as it is; see `run`."""
+        try:
+            return self._session.run(self._names, inputs)
+        except Exception as error:
+            raise RunError(str(error)) from error
+
+
+def _input(name: str, type_string: str, shape: tuple[Dimension, ...]) -> Tensor:
+    dtype = dtype_of_onnx(type_string)
+    if dtype is None:
+        raise ScreeningError(f"the input {name!r} has the type {type_string}, which cannot be served")
+    return Tensor(name, dtype.name, shape)
+
+
+def _shape(lengths: Sequence[int | str | None]) -> tuple[Dimension, ...]:
+    """A shape as ONNX Runtime reports it; a length below 0 or an empty name means a variable axis without a name."""
+    return tuple(
+        (length if length >= 0 else None) if isinstance(length, int) else length or None for length in lengths
+    )

@@ -1,0 +1,93 @@
+"""One loaded version of a model: it answers predictions."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from foretell.prediction import PredictRequest, PredictResponse
+
+if TYPE_CHECKING:
+    from foretell.engine.session import Session
+    from foretell.engine.warm_up import Cost
+    from foretell.parser import Parser
+    from foretell.signature import Signature
+    from foretell.store.manifest import Manifest
+
+__all__ = ["ModelInfo", "Version"]
+
+
+class ModelInfo(msgspec.Struct, frozen=True):
+    """What is known of a loaded version.
+
+    Attributes:
+        name: The model's name.
+        version: The version's number.
+        digest: The SHA-256 of the model file.
+        signature: What it takes and gives.
+        manifest: Its manifest; None for a bare model file.
+    """
+
+    name: str
+    version: int
+    digest: str
+    signature: Signature
+    manifest: Manifest | None
+
+
+class Version:
+    """A loaded version of a model.
+
+    A run that is expected to be short happens on the event loop; a longer one in the version's own threads, where
+    ONNX Runtime releases the interpreter.
+
+    Args:
+        info: What is known of it.
+        session: Its graph.
+        parser: The parser of its signature.
+        cost: What a run was measured to cost; None if that is not known.
+        inline_us: Runs expected to be shorter than this happen on the event loop, µs.
+        threads: How many runs may go on at once in its own threads.
+    """
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        session: Session,
+        parser: Parser,
+        *,
+        cost: Cost | None,
+        inline_us: float,
+        threads: int,
+    ) -> None:
+        self.info = info
+        self.parser = parser
+        self.cost = cost
+        self._session = session
+        self._inline_rows = _inline_rows(cost, inline_us)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"{info.name}/{info.version}")
+
+    async def predict(self, request: PredictRequest) -> PredictResponse:
+        """Answer one request.
+
+        Raises:
+            RunError: ONNX Runtime failed.
+        """
+        if request.rows <= self._inline_rows:
+            return PredictResponse(self._session.run(request.inputs))
+        loop = asyncio.get_running_loop()
+        return PredictResponse(await loop.run_in_executor(self._threads, self._session.run, request.inputs))
+
+    def close(self) -> None:
+        """Let go of the threads once the runs that are going on have ended."""
+        self._threads.shutdown(wait=False)
+
+
+def _inline_rows(cost: Cost | None, inline_us: float) -> int:
+    """The greatest number of rows whose run is short enough for the event loop."""
+    if cost is None or cost.of(1) > inline_us:
+        return 0
+    return int(min((inline_us - cost.base_us) / max(cost.row_us, 1e-3), 1_000_000))

@@ -1,0 +1,90 @@
+"""The first runs of a version: they prove that it runs, and measure what a run costs."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import numpy as np
+
+from foretell.errors import RunError
+from foretell.tensors import zeros
+
+if TYPE_CHECKING:
+    from foretell.engine.session import Session
+    from foretell.parser import Parser, Tensors
+    from foretell.signature import Signature
+
+__all__ = ["Cost", "measure", "trial_inputs", "zero_inputs"]
+
+_REPEATS: Final = 5
+_BIG: Final = 64
+_PATIENCE_US: Final = 200_000
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """A straight line through two measured runs.
+
+    Attributes:
+        base_us: What a run costs apart from its rows, µs.
+        row_us: What each row adds, µs.
+    """
+
+    base_us: float
+    row_us: float
+
+    def of(self, rows: int) -> float:
+        """The expected duration of a run, µs."""
+        return self.base_us + self.row_us * rows
+
+
+def zero_inputs(signature: Signature, rows: int) -> Tensors:
+    """Inputs of zeros and empty strings; variable axes other than the first have length 1."""
+    return {
+        tensor.name: zeros(
+            tensor.type,
+            tuple(
+                length if isinstance(length, int) else rows if axis == 0 and signature.batched else 1
+                for axis, length in enumerate(tensor.shape)
+            ),
+        )
+        for tensor in signature.inputs
+    }
+
+
+def trial_inputs(signature: Signature, parser: Parser, rows: int) -> Tensors:
+    """Inputs to warm a version up with: the example of its signature if it has one, else zeros."""
+    if signature.example is None or not signature.batched:
+        return zero_inputs(signature, rows)
+    tensors, _ = parser.tensors_of_rows([signature.example])
+    return {name: np.ascontiguousarray(np.repeat(tensor, rows, axis=0)) for name, tensor in tensors.items()}
+
+
+def measure(session: Session, signature: Signature, parser: Parser) -> Cost | None:
+    """Time a version on one row and on many.
+
+    Returns:
+        Its cost; None if it does not run on made-up inputs, which says nothing about real ones.
+    """
+    try:
+        one = _median_us(session, trial_inputs(signature, parser, 1))
+        if not signature.batched:
+            return Cost(one, 0.0)
+        many = _median_us(session, trial_inputs(signature, parser, _BIG))
+    except RunError:
+        return None
+    row = max(0.0, (many - one) / (_BIG - 1))
+    return Cost(max(0.0, one - row), row)
+
+
+def _median_us(session: Session, inputs: Tensors) -> float:
+    """The median duration of a few runs after a first one, µs; a slow model is run fewer times."""
+    durations: list[float] = []
+    session.run_raw(inputs)
+    while len(durations) < _REPEATS and sum(durations) < _PATIENCE_US:
+        started = time.perf_counter_ns()
+        session.run_raw(inputs)
+        durations.append((time.perf_counter_ns() - started) / 1000)
+    return statistics.median(durations)

@@ -1,0 +1,139 @@
+"""What can go wrong, as a tree of exceptions that know nothing of HTTP.
+
+ForetellError
+├── SettingsError            a setting is misspelt, ill-typed or contradicts another
+├── MissingExtraError        an optional dependency is not installed
+├── StoreError               the model store, or a version in it, cannot be used
+│   ├── InvalidNameError           a model name, version or alias is not of the allowed form
+│   ├── ManifestError        manifest.json or model.toml does not say what it must
+│   ├── IntegrityError       a file is absent, or is not the one that was published
+│   └── ScreeningError       a model file asks for what it may not have
+├── PublishError             an estimator cannot become a served model
+│   ├── ConversionError      there is no ONNX form of it
+│   └── ParityError          its ONNX form answers differently
+├── NotFoundError            no such model, version, alias or route
+├── NotReadyError            it exists, but does not serve (yet)
+├── RequestError             the caller's request cannot be answered
+│   ├── MalformedError       it is not well-formed JSON
+│   ├── InvalidInputError    it is well-formed, but not what the model takes
+│   ├── TooLargeError        its body is longer than the server accepts
+│   └── UnsupportedMediaError  its media type, charset or encoding is not accepted
+└── RunError                 the runtime failed on inputs that passed every check
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = [
+    "ConversionError",
+    "ForetellError",
+    "IntegrityError",
+    "InvalidInputError",
+    "InvalidNameError",
+    "MalformedError",
+    "ManifestError",
+    "MissingExtraError",
+    "NotFoundError",
+    "NotReadyError",
+    "ParityError",
+    "Problem",
+    "PublishError",
+    "RequestError",
+    "RunError",
+    "ScreeningError",
+    "SettingsError",
+    "StoreError",
+    "TooLargeError",
+    "UnsupportedMediaError",
+]
+
+
+class ForetellError(Exception):
+    """Root of everything that foretell raises on purpose."""
+
+
+class SettingsError(ForetellError, ValueError):
+    """A setting is misspelt, ill-typed or contradicts another."""
+
+
+class MissingExtraError(ForetellError, ImportError):
+    """An optional dependency is needed and not installed; the message names the extra."""
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs an optional dependency: pip install 'foretell[{extra}]'")
+
+
+class StoreError(ForetellError):
+    """The model store, or a version in it, cannot be used."""
+
+
+class InvalidNameError(StoreError, ValueError):
+    """A model name, version or alias is not of the allowed form."""
+
+
+class ManifestError(StoreError, ValueError):
+    """A manifest.json or model.toml does not say what it must."""
+
+
+class IntegrityError(StoreError):
+    """A file is absent, or is not the one that was published."""
+
+
+class ScreeningError(StoreError):
+    """A model file asks for what it may not have, or is no ONNX model."""
+
+
+class PublishError(ForetellError):
+    """An estimator cannot become a served model."""
+
+
+class ConversionError(PublishError, ValueError):
+    """There is no ONNX form of the estimator, or not for such inputs."""
+
+
+class ParityError(PublishError):
+    """The ONNX form answers differently from the estimator."""
+
+
+class NotFoundError(ForetellError, LookupError):
+    """No such model, version or alias."""
+
+
+class NotReadyError(ForetellError, RuntimeError):
+    """The model exists, but does not serve, or not yet."""
+
+
+class RequestError(ForetellError, ValueError):
+    """The caller's request cannot be answered as it is."""
+
+
+class MalformedError(RequestError):
+    """The body is not well-formed JSON."""
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with an input: where (a JSON path) and what."""
+
+    path: str
+    message: str
+
+
+class InvalidInputError(RequestError):
+    """The body is well-formed, but not what the model takes."""
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{path}: {message}" for path, message in problems))
+
+
+class TooLargeError(RequestError):
+    """The body is longer than the server accepts."""
+
+
+class UnsupportedMediaError(RequestError):
+    """The body's media type, charset or content encoding is not accepted."""
+
+
+class RunError(ForetellError, RuntimeError):
+    """The runtime failed on inputs that passed every check."""

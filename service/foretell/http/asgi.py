@@ -1,0 +1,143 @@
+"""The routes of the prediction protocols as ASGI handlers of Litestar: read, hand to the core, send.
+
+They are `@asgi` handlers, which cost half of what typed handlers do, and own every method of their paths.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from litestar import asgi
+from litestar.types import Receive, Scope, Send
+
+from foretell.errors import NotFoundError, RequestError, TooLargeError
+from foretell.http.problems import MethodNotAllowedError
+from foretell.http.routes import MODELS, Route, route_of_models
+from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH
+
+if TYPE_CHECKING:
+    from litestar.handlers import ASGIRouteHandler
+
+    from foretell.http.core import Answer, Core, Headers
+
+__all__ = ["prediction_routes"]
+
+
+class _ClientGoneError(Exception):
+    """The client closed the connection before its request was whole."""
+
+
+def prediction_routes(core: Core, *, max_body_bytes: int) -> list[ASGIRouteHandler]:
+    """The handlers of the native and the simple protocol.
+
+    Args:
+        core: What answers.
+        max_body_bytes: The greatest length of a body, bytes.
+    """
+    adapter = _Adapter(core, max_body_bytes)
+
+    @asgi("/predict", copy_scope=False, name="predict")
+    async def predict(scope: Scope, receive: Receive, send: Send) -> None:
+        await adapter.predict(Route(scope["path"], SIMPLE), scope, receive, send)
+
+    @asgi("/predict/batch", copy_scope=False, name="predict_batch")
+    async def predict_batch(scope: Scope, receive: Receive, send: Send) -> None:
+        await adapter.predict(Route(scope["path"], SIMPLE_BATCH), scope, receive, send)
+
+    # A mount: Litestar 2.25 cannot route a request to an `@asgi` handler whose path has parameters.
+    @asgi(MODELS, is_mount=True, copy_scope=False, name="models")
+    async def models(scope: Scope, receive: Receive, send: Send) -> None:
+        await adapter.models(scope, receive, send)
+
+    return [predict, predict_batch, models]
+
+
+class _Adapter:
+    """Between ASGI and the core."""
+
+    def __init__(self, core: Core, max_body_bytes: int) -> None:
+        self._core = core
+        self._max_body_bytes = max_body_bytes
+
+    async def models(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A path of the models: a prediction if it ends in a verb, a description if not."""
+        if scope["type"] != "http":
+            await _close(send)
+            return
+        rest = scope["path"]
+        route = Route(MODELS, NATIVE, verb=None) if rest == "/" else route_of_models(rest)
+        if route is None:
+            route = Route(MODELS + rest.rstrip("/"), NATIVE)
+            error = NotFoundError(f"there is nothing at {route.path}; GET / tells what there is")
+            await self._send(self._core.refuse(route, _headers(scope), error), scope, send)
+        elif route.verb == "predict":
+            await self.predict(route, scope, receive, send)
+        elif route.verb is not None:
+            error = NotFoundError(f"there is no verb {route.verb!r}; POST to …:predict")
+            await self._send(self._core.refuse(route, _headers(scope), error), scope, send)
+        elif scope["method"] in {"GET", "HEAD"}:
+            await self._send(self._core.describe(route, _headers(scope)), scope, send)
+        else:
+            await self._refuse_method(route, "GET, HEAD", scope, send)
+
+    async def predict(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        """A prediction."""
+        if scope["type"] != "http":
+            await _close(send)
+            return
+        if scope["method"] != "POST":
+            await self._refuse_method(route, "POST", scope, send)
+            return
+        headers = _headers(scope)
+        try:
+            body = await self._body(headers, receive)
+        except RequestError as error:
+            answer = self._core.refuse(route, headers, error)
+        except _ClientGoneError:
+            return
+        else:
+            answer = await self._core.predict(route, headers, body)
+        await self._send(answer, scope, send)
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        limit = self._max_body_bytes
+        for name, value in headers:
+            if name == b"content-length" and value.isdigit() and int(value) > limit:
+                raise TooLargeError(
+                    f"the body has {int(value)} bytes; the limit is {limit} (limits.max_body_bytes)"
+                )
+        chunks: list[bytes] = []
+        length = 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise _ClientGoneError
+            chunk = message.get("body", b"")
+            length += len(chunk)
+            if length > limit:
+                raise TooLargeError(
+                    f"the body has more than {limit} bytes, which is the limit (limits.max_body_bytes)"
+                )
+            if not message.get("more_body", False):
+                return b"".join((*chunks, chunk)) if chunks else chunk
+            chunks.append(chunk)
+
+    async def _refuse_method(self, route: Route, allowed: str, scope: Scope, send: Send) -> None:
+        error = MethodNotAllowedError(scope["method"], allowed)
+        await self._send(self._core.refuse(route, _headers(scope), error), scope, send)
+
+    async def _send(self, answer: Answer, scope: Scope, send: Send) -> None:
+        headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]
+        body = b"" if scope["method"] == "HEAD" else answer.body
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+        self._core.observe(answer.record)
+
+
+async def _close(send: Send) -> None:
+    """Refuse a WebSocket: these paths have none."""
+    await send({"type": "websocket.close", "code": 1000, "reason": "there is no WebSocket here"})
+
+
+def _headers(scope: Scope) -> Headers:
+    return scope["headers"]  # type: ignore[return-value]

@@ -1,0 +1,138 @@
+"""What is told of the models that are served.
+
+Source: KServe data plane V1, model readiness; TensorFlow Serving RESTful API, model status.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from foretell.engine.registry import Model
+    from foretell.protocols.endpoint import Endpoint
+
+__all__ = ["ModelDescription", "ModelList", "VersionDescription", "describe_model"]
+
+
+class ModelList(msgspec.Struct, frozen=True):
+    """The models that are served.
+
+    Attributes:
+        models: Their names, in alphabetical order.
+    """
+
+    models: list[str]
+
+
+class VersionStatus(msgspec.Struct, frozen=True):
+    """One version, as TensorFlow Serving tells of it.
+
+    Attributes:
+        version: The version's number.
+        state: ``AVAILABLE``, or ``END`` for one that failed to load.
+        status: What went wrong.
+    """
+
+    version: str
+    state: str
+    status: dict[str, str]
+
+
+class VersionDescription(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One version, in full.
+
+    Attributes:
+        version: The version's number.
+        ready: Whether it answers predictions.
+        reason: Why it does not.
+        digest: The SHA-256 of its model file.
+        aliases: The aliases that point at it.
+        description: What its publisher says of it.
+        signature: What it takes and gives.
+        provenance: Where it comes from.
+        parity: The comparison with the original estimator.
+        opset: The operator sets that it uses.
+    """
+
+    version: str
+    ready: bool
+    reason: str | None = None
+    digest: str | None = None
+    aliases: list[str] = []
+    description: str = ""
+    signature: Any = None
+    provenance: Any = None
+    parity: Any = None
+    opset: Any = None
+
+
+class ModelDescription(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One model.
+
+    Attributes:
+        name: Its name.
+        ready: Whether callers who name no version get an answer.
+        default_version: The version that answers them.
+        reason: What is wrong with the model as a whole.
+        aliases: Versions by alias.
+        versions: Its versions, in rising order.
+        model_version_status: The same for TensorFlow Serving's clients.
+    """
+
+    name: str
+    ready: bool
+    default_version: str | None
+    reason: str | None
+    aliases: dict[str, str]
+    versions: list[VersionDescription]
+    model_version_status: list[VersionStatus]
+
+
+def describe_model(model: Model[Endpoint], only: Collection[int] | None = None) -> ModelDescription:
+    """Tell of a model.
+
+    Args:
+        model: The model.
+        only: The versions to tell of; all if None.
+    """
+    numbers = [
+        number for number in sorted({*model.versions, *model.failures}) if only is None or number in only
+    ]
+    return ModelDescription(
+        name=model.name,
+        ready=model.ready,
+        default_version=None if model.default is None else str(model.default.info.version),
+        reason=model.error,
+        aliases={alias: str(number) for alias, number in model.config.aliases.items()},
+        versions=[_describe_version(model, number) for number in numbers],
+        model_version_status=[_status(number, model.failures.get(number)) for number in numbers],
+    )
+
+
+def _describe_version(model: Model[Endpoint], number: int) -> VersionDescription:
+    aliases = sorted(alias for alias, target in model.config.aliases.items() if target == number)
+    if number in model.failures:
+        return VersionDescription(str(number), ready=False, reason=model.failures[number], aliases=aliases)
+    info = model.versions[number].info
+    manifest = info.manifest
+    return VersionDescription(
+        str(number),
+        ready=True,
+        digest=info.digest,
+        aliases=aliases,
+        description=manifest.description if manifest else "",
+        signature=info.signature,
+        provenance=manifest.provenance if manifest else None,
+        parity=manifest.parity if manifest else None,
+        opset=manifest.opset if manifest else None,
+    )
+
+
+def _status(number: int, failure: str | None) -> VersionStatus:
+    if failure is None:
+        return VersionStatus(str(number), "AVAILABLE", {"error_code": "OK", "error_message": ""})
+    return VersionStatus(str(number), "END", {"error_code": "FAILED_PRECONDITION", "error_message": failure})

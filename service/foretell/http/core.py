@@ -1,0 +1,189 @@
+"""The core of serving: from a route, headers and a body to a status, headers and a body.
+
+It knows neither ASGI nor a server; adapters are thin.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from foretell.errors import InvalidInputError, NotFoundError, NotReadyError, Problem
+from foretell.http.catalog import ModelDescription, ModelList, describe_model
+from foretell.http.media import check_json
+from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_of
+from foretell.prediction import RequestRecord
+from foretell.store.layout import parse_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from foretell.engine.registry import Registry
+    from foretell.http.request_ids import RequestIds
+    from foretell.http.routes import Route
+    from foretell.prediction import Observe
+    from foretell.protocols.endpoint import Endpoint
+
+__all__ = ["Answer", "Core", "Headers"]
+
+Headers = list[tuple[bytes, bytes]]
+"""HTTP headers, names in lower case."""
+
+_JSON: Final = (b"content-type", b"application/json")
+_PROBLEM: Final = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """What is sent back.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Every header but the content length.
+        body: The whole body.
+        record: What is left of the request; hand it to `Core.observe` after the answer was sent.
+    """
+
+    status: int
+    headers: Headers
+    body: bytes
+    record: RequestRecord
+
+
+class Core:
+    """Answers the routes of the prediction protocols.
+
+    Args:
+        registry: The models.
+        default_model: The model of the simple protocol; None means the only one there is.
+        request_ids: Gives requests their identity.
+        observers: Are handed the records of requests after their answers were sent.
+        clock_ns: A monotonic clock, ns.
+    """
+
+    def __init__(
+        self,
+        registry: Registry[Endpoint],
+        *,
+        default_model: str | None,
+        request_ids: RequestIds,
+        observers: Sequence[Observe] = (),
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
+        self._registry = registry
+        self._default_model = default_model
+        self._request_ids = request_ids
+        self._observers = observers
+        self._clock_ns = clock_ns
+
+    async def predict(self, route: Route, headers: Headers, body: bytes) -> Answer:
+        """Answer a prediction. Whatever goes wrong becomes an answer too, but for cancellation."""
+        request_id = content_type = content_encoding = None
+        for name, value in headers:
+            if name == b"content-type":
+                content_type = value
+            elif name == b"x-request-id":
+                request_id = value
+            elif name == b"content-encoding":
+                content_encoding = value
+        record = RequestRecord(self._request_ids.of(request_id), route.protocol, self._clock_ns())
+        try:
+            endpoint = self._endpoint(route)
+            record.model = endpoint.info.name
+            record.version = endpoint.info.version
+            check_json(content_type, content_encoding)
+            codec = endpoint.codecs.get(route.protocol)
+            if codec is None:
+                message = f"model {record.model!r} has no row axis; send `inputs` to /v1/models/{record.model}:predict"
+                raise InvalidInputError(Problem("$", message))
+            request, encode = codec.decode(body, record.request_id)
+            record.rows = request.rows
+            record.decoded_ns = self._clock_ns()
+            response = await endpoint.predict(request)
+            record.predicted_ns = self._clock_ns()
+            payload = encode(request, response)
+        except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
+            return self._failed(error, route, record)
+        record.status = 200
+        record.finished_ns = self._clock_ns()
+        return Answer(
+            200, [_JSON, (b"x-request-id", record.request_id.encode()), *endpoint.headers], payload, record
+        )
+
+    def describe(self, route: Route, headers: Headers) -> Answer:
+        """Answer what is known of a model, of one of its versions, or which models there are."""
+        record = self._record(route, headers)
+        try:
+            payload = msgspec.json.encode(self._description(route))
+        except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
+            return self._failed(error, route, record)
+        record.status = 200
+        record.finished_ns = self._clock_ns()
+        return Answer(200, [_JSON, (b"x-request-id", record.request_id.encode())], payload, record)
+
+    def refuse(self, route: Route, headers: Headers, error: Exception) -> Answer:
+        """Answer a request that an adapter could not even read."""
+        return self._failed(error, route, self._record(route, headers))
+
+    def default_endpoint(self) -> Endpoint | None:
+        """What answers the simple protocol at the moment; None if nothing does."""
+        try:
+            return self._registry.default(self._default_name())
+        except (NotFoundError, NotReadyError):
+            return None
+
+    def observe(self, record: RequestRecord) -> None:
+        """Hand the record of an answered request to the observers."""
+        for observer in self._observers:
+            observer((record,))
+
+    def _record(self, route: Route, headers: Headers) -> RequestRecord:
+        request_id = next((value for name, value in headers if name == b"x-request-id"), None)
+        return RequestRecord(self._request_ids.of(request_id), route.protocol, self._clock_ns())
+
+    def _failed(self, error: Exception, route: Route, record: RequestRecord) -> Answer:
+        problem, extra = problem_of(error, path=route.path, request_id=record.request_id)
+        record.status = problem.status
+        record.failure = error
+        record.finished_ns = self._clock_ns()
+        headers = [_PROBLEM, (b"x-request-id", record.request_id.encode())]
+        headers += [(name.encode(), value.encode()) for name, value in extra.items()]
+        return Answer(problem.status, headers, problem.encode(), record)
+
+    def _description(self, route: Route) -> ModelList | ModelDescription:
+        if route.model is None:
+            return ModelList(sorted(self._registry.models))
+        model = self._registry.model(route.model)
+        if route.version is None and route.alias is None:
+            return describe_model(model)
+        number = (
+            model.config.aliases.get(route.alias)
+            if route.alias is not None
+            else parse_version(route.version or "")
+        )
+        if number not in model.failures:
+            number = self._endpoint(route).info.version
+        return describe_model(model, {number})
+
+    def _endpoint(self, route: Route) -> Endpoint:
+        name = route.model if route.model is not None else self._default_name()
+        if route.version is None and route.alias is None:
+            return self._registry.default(name)
+        model = self._registry.model(name)
+        if route.alias is not None:
+            return model.alias(route.alias)
+        number = parse_version(route.version or "")
+        if number is None:
+            raise NotFoundError(f"{route.version!r} is not a version: versions are positive whole numbers")
+        return model.version(number)
+
+    def _default_name(self) -> str:
+        if self._default_model is not None:
+            return self._default_model
+        models = self._registry.models
+        if len(models) == 1:
+            return next(iter(models))
+        raise NotFoundError(
+            "there is no default model: set store.default_model, or name the model: POST /v1/models/<model>:predict"
+        )

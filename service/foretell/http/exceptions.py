@@ -1,0 +1,55 @@
+"""What Litestar raises around the ordinary routes, as the same problems that predictions answer with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from litestar import Response
+from litestar.exceptions import HTTPException
+
+from foretell.http.identity import request_id_of
+from foretell.http.problems import PROBLEM_MEDIA_TYPE, describe, problem_of
+
+if TYPE_CHECKING:
+    from litestar import Request
+    from litestar.types import ExceptionHandler
+
+    from foretell.http.request_ids import RequestIds
+    from foretell.logs import Logger
+
+__all__ = ["problem_handler"]
+
+
+def problem_handler(request_ids: RequestIds, log: Logger) -> ExceptionHandler[Any, Exception]:
+    """The handler of every exception that leaves a route, or that routing itself raises.
+
+    Args:
+        request_ids: Gives requests their identity.
+        log: Where failures are written.
+    """
+
+    def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        path = request.scope["path"]
+        request_id = request_id_of(request.scope, request_ids)
+        if isinstance(error, HTTPException) and error.status_code < 500:
+            headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+            detail = error.detail
+            if error.status_code == 404:
+                detail = f"there is nothing at {path}; GET / tells what there is"
+            elif error.status_code == 405:
+                detail = f"{request.scope['method']} is not allowed here; use {headers.get('allow')}"
+            problem = describe(error.status_code, detail, path=path, request_id=request_id)
+            log.warning(
+                "request refused", request_id=request_id, path=path, status=problem.status, reason=detail
+            )
+        else:
+            problem, headers = problem_of(error, path=path, request_id=request_id)
+            log.error(
+                "request failed", request_id=request_id, path=path, status=problem.status, exc_info=error
+            )
+        headers["x-request-id"] = request_id
+        return Response(
+            problem.encode(), status_code=problem.status, media_type=PROBLEM_MEDIA_TYPE, headers=headers
+        )
+
+    return handle

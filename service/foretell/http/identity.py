@@ -1,0 +1,63 @@
+"""A middleware for the ordinary routes: their request id, and one log line each."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+    from foretell.http.request_ids import RequestIds
+    from foretell.logs import Logger
+
+__all__ = ["identity_middleware", "request_id_of"]
+
+_KEY = "foretell.request_id"
+
+
+def identity_middleware(request_ids: RequestIds, log: Logger) -> Callable[[ASGIApp], ASGIApp]:
+    """A middleware that puts each request's identity into its answer's ``X-Request-ID`` and into a log line.
+
+    It is a function and no object, because Litestar copies the objects that it is given, and a copy would give the
+    same identities a second time.
+
+    Args:
+        request_ids: Gives requests their identity.
+        log: Where the line goes.
+    """
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+            request_id = request_id_of(scope, request_ids)
+            started = time.perf_counter_ns()
+            status = 0
+
+            async def send_with_id(message: Message) -> None:
+                nonlocal status
+                if message["type"] == "http.response.start":
+                    status = message["status"]
+                    message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                await send(message)
+
+            await app(scope, receive, send_with_id)
+            latency_ms = round((time.perf_counter_ns() - started) / 1e6, 3)
+            log.info(
+                "request", request_id=request_id, path=scope["path"], status=status, latency_ms=latency_ms
+            )
+
+        return handle
+
+    return wrap
+
+
+def request_id_of(scope: Scope, request_ids: RequestIds) -> str:
+    """The identity of a request: given once, and the same whoever asks."""
+    state = scope.setdefault("state", {})
+    if _KEY not in state:
+        header = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
+        state[_KEY] = request_ids.of(header)
+    found: str = state[_KEY]
+    return found

@@ -1,0 +1,151 @@
+"""The OpenAPI document: Litestar's own for the ordinary routes, and typed paths for every model that is loaded now."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from foretell.http.catalog import ModelDescription, ModelList
+from foretell.http.documentation import DocumentationPage
+from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_schema
+from foretell.http.routes import MODELS
+from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from litestar import Request
+
+    from foretell.engine.registry import Registry
+    from foretell.protocols.codec import Codec
+    from foretell.protocols.endpoint import Endpoint
+
+__all__ = ["openapi_config"]
+
+_REF: Final = "#/components/schemas/{name}"
+
+_REFUSALS: Final = {
+    "400": "The body is not well-formed JSON",
+    "404": "There is no such model, version or alias",
+    "413": "The body, or the number of rows, is over the limit",
+    "415": "The media type, charset or content encoding is not accepted",
+    "422": "The body is not what the model takes; `errors` tells places",
+    "500": "The server failed; its log has the request id",
+    "503": "The model does not serve, or not yet",
+}
+
+
+def openapi_config(
+    registry: Registry[Endpoint], default_endpoint: Callable[[], Endpoint | None]
+) -> OpenAPIConfig:
+    """How Litestar documents the application: at ``/schema``, from this machine alone.
+
+    Args:
+        registry: The models.
+        default_endpoint: What answers the simple protocol at the moment; None if nothing does.
+    """
+    return OpenAPIConfig(
+        title="foretell",
+        version=version("foretell"),
+        description="Predictions of the models that are loaded now. Bodies are typed by each model's signature.",
+        path="/schema",
+        render_plugins=[DocumentationPage(path="/"), _Document(registry, default_endpoint)],
+        use_handler_docstrings=False,
+    )
+
+
+class _Document(JsonRenderPlugin):
+    """``/schema/openapi.json``, made anew for each request, since models come and go."""
+
+    def __init__(self, registry: Registry[Endpoint], default_endpoint: Callable[[], Endpoint | None]) -> None:
+        super().__init__(path="/openapi.json")
+        self._registry = registry
+        self._default_endpoint = default_endpoint
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """The document."""
+        paths = dict(openapi_schema["paths"])
+        components = dict(openapi_schema.get("components", {}))
+        schemas = {**components.get("schemas", {}), **problem_schema(_REF)}
+        operations = list(self._operations())
+        types = [ModelList, ModelDescription, *(codec.request_type for _, _, codec, _ in operations)]
+        (model_list, model, *bodies), generated = msgspec.json.schema_components(types, ref_template=_REF)
+        paths[MODELS] = {"get": _reading("list_models", "The models that are served", model_list)}
+        for name in sorted(self._registry.models):
+            summary = f"What is known of {name} and its versions"
+            paths[f"{MODELS}/{name}"] = {"get": _reading(f"describe_{name}", summary, model)}
+        for (path, operation_id, codec, summary), body in zip(operations, bodies, strict=True):
+            paths[path] = {"post": _operation(operation_id, codec, summary, body)}
+        document = {
+            **openapi_schema,
+            "paths": paths,
+            "components": {**components, "schemas": {**schemas, **generated}},
+        }
+        return self.render_json(request, document)
+
+    def _operations(self) -> Iterator[tuple[str, str, Codec, str]]:
+        """Path, operation id, codec and summary of every prediction route that answers now."""
+        default = self._default_endpoint()
+        if default is not None and SIMPLE in default.codecs:
+            name = default.info.name
+            yield "/predict", "predict", default.codecs[SIMPLE], f"One row for the default model, {name}"
+            yield (
+                "/predict/batch",
+                "predict_batch",
+                default.codecs[SIMPLE_BATCH],
+                f"Rows for the default model, {name}",
+            )
+        for name, model in sorted(self._registry.models.items()):
+            base = f"{MODELS}/{name}"
+            if model.default is not None:
+                summary = (
+                    f"Predict with {name}, version {model.default.info.version} unless the default moves"
+                )
+                yield f"{base}:predict", f"predict_{name}", model.default.codecs[NATIVE], summary
+            for number, endpoint in sorted(model.versions.items()):
+                path = f"{base}/versions/{number}:predict"
+                yield (
+                    path,
+                    f"predict_{name}_{number}",
+                    endpoint.codecs[NATIVE],
+                    f"Predict with version {number} of {name}",
+                )
+
+
+def _reading(operation_id: str, summary: str, reference: dict[str, Any]) -> dict[str, Any]:
+    found = {"description": "What there is", "content": {"application/json": {"schema": reference}}}
+    return {"operationId": operation_id, "summary": summary, "tags": ["models"], "responses": {"200": found}}
+
+
+def _operation(operation_id: str, codec: Codec, summary: str, reference: dict[str, Any]) -> dict[str, Any]:
+    body: dict[str, Any] = {"schema": reference}
+    example = codec.example()
+    if example is not None:
+        body["example"] = example
+    refused = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}}
+    return {
+        "operationId": operation_id,
+        "summary": summary,
+        "tags": ["predictions"],
+        "parameters": [
+            {
+                "name": "X-Request-ID",
+                "in": "header",
+                "required": False,
+                "description": "The identity of the request; the answer and the log repeat it",
+                "schema": {"type": "string", "maxLength": 128},
+            }
+        ],
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": {
+            "200": {
+                "description": "The answer",
+                "content": {"application/json": {"schema": codec.response_schema()}},
+            },
+            **{status: {"description": text, "content": refused} for status, text in _REFUSALS.items()},
+        },
+    }

@@ -1,0 +1,158 @@
+"""The ordinary routes, as typed Litestar handlers: index and health."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from litestar import MediaType, Response, Router, get
+
+if TYPE_CHECKING:
+    from litestar.types import Middleware
+
+    from foretell.engine.registry import Registry
+    from foretell.protocols.endpoint import Endpoint
+
+__all__ = ["Health", "Index", "ModelHealth", "Readiness", "ordinary_routes"]
+
+
+class Index(msgspec.Struct, frozen=True):
+    """What is here.
+
+    Attributes:
+        name: The server's name.
+        version: Its version.
+        models: The models that are served.
+        links: Where to go on, by what is there.
+    """
+
+    name: str
+    version: str
+    models: list[str]
+    links: dict[str, str]
+
+
+class ModelHealth(msgspec.Struct, frozen=True):
+    """The state of one model.
+
+    Attributes:
+        ready: Whether callers who name no version get an answer.
+        default_version: The version that answers them.
+        reason: What is wrong with the model as a whole.
+        failed_versions: Why each version that does not serve does not.
+    """
+
+    ready: bool
+    default_version: str | None
+    reason: str | None
+    failed_versions: dict[str, str]
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The state of the server.
+
+    Attributes:
+        status: ``ok`` when ready and nothing failed, ``degraded`` when ready, ``loading`` or ``unavailable`` before.
+        ready: Whether every enabled model answers.
+        reason: Why the store could not be read.
+        models: The state of each model.
+    """
+
+    status: str
+    ready: bool
+    reason: str | None
+    models: dict[str, ModelHealth]
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether every enabled model is loaded and warmed up.
+
+    Attributes:
+        ready: Whether they are.
+        reason: What is missing.
+    """
+
+    ready: bool
+    reason: str | None = None
+
+
+class Liveness(msgspec.Struct, frozen=True):
+    """That the process answers.
+
+    Attributes:
+        live: Always true.
+    """
+
+    live: bool = True
+
+
+def ordinary_routes(registry: Registry[Endpoint], *, middleware: list[Middleware]) -> Router:
+    """The router of the index and the health routes.
+
+    Args:
+        registry: The models.
+        middleware: What goes around these routes, and not around predictions.
+    """
+
+    @get("/", operation_id="index", summary="What is here", media_type=MediaType.JSON)
+    async def index() -> Index:
+        links = {
+            "models": "/v1/models",
+            "health": "/health",
+            "documentation": "/schema",
+            "openapi": "/schema/openapi.json",
+        }
+        return Index("foretell", version("foretell"), sorted(registry.models), links)
+
+    @get("/health", operation_id="health", summary="The state of the server and of every model")
+    async def health() -> Health:
+        models = {
+            name: ModelHealth(
+                model.ready,
+                None if model.default is None else str(model.default.info.version),
+                model.error,
+                {str(number): reason for number, reason in model.failures.items()},
+            )
+            for name, model in sorted(registry.models.items())
+        }
+        failed = any(model.failed_versions or model.reason for model in models.values())
+        status = (
+            "loading"
+            if registry.loading
+            else "unavailable"
+            if not registry.ready
+            else "degraded"
+            if failed
+            else "ok"
+        )
+        return Health(status, registry.ready, registry.error, models)
+
+    @get("/health/live", operation_id="live", summary="Whether the process answers")
+    async def live() -> Liveness:
+        return Liveness()
+
+    @get(
+        "/health/ready",
+        operation_id="ready",
+        summary="Whether every enabled model is loaded and warmed up; 503 until then",
+        raises=[],
+    )
+    async def ready() -> Response[Readiness]:
+        if registry.ready:
+            return Response(Readiness(ready=True))
+        return Response(Readiness(ready=False, reason=_unready(registry)), status_code=503)
+
+    handlers: list[Any] = [index, health, live, ready]
+    return Router("/", route_handlers=handlers, middleware=middleware)
+
+
+def _unready(registry: Registry[Endpoint]) -> str:
+    if registry.loading:
+        return "the models are still being loaded"
+    if registry.error is not None:
+        return registry.error
+    if not registry.models:
+        return "the store holds no enabled model"
+    waiting = sorted(name for name, model in registry.models.items() if not model.ready)
+    return f"not ready: {', '.join(waiting)}; GET /health says why"

@@ -1,0 +1,126 @@
+"""From a domain error to what the caller sees: the one place that knows which HTTP status an error has.
+
+Source: RFC 9457, Problem Details for HTTP APIs; the member ``error`` is what clients of the Open Inference Protocol,
+KServe V1 and TensorFlow Serving read.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from foretell.errors import (
+    ForetellError,
+    InvalidInputError,
+    MalformedError,
+    NotFoundError,
+    NotReadyError,
+    TooLargeError,
+    UnsupportedMediaError,
+)
+
+__all__ = ["PROBLEM_MEDIA_TYPE", "MethodNotAllowedError", "Problem", "problem_of", "problem_schema"]
+
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+
+_STATUSES: Final[dict[type[ForetellError], HTTPStatus]] = {
+    MalformedError: HTTPStatus.BAD_REQUEST,
+    InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnsupportedMediaError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    NotFoundError: HTTPStatus.NOT_FOUND,
+    NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+_RETRY_AFTER_S: Final = 1
+
+
+class MethodNotAllowedError(ForetellError):
+    """A route exists, but not for this method."""
+
+    def __init__(self, method: str, allowed: str) -> None:
+        self.allowed = allowed
+        super().__init__(f"{method} is not allowed here; use {allowed}")
+
+
+class PlaceAndMessage(msgspec.Struct, frozen=True):
+    """One thing that is wrong: a JSON path and what is wrong there."""
+
+    path: str
+    message: str
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """The body of every error.
+
+    Attributes:
+        type: A URI that names the kind of problem.
+        title: The kind of problem in words.
+        status: The HTTP status.
+        detail: What is wrong with this request.
+        instance: The path that was asked.
+        errors: Each thing that is wrong with the input.
+        request_id: The identity of the request.
+        error: The same as `detail`, under the name that other servers' clients look for.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: tuple[PlaceAndMessage, ...]
+    request_id: str
+    error: str
+
+    def encode(self) -> bytes:
+        """The problem as JSON."""
+        return msgspec.json.encode(self)
+
+
+def problem_of(error: Exception, *, path: str, request_id: str) -> tuple[Problem, dict[str, str]]:
+    """What the caller sees of an error, and the headers that belong to it.
+
+    What is not the caller's business (anything but a domain error about the request) has no detail.
+
+    Args:
+        error: Any exception.
+        path: The path that was asked.
+        request_id: The identity of the request.
+    """
+    status = next((code for kind, code in _STATUSES.items() if isinstance(error, kind)), None)
+    headers: dict[str, str] = {}
+    if isinstance(error, MethodNotAllowedError):
+        status, headers = HTTPStatus.METHOD_NOT_ALLOWED, {"allow": error.allowed}
+    if status is None:
+        detail = f"the server failed to answer; its log says why under the request id {request_id}"
+        return describe(HTTPStatus.INTERNAL_SERVER_ERROR, detail, path=path, request_id=request_id), headers
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers = {"retry-after": str(_RETRY_AFTER_S)}
+    places = error.problems if isinstance(error, InvalidInputError) else ()
+    errors = tuple(PlaceAndMessage(place, message) for place, message in places)
+    return describe(status, str(error), path=path, request_id=request_id, errors=errors), headers
+
+
+def describe(
+    status: int, detail: str, *, path: str, request_id: str, errors: tuple[PlaceAndMessage, ...] = ()
+) -> Problem:
+    """A problem of a given status."""
+    phrase = HTTPStatus(status).phrase
+    return Problem(
+        type="urn:foretell:problem:" + phrase.lower().replace(" ", "-"),
+        title=phrase,
+        status=int(status),
+        detail=detail,
+        instance=path,
+        errors=errors,
+        request_id=request_id,
+        error=detail,
+    )
+
+
+def problem_schema(ref_template: str) -> dict[str, Any]:
+    """The JSON schemas of `Problem` and of what it holds, by component name."""
+    return msgspec.json.schema_components([Problem], ref_template=ref_template)[1]

@@ -1,0 +1,91 @@
+"""Structured log lines, and one for each request that is worth it."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+import structlog
+
+if TYPE_CHECKING:
+    from foretell.prediction import RequestRecord
+    from foretell.settings import LogSettings
+
+__all__ = ["Logger", "RequestLog", "open_log"]
+
+Logger = structlog.typing.FilteringBoundLogger
+"""Writes events with fields: ``log.info("model loaded", model="iris")``."""
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def open_log(settings: LogSettings, stream: TextIO | None = None) -> Logger:
+    """A logger of its own, so that two applications in one process do not share one.
+
+    Args:
+        settings: The level and the format.
+        stream: Where to write; standard error if None.
+    """
+    out = sys.stderr if stream is None else stream
+    as_text = settings.format == "text" or (settings.format == "auto" and out.isatty())
+    processors: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if as_text:
+        processors.append(structlog.dev.ConsoleRenderer(colors=out.isatty()))
+    else:
+        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    logger: Logger = structlog.wrap_logger(
+        structlog.PrintLogger(out),
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
+    )
+    return logger
+
+
+class RequestLog:
+    """Writes one line for each failed request, and for a fraction of the others.
+
+    Args:
+        log: Where the lines go.
+        fraction: Which fraction of the successful predictions leaves a line, 0 to 1.
+        chance: A random source that gives numbers from 0 to 1.
+    """
+
+    def __init__(self, log: Logger, *, fraction: float, chance: Callable[[], float] = random.random) -> None:
+        self._log = log
+        self._fraction = fraction
+        self._chance = chance
+
+    def observe(self, records: Sequence[RequestRecord]) -> None:
+        """Write the lines of some requests."""
+        for record in records:
+            if record.failure is not None:
+                self._write_failure(record, record.failure)
+            elif self._fraction and self._chance() < self._fraction:
+                self._log.info("request", **_fields(record))
+
+    def _write_failure(self, record: RequestRecord, failure: Exception) -> None:
+        if record.status == 500:
+            self._log.error("request failed", **_fields(record), exc_info=failure)
+        else:
+            self._log.warning("request refused", **_fields(record), reason=str(failure))
+
+
+def _fields(record: RequestRecord) -> dict[str, Any]:
+    """A record as the fields of a log line; durations in milliseconds."""
+    fields = {
+        "request_id": record.request_id,
+        "protocol": record.protocol,
+        "model": record.model or None,
+        "version": record.version or None,
+        "rows": record.rows or None,
+        "status": record.status,
+        "latency_ms": round((record.finished_ns - record.started_ns) / 1e6, 3),
+    }
+    if record.predicted_ns:
+        fields["run_ms"] = round((record.predicted_ns - record.decoded_ns) / 1e6, 3)
+    return {key: value for key, value in fields.items() if value is not None}

@@ -1,0 +1,118 @@
+"""Rows of named scalars: lists in the order of the columns, or records by column name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from msgspec.structs import astuple
+
+from foretell.errors import InvalidInputError, Problem
+from foretell.parser.types import Type, column_type, list_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from foretell.parser.layout import Tensors
+    from foretell.signature import Signature, Tensor
+    from foretell.tensors import Array
+
+__all__ = ["ColumnLayout"]
+
+_SEQUENCES: Final = frozenset((list, tuple))
+
+
+class ColumnLayout:
+    """The layout of a signature with columns.
+
+    A row is a list, a record, or the bare scalar where there is one column. The column form is an object with
+    one list for each column; where all columns share one tensor, the list of its rows will do.
+    """
+
+    def __init__(self, signature: Signature, *, max_rows: int, name: str) -> None:
+        columns = signature.columns
+        self._names = [column.name for column in columns]
+        self._blanks = [at for at, column in enumerate(columns) if column.missing == "empty"]
+        self._groups: list[tuple[Tensor, list[int]]] = [
+            (tensor, [at for at, column in enumerate(columns) if column.input == tensor.name])
+            for tensor in signature.inputs
+        ]
+        self._packed = len(self._groups) == 1 and len(signature.inputs[0].shape) > 1 and not self._blanks
+
+        values = [column_type(column, signature.enforce) for column in columns]
+        keys = [msgspec.field(name=column.name) for column in columns]
+        record = msgspec.defstruct(
+            f"{name}Record",
+            [(f"c{at}", value, key) for at, (value, key) in enumerate(zip(values, keys, strict=True))],
+            forbid_unknown_fields=True,
+            gc=False,
+        )
+        as_list = list_of(values)
+        self.row: Type = as_list | record if len(values) > 1 else as_list | record | values[0]
+        counts = Meta(min_length=1, max_length=max_rows)
+        by_name = msgspec.defstruct(
+            f"{name}Columns",
+            [
+                (f"c{at}", Annotated[list[value], counts], key)
+                for at, (value, key) in enumerate(zip(values, keys, strict=True))
+            ],
+            forbid_unknown_fields=True,
+        )
+        as_rows = Annotated[list[as_list], counts]
+        self.columns: Type = by_name | as_rows if len(self._groups) == 1 else by_name
+
+    def tensors_of_rows(self, rows: Sequence[Any], at: str) -> Tensors:
+        """See `Layout`."""
+        plain = [row if type(row) in _SEQUENCES else _sequence(row) for row in rows]
+        if self._packed:
+            tensor = self._groups[0][0]
+            return {tensor.name: _array(plain, tensor, lambda row, column: f"{at.format(row)}[{column}]")}
+        columns = list(zip(*plain, strict=True))
+        return self._tensors(columns, lambda column, row: f"{at.format(row)}[{column}]")
+
+    def tensors_of_columns(self, columns: Any, at: str) -> Tensors:
+        """See `Layout`."""
+        if isinstance(columns, list):
+            return self.tensors_of_rows(columns, at + "[{}]")
+        values: tuple[list[Any], ...] = astuple(columns)
+        expected = len(values[0])
+        for name, value in zip(self._names, values, strict=True):
+            if len(value) != expected:
+                message = f"expected {expected} values, as many as in {at}.{self._names[0]}, got {len(value)}"
+                raise InvalidInputError(Problem(f"{at}.{name}", message))
+        return self._tensors(values, lambda column, row: f"{at}.{self._names[column]}[{row}]")
+
+    def _tensors(self, columns: Sequence[Sequence[Any]], place: Callable[[int, int], str]) -> Tensors:
+        filled = list(columns)
+        for at in self._blanks:
+            filled[at] = ["" if value is None else value for value in columns[at]]
+        return {tensor.name: self._tensor(tensor, members, filled, place) for tensor, members in self._groups}
+
+    @staticmethod
+    def _tensor(
+        tensor: Tensor, members: list[int], columns: list[Sequence[Any]], place: Callable[[int, int], str]
+    ) -> Array:
+        group = [columns[at] for at in members]
+        array = _array(group, tensor, lambda member, row: place(members[member], row))
+        return array[0] if len(tensor.shape) == 1 else np.ascontiguousarray(array.T)
+
+
+def _sequence(row: Any) -> Sequence[Any]:
+    return astuple(row) if isinstance(row, msgspec.Struct) else (row,)
+
+
+def _array(values: Sequence[Sequence[Any]], tensor: Tensor, place: Callable[[int, int], str]) -> Array:
+    """A two-dimensional array of equally long sequences; `place` gives the JSON path of an element."""
+    dtype = tensor.type
+    try:
+        return np.array(values, dtype=dtype.numpy)
+    except OverflowError:
+        limit = dtype.maximum or 0
+        for outer, sequence in enumerate(values):
+            for inner, value in enumerate(sequence):
+                if value > limit:
+                    message = f"expected {dtype.name} <= {limit}, got {value}"
+                    raise InvalidInputError(Problem(place(outer, inner), message)) from None
+        raise

@@ -1,0 +1,109 @@
+"""The parser of one model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta
+
+from foretell.errors import InvalidInputError, Problem
+from foretell.parser.columns import ColumnLayout
+from foretell.parser.nested import NestedLayout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from foretell.parser.layout import Layout, Tensors
+    from foretell.parser.types import Type
+    from foretell.signature import Signature
+
+__all__ = ["Parser"]
+
+
+class Parser:
+    """The types of a signature's rows and columns, and their conversion to tensors.
+
+    Args:
+        signature: What the model takes.
+        max_rows: The greatest number of rows in one request.
+        name: The prefix of the generated type names, which become component names in OpenAPI.
+
+    Attributes:
+        row: The type of one row; None where the model has no row axis.
+        rows: The type of a list of rows, bounded in length; None where the model has no row axis.
+        columns: The type of the column form.
+    """
+
+    def __init__(self, signature: Signature, *, max_rows: int, name: str = "Model") -> None:
+        self.signature = signature
+        self.max_rows = max_rows
+        make = ColumnLayout if signature.columns else NestedLayout
+        self._layout: Layout = make(signature, max_rows=max_rows, name=name)
+        self.columns: Type = self._layout.columns
+        counts = _row_counts(signature, max_rows)
+        self.row: Type | None = None if counts is None else self._layout.row
+        self.rows: Type | None = None if counts is None else Annotated[list[self._layout.row], counts]
+
+    def tensors_of_rows(self, rows: Sequence[Any], at: str = "$.instances[{}]") -> tuple[Tensors, int]:
+        """Turn decoded rows into the input tensors.
+
+        Args:
+            rows: Values of the type `row`, at least one. Plain lists and tuples in the order of the columns will
+                do, as long as their values are of the column's types.
+            at: The JSON path of a row, with ``{}`` for its number.
+
+        Returns:
+            The tensors by input name, C-contiguous, and the number of rows.
+
+        Raises:
+            InvalidInputError: A ragged nested list, or a number that its type cannot hold.
+        """
+        tensors = self._layout.tensors_of_rows(rows, at)
+        self._check_dimensions(tensors, at.partition("[")[0])
+        return tensors, len(rows)
+
+    def tensors_of_columns(self, columns: Any, at: str = "$.inputs") -> tuple[Tensors, int]:
+        """Turn a decoded column form into the input tensors.
+
+        Args:
+            columns: A value of the type `columns`.
+            at: Its JSON path.
+
+        Returns:
+            The tensors by input name, and the number of rows (1 for a model without a row axis).
+
+        Raises:
+            InvalidInputError: Columns of different lengths, a ragged list, or a number that its type cannot hold.
+        """
+        tensors = self._layout.tensors_of_columns(columns, at)
+        self._check_dimensions(tensors, at)
+        return tensors, len(tensors[self.signature.inputs[0].name]) if self.signature.batched else 1
+
+    def _check_dimensions(self, tensors: Tensors, at: str) -> None:
+        """Refuse inputs that give one named axis two lengths; the graph would fail on them."""
+        if len(tensors) == 1 or self.signature.columns:
+            return
+        lengths: dict[object, tuple[int, str]] = {}
+        for tensor in self.signature.inputs:
+            for axis, dimension in enumerate(tensor.shape):
+                key = "rows" if axis == 0 and self.signature.batched else dimension
+                if key is None or isinstance(key, int):
+                    continue
+                length = tensors[tensor.name].shape[axis]
+                expected, other = lengths.setdefault(key, (length, tensor.name))
+                if length != expected:
+                    message = (
+                        f"axis {axis} has {length} values where {other!r} has {expected}; they must be equal"
+                    )
+                    raise InvalidInputError(Problem(f"{at}.{tensor.name}", message))
+
+
+def _row_counts(signature: Signature, max_rows: int) -> Meta | None:
+    """How many rows a request may have; None where the inputs share no first axis to count rows on."""
+    if signature.batched:
+        return Meta(min_length=1, max_length=max_rows)
+    firsts = {tensor.shape[0] if tensor.shape else None for tensor in signature.inputs}
+    fixed = firsts.pop() if len(firsts) == 1 else None
+    return (
+        Meta(min_length=fixed, max_length=fixed) if isinstance(fixed, int) and 0 < fixed <= max_rows else None
+    )

@@ -1,0 +1,70 @@
+"""The msgspec types of scalars and nested lists, with every limit that the decoder can check by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from msgspec import Meta
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from foretell.signature import Column, Dimension, Enforcement
+    from foretell.tensors import DType
+
+__all__ = ["Type", "column_type", "list_of", "nested_type", "scalar_type"]
+
+Type = Any
+"""A type annotation that is computed, such as ``Annotated[list[float], Meta(min_length=4)]``."""
+
+_PYTHON: Final[dict[str, type]] = {"bool": bool, "int": int, "float": float, "string": str}
+
+_INT64_MAX: Final = 2**63 - 1
+"""The largest integer that msgspec takes as a bound."""
+
+
+def scalar_type(dtype: DType, minimum: float | None = None, maximum: float | None = None) -> Type:
+    """The type of one element, within the limits of its dtype and the narrower ones given."""
+    base = _PYTHON[dtype.kind]
+    if dtype.minimum is None or dtype.maximum is None:
+        return base
+    least = base(max(dtype.minimum, dtype.minimum if minimum is None else minimum))
+    greatest = base(min(dtype.maximum, dtype.maximum if maximum is None else maximum))
+    if greatest > _INT64_MAX and dtype.kind == "int":
+        return Annotated[base, Meta(ge=least)]
+    return Annotated[base, Meta(ge=least, le=greatest)]
+
+
+def column_type(column: Column, enforce: Sequence[Enforcement]) -> Type:
+    """The type of one column's value: its dtype, what is enforced of it, and ``null`` where it may be missing."""
+    value: Type
+    if "categories" in enforce and column.categories and column.type.kind in {"int", "string"}:
+        value = Literal[column.categories]
+    elif "ranges" in enforce:
+        value = scalar_type(column.type, column.minimum, column.maximum)
+    else:
+        value = scalar_type(column.type)
+    return value if column.missing == "refuse" else value | None
+
+
+def list_of(values: Sequence[Type]) -> Type:
+    """The type of a list with exactly these values: a homogeneous one if they are alike, which documents shorter."""
+    if all(value == values[0] for value in values):
+        return Annotated[list[values[0]], Meta(min_length=len(values), max_length=len(values))]  # type: ignore[valid-type]
+    return tuple[tuple(values)]  # type: ignore[misc]
+
+
+def nested_type(dtype: DType, shape: Sequence[Dimension], outermost: Meta | None = None) -> Type:
+    """The type of nested lists of a shape; variable axes take any length.
+
+    Args:
+        dtype: The type of the elements.
+        shape: The length of each axis; empty for a scalar.
+        outermost: The bounds of the first axis where it is variable.
+    """
+    if not shape:
+        return scalar_type(dtype)
+    element = nested_type(dtype, shape[1:])
+    if isinstance(shape[0], int):
+        return Annotated[list[element], Meta(min_length=shape[0], max_length=shape[0])]
+    return Annotated[list[element], outermost] if outermost else list[element]

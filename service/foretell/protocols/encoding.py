@@ -1,0 +1,62 @@
+"""Answers as JSON bytes, straight from tensors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from foretell.tensors import Array
+
+__all__ = ["encode", "json_rows", "json_values"]
+
+_OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
+
+
+def encode(answer: dict[str, Any]) -> bytes:
+    """Write an answer. Numbers of a float32 tensor have the fewest digits that tell them apart as float32.
+
+    JSON has no NaN and no infinity: they are written as the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``,
+    so that none is lost.
+
+    Args:
+        answer: JSON values, and tensors of numbers or booleans, C-contiguous and of at least one dimension.
+
+    Source: Protocol Buffers, ProtoJSON format, float and double.
+    """
+    body = orjson.dumps(answer, option=_OPTIONS)
+    # The encoder writes every number that is not finite as null. The word may stand in a string as well: then the
+    # answer is written a second time, and comes out the same.
+    if b"null" in body:
+        return orjson.dumps(_spelled_out(answer), option=_OPTIONS)
+    return body
+
+
+def json_values(tensor: Array) -> Any:
+    """A tensor as nested lists, or in a form that `encode` writes as such."""
+    if tensor.ndim == 0 or tensor.dtype == object:
+        return tensor.tolist()
+    return np.ascontiguousarray(tensor)
+
+
+def json_rows(tensor: Array) -> list[Any]:
+    """The rows of a tensor of at least one dimension, each as a JSON value or in a form that `encode` writes."""
+    if tensor.ndim == 1 and tensor.dtype.kind != "f":
+        return tensor.tolist()
+    return tensor.tolist() if tensor.dtype == object else list(np.ascontiguousarray(tensor))
+
+
+def _spelled_out(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _spelled_out(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_spelled_out(item) for item in value]
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind != "f" or bool(np.isfinite(value).all()):
+            return value
+        return [_spelled_out(item) for item in value]
+    if isinstance(value, (float, np.floating)) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value

@@ -1,0 +1,107 @@
+"""The native protocol, which KServe V1 and TensorFlow Serving share: rows in, rows out; columns in, columns out.
+
+    {"instances": [row, …]}  →  {"predictions": [row, …], "model_name", "model_version", "request_id"}
+    {"inputs": columns}      →  {"outputs": {name: tensor, …}, "model_name", "model_version", "request_id"}
+
+Source: KServe data plane V1; TensorFlow Serving RESTful API, row and column format of Predict.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from foretell.errors import InvalidInputError, Problem
+from foretell.prediction import PredictRequest, PredictResponse
+from foretell.protocols.complaints import DECODE_ERRORS, complaint
+from foretell.protocols.encoding import encode, json_values
+from foretell.protocols.rows import example_row, prediction_rows
+from foretell.protocols.schemas import answer_schema, output_tensor_schema, prediction_row_schema
+
+if TYPE_CHECKING:
+    from foretell.parser import Parser
+    from foretell.protocols.codec import Encode
+
+__all__ = ["NativeCodec"]
+
+
+class NativeCodec:
+    """The native protocol for one version; see `Codec`.
+
+    Args:
+        parser: The parser of the version.
+        model: The model's name.
+        version: The version's number.
+        name: The prefix of the generated types' names.
+    """
+
+    protocol = "native"
+
+    def __init__(self, parser: Parser, *, model: str, version: int, name: str) -> None:
+        self._parser = parser
+        self._model = model
+        self._version = str(version)
+        fields: list[tuple[str, Any, Any]] = [
+            ("inputs", parser.columns | msgspec.UnsetType, msgspec.UNSET),
+            ("signature_name", str, "serving_default"),
+        ]
+        if parser.rows is not None:
+            fields.insert(0, ("instances", parser.rows | msgspec.UnsetType, msgspec.UNSET))
+        self.request_type = msgspec.defstruct(f"{name}Request", fields, forbid_unknown_fields=True)
+        self._decode: Any = msgspec.json.Decoder(self.request_type).decode
+
+    def decode(self, body: bytes, request_id: str) -> tuple[PredictRequest, Encode]:
+        """See `Codec`."""
+        try:
+            envelope = self._decode(body)
+        except DECODE_ERRORS as error:
+            raise complaint(error, body, self.request_type, self._parser.signature) from error
+        instances = getattr(envelope, "instances", msgspec.UNSET)
+        columns = envelope.inputs
+        if (instances is msgspec.UNSET) is (columns is msgspec.UNSET):
+            raise InvalidInputError(Problem("$", self._wanted()))
+        if columns is msgspec.UNSET:
+            inputs, rows = self._parser.tensors_of_rows(instances)
+            return PredictRequest(inputs, rows, request_id), self._encode_rows
+        inputs, rows = self._parser.tensors_of_columns(columns)
+        return PredictRequest(inputs, rows, request_id), self._encode_columns
+
+    def example(self) -> object | None:
+        """See `Codec`."""
+        row = example_row(self._parser.signature)
+        return None if row is None else {"instances": [row]}
+
+    def response_schema(self) -> dict[str, Any]:
+        """See `Codec`."""
+        signature = self._parser.signature
+        tensors = {tensor.name: output_tensor_schema(tensor) for tensor in signature.outputs}
+        return answer_schema(
+            {
+                "predictions": {"type": "array", "items": prediction_row_schema(signature)},
+                "outputs": {"type": "object", "properties": tensors, "required": list(tensors)},
+            },
+            optional=("predictions", "outputs"),
+        )
+
+    def _wanted(self) -> str:
+        if self._parser.rows is None:
+            return "send `inputs`: this model's inputs share no first axis to be rows"
+        return "send either `instances` (rows) or `inputs` (columns)"
+
+    def _encode_rows(self, request: PredictRequest, response: PredictResponse) -> bytes:
+        return self._answer("predictions", prediction_rows(response.outputs, request.rows), request)
+
+    def _encode_columns(self, request: PredictRequest, response: PredictResponse) -> bytes:
+        values = {name: json_values(tensor) for name, tensor in response.outputs.items()}
+        return self._answer("outputs", values, request)
+
+    def _answer(self, key: str, value: Any, request: PredictRequest) -> bytes:
+        return encode(
+            {
+                key: value,
+                "model_name": self._model,
+                "model_version": self._version,
+                "request_id": request.request_id,
+            }
+        )

@@ -1,0 +1,146 @@
+"""The simple protocol: one row or several for the default model, and the answer itself with its confidence.
+
+    {"features": row}         →  {"prediction", "confidence", "model_name", "model_version", "request_id"}
+    {"instances": [row, …]}   →  {"predictions": [{"prediction", "confidence"}, …], "count", …}
+
+A model without probabilities gives no confidence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from foretell.prediction import PredictRequest, PredictResponse
+from foretell.protocols.complaints import DECODE_ERRORS, complaint
+from foretell.protocols.encoding import encode
+from foretell.protocols.rows import example_row, prediction_rows, rows_of
+from foretell.protocols.schemas import answer_schema, output_row_schema, prediction_row_schema
+
+if TYPE_CHECKING:
+    from foretell.parser import Parser
+    from foretell.protocols.codec import Encode
+
+__all__ = ["SimpleBatchCodec", "SimpleCodec"]
+
+
+class _Answers:
+    """What both forms of the simple protocol share: the answers of a version, row by row."""
+
+    def __init__(self, parser: Parser, *, model: str, version: int) -> None:
+        self._parser = parser
+        self._identity = {"model_name": model, "model_version": str(version)}
+        signature = parser.signature
+        self._prediction = signature.prediction
+        self._probabilities = signature.probabilities
+
+    def rows(self, request: PredictRequest, response: PredictResponse) -> list[dict[str, Any]]:
+        """The prediction of each row and, where the model gives probabilities, the highest as its confidence."""
+        outputs = response.outputs
+        if self._prediction is None:
+            predictions = prediction_rows(outputs, request.rows)
+        else:
+            predictions = rows_of(self._prediction, outputs[self._prediction], request.rows)
+        if self._probabilities is None:
+            return [{"prediction": prediction} for prediction in predictions]
+        confidences = list(outputs[self._probabilities].max(axis=1))
+        return [
+            {"prediction": prediction, "confidence": confidence}
+            for prediction, confidence in zip(predictions, confidences, strict=True)
+        ]
+
+    def write(self, answer: dict[str, Any], request: PredictRequest) -> bytes:
+        """Write an answer with what every answer has."""
+        return encode({**answer, **self._identity, "request_id": request.request_id})
+
+    def row_schemas(self) -> dict[str, Any]:
+        """The schemas of what `rows` gives."""
+        signature = self._parser.signature
+        outputs = {tensor.name: tensor for tensor in signature.outputs}
+        prediction = (
+            prediction_row_schema(signature)
+            if self._prediction is None
+            else output_row_schema(outputs[self._prediction])
+        )
+        if self._probabilities is None:
+            return {"prediction": prediction}
+        return {
+            "prediction": prediction,
+            "confidence": output_row_schema(outputs[self._probabilities])["items"],
+        }
+
+
+class SimpleCodec:
+    """``POST /predict`` for one version; see `Codec`."""
+
+    protocol = "simple"
+
+    def __init__(self, parser: Parser, *, model: str, version: int, name: str) -> None:
+        self._parser = parser
+        self._answers = _Answers(parser, model=model, version=version)
+        self.request_type = msgspec.defstruct(
+            f"{name}Features", [("features", parser.row)], forbid_unknown_fields=True
+        )
+        self._decode: Any = msgspec.json.Decoder(self.request_type).decode
+
+    def decode(self, body: bytes, request_id: str) -> tuple[PredictRequest, Encode]:
+        """See `Codec`."""
+        try:
+            features = self._decode(body).features
+        except DECODE_ERRORS as error:
+            raise complaint(error, body, self.request_type, self._parser.signature) from error
+        inputs, rows = self._parser.tensors_of_rows([features], "$.features")
+        return PredictRequest(inputs, rows, request_id), self._encode
+
+    def example(self) -> object | None:
+        """See `Codec`."""
+        row = example_row(self._parser.signature)
+        return None if row is None else {"features": row}
+
+    def response_schema(self) -> dict[str, Any]:
+        """See `Codec`."""
+        return answer_schema(self._answers.row_schemas())
+
+    def _encode(self, request: PredictRequest, response: PredictResponse) -> bytes:
+        return self._answers.write(self._answers.rows(request, response)[0], request)
+
+
+class SimpleBatchCodec:
+    """``POST /predict/batch`` for one version; see `Codec`."""
+
+    protocol = "simple"
+
+    def __init__(self, parser: Parser, *, model: str, version: int, name: str) -> None:
+        self._parser = parser
+        self._answers = _Answers(parser, model=model, version=version)
+        self.request_type = msgspec.defstruct(
+            f"{name}Batch", [("instances", parser.rows)], forbid_unknown_fields=True
+        )
+        self._decode: Any = msgspec.json.Decoder(self.request_type).decode
+
+    def decode(self, body: bytes, request_id: str) -> tuple[PredictRequest, Encode]:
+        """See `Codec`."""
+        try:
+            instances = self._decode(body).instances
+        except DECODE_ERRORS as error:
+            raise complaint(error, body, self.request_type, self._parser.signature) from error
+        inputs, rows = self._parser.tensors_of_rows(instances)
+        return PredictRequest(inputs, rows, request_id), self._encode
+
+    def example(self) -> object | None:
+        """See `Codec`."""
+        row = example_row(self._parser.signature)
+        return None if row is None else {"instances": [row]}
+
+    def response_schema(self) -> dict[str, Any]:
+        """See `Codec`."""
+        row = self._answers.row_schemas()
+        items = {"type": "object", "properties": row, "required": list(row)}
+        return answer_schema(
+            {"predictions": {"type": "array", "items": items}, "count": {"type": "integer", "minimum": 1}}
+        )
+
+    def _encode(self, request: PredictRequest, response: PredictResponse) -> bytes:
+        predictions = self._answers.rows(request, response)
+        return self._answers.write({"predictions": predictions, "count": len(predictions)}, request)

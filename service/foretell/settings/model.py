@@ -1,0 +1,108 @@
+"""Every setting of the server, with its unit, its default and why."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+__all__ = ["EngineSettings", "LimitSettings", "LogSettings", "ServerSettings", "Settings", "StoreSettings"]
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Duration = Annotated[float, Meta(ge=0)]
+
+
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the server listens.
+
+    Attributes:
+        host: The address to bind. This machine only, until told otherwise.
+        port: The TCP port; 0 takes a free one, which is printed.
+        drain_s: How long requests that are going on may take to finish when the server is told to stop, seconds.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    drain_s: Positive = 25
+
+
+class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the models are.
+
+    Attributes:
+        path: The store's folder, relative to the working directory.
+        default_model: The model that answers the simple protocol; if it is not set and the store holds one model,
+            that one.
+        max_file_bytes: The greatest size of one file of a version, bytes. A larger one is refused.
+    """
+
+    path: str = "model_store"
+    default_model: str | None = None
+    max_file_bytes: Positive = 2 * 1024**3
+
+
+class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one request may cost.
+
+    Attributes:
+        max_body_bytes: The greatest length of a request's body, bytes.
+        max_rows: The greatest number of rows in one request; model.toml can set another for its model.
+    """
+
+    max_body_bytes: Positive = 16 * 1024**2
+    max_rows: Positive = 10_000
+
+
+class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How models are run.
+
+    Attributes:
+        intra_op_threads: How many threads one run may use inside an operator. One, so that runs at the same time
+            do not fight for CPUs.
+        run_threads: How many runs of one version may go on at once outside the event loop; if it is not set, one
+            for each CPU that this process may use.
+        inline_us: Runs expected to be shorter than this happen on the event loop, µs. A hop to a thread and back
+            costs about half as much.
+        startup_wait_s: How long the start waits for the models, seconds. After that the server listens, and answers
+            503 for what is still being loaded.
+    """
+
+    intra_op_threads: Positive = 1
+    run_threads: Positive | None = None
+    inline_us: Duration = 200.0
+    startup_wait_s: Duration = 30.0
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is logged, on standard error.
+
+    Attributes:
+        level: The least severe level that is written.
+        format: JSON lines for machines, text for people; `auto` means text on a terminal.
+        predictions: The fraction of successful predictions that leave a line. Failures always do.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "text"] = "auto"
+    predictions: Fraction = 0.0
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every setting, by section.
+
+    Attributes:
+        server: Where the server listens.
+        store: Where the models are.
+        limits: What one request may cost.
+        engine: How models are run.
+        log: What is logged.
+    """
+
+    server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+    limits: LimitSettings = LimitSettings()
+    engine: EngineSettings = EngineSettings()
+    log: LogSettings = LogSettings()

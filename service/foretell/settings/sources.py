@@ -1,0 +1,154 @@
+"""Where settings come from: defaults, foretell.toml, the environment, command-line flags, in rising order."""
+
+from __future__ import annotations
+
+import tomllib
+import types
+import typing
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from foretell.errors import SettingsError
+from foretell.settings.model import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CONFIG_VARIABLE", "DEFAULT_FILE", "PREFIX", "EffectiveSettings", "load_settings"]
+
+DEFAULT_FILE: Final = "foretell.toml"
+PREFIX: Final = "FORETELL_"
+CONFIG_VARIABLE: Final = "FORETELL_CONFIG"
+
+
+class EffectiveSettings(msgspec.Struct, frozen=True):
+    """The settings that are in force, and where each that is not a default comes from.
+
+    Attributes:
+        settings: The settings.
+        origins: By ``section.key``: a file, an environment variable or a flag.
+    """
+
+    settings: Settings
+    origins: dict[str, str]
+
+    def rows(self) -> list[tuple[str, Any, str]]:
+        """Every setting as key, value and origin, in the order of their declaration."""
+        return [
+            (f"{section}.{key}", value, self.origins.get(f"{section}.{key}", "default"))
+            for section, group in msgspec.to_builtins(self.settings).items()
+            for key, value in group.items()
+        ]
+
+
+def load_settings(
+    *,
+    environ: Mapping[str, str],
+    file: Path | None = None,
+    flags: Mapping[str, tuple[str, Any]] | None = None,
+) -> EffectiveSettings:
+    """Gather the settings of a server.
+
+    Args:
+        environ: The environment: ``FORETELL_<SECTION>__<KEY>``, and ``FORETELL_CONFIG`` for the file's path.
+        file: The settings file; if it is not given, ``FORETELL_CONFIG`` or ``foretell.toml`` in the working
+            directory, where there is one.
+        flags: By ``section.key``: the flag's name and its value.
+
+    Raises:
+        SettingsError: A setting is misspelt or ill-typed; the message names source, key and what was expected.
+    """
+    values: dict[str, dict[str, Any]] = {}
+    origins: dict[str, str] = {}
+    for key, value, origin, from_text in [
+        *_from_file(_file(environ, file)),
+        *_from_environment(environ),
+        *((key, value, flag, isinstance(value, str)) for key, (flag, value) in (flags or {}).items()),
+    ]:
+        section, _, name = key.partition(".")
+        values.setdefault(section, {})[name] = _convert(key, value, origin, from_text=from_text)
+        origins[key] = origin
+    return EffectiveSettings(msgspec.convert(values, Settings), origins)
+
+
+def _file(environ: Mapping[str, str], file: Path | None) -> Path | None:
+    if file is not None:
+        return file
+    if environ.get(CONFIG_VARIABLE):
+        return Path(environ[CONFIG_VARIABLE])
+    return Path(DEFAULT_FILE) if Path(DEFAULT_FILE).exists() else None
+
+
+def _from_file(path: Path | None) -> list[tuple[str, Any, str, bool]]:
+    if path is None:
+        return []
+    try:
+        document = tomllib.loads(path.read_bytes().decode())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+    found: list[tuple[str, Any, str, bool]] = []
+    for section, group in document.items():
+        if not isinstance(group, dict):
+            _check_known(f"{section}.", str(path))
+            raise SettingsError(f"{path}: {section} must be a table: [{section}]")
+        _check_known(f"{section}.", str(path))
+        found += [(f"{section}.{key}", value, str(path), False) for key, value in group.items()]
+    return found
+
+
+def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, Any, str, bool]]:
+    found: list[tuple[str, Any, str, bool]] = []
+    for variable, value in sorted(environ.items()):
+        if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE:
+            section, separator, key = variable.removeprefix(PREFIX).lower().partition("__")
+            if not separator:
+                raise SettingsError(f"{variable} is not a setting: write {PREFIX}<SECTION>__<KEY>")
+            found.append((f"{section}.{key}", value, variable, True))
+    return found
+
+
+def _known() -> dict[str, Any]:
+    """The type of every setting, by ``section.key``."""
+    return {
+        f"{section.name}.{field.name}": field.type
+        for section in msgspec.structs.fields(Settings)
+        for field in msgspec.structs.fields(section.type)
+    }
+
+
+def _check_known(key: str, origin: str) -> None:
+    """Refuse a setting, or with a trailing dot a section, that does not exist."""
+    known = _known()
+    section, _, name = key.partition(".")
+    sections = sorted({other.partition(".")[0] for other in known})
+    if section not in sections:
+        raise SettingsError(f"{origin}: there is no section {section!r}{_hint(section, sections)}")
+    names = [other.partition(".")[2] for other in known if other.startswith(f"{section}.")]
+    if name and name not in names:
+        raise SettingsError(f"{origin}: there is no setting {key!r}{_hint(name, names)}")
+
+
+def _hint(word: str, known: list[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(known)}"
+
+
+def _convert(key: str, value: Any, origin: str, *, from_text: bool) -> Any:
+    _check_known(key, origin)
+    expected = _known()[key]
+    if from_text and value == "" and type(None) in _alternatives(expected):
+        return None
+    try:
+        return msgspec.convert(value, expected, strict=not from_text)
+    except msgspec.ValidationError as error:
+        message = str(error)
+        raise SettingsError(f"{origin}: {key} = {value!r}: {message[0].lower()}{message[1:]}") from error
+
+
+def _alternatives(expected: Any) -> tuple[Any, ...]:
+    if isinstance(expected, types.UnionType) or typing.get_origin(expected) is typing.Union:
+        return typing.get_args(expected)
+    return (expected,)

@@ -1,0 +1,123 @@
+"""What a model takes and gives: the data that its parser, its documentation and its manifest are made from."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from foretell.tensors import DTYPES, DType, DTypeName
+
+__all__ = ["BATCH", "Column", "Dimension", "Enforcement", "Missing", "Scalar", "Signature", "Task", "Tensor"]
+
+Scalar = bool | int | float | str
+"""One JSON value of a column, a class label or a category."""
+
+Dimension = int | str | None
+"""The length of one axis: fixed, a named variable, or an unnamed variable."""
+
+Missing = Literal["refuse", "nan", "empty"]
+"""What JSON ``null`` becomes: an error, NaN, or the empty string."""
+
+Enforcement = Literal["ranges", "categories"]
+"""What was observed in the sample and is required of every request."""
+
+Task = Literal["classification", "regression", "other"]
+
+BATCH: Final = "batch"
+"""The name that `publish` gives to the variable first axis."""
+
+
+class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One input or output of the ONNX graph.
+
+    Attributes:
+        name: Its name in the graph.
+        dtype: The type of its elements.
+        shape: The length of each axis, outermost first; empty for a scalar.
+    """
+
+    name: str
+    dtype: DTypeName
+    shape: tuple[Dimension, ...]
+
+    @property
+    def type(self) -> DType:
+        """The element type with its limits and its numpy dtype."""
+        return DTYPES[self.dtype]
+
+    @property
+    def batched(self) -> bool:
+        """Whether the first axis is variable, so that it can count rows."""
+        return bool(self.shape) and not isinstance(self.shape[0], int)
+
+    @property
+    def is_column(self) -> bool:
+        """Whether it holds one value for each row: ``[batch]`` or ``[batch, 1]``."""
+        return self.batched and (len(self.shape) == 1 or (len(self.shape) == 2 and self.shape[1] == 1))
+
+
+class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One named value of a row.
+
+    The columns with the same `input` fill that tensor from left to right, in the order of the signature.
+
+    Attributes:
+        name: The key of the value in a record.
+        dtype: How the value is written in JSON; the tensor may store it wider (a boolean in a float tensor).
+        input: The name of the input tensor that receives it.
+        missing: What JSON ``null`` becomes.
+        minimum: The least value in the sample, for numbers.
+        maximum: The greatest value in the sample, for numbers.
+        categories: The distinct values in the sample, for strings and booleans, if they are few.
+    """
+
+    name: str
+    dtype: DTypeName
+    input: str
+    missing: Missing = "refuse"
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[Scalar, ...] | None = None
+
+    @property
+    def type(self) -> DType:
+        """The element type as it is written in JSON."""
+        return DTYPES[self.dtype]
+
+
+class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A model's inputs and outputs, and what is known about them.
+
+    Attributes:
+        inputs: The tensors that the graph takes.
+        outputs: The tensors that it gives, as callers see them (sequences and maps already flattened).
+        columns: The named values of a row, in their order; empty where rows are plain tensors.
+        task: What the answer means.
+        classes: The class labels of a classifier, in the order of the columns of `probabilities`.
+        prediction: The output that holds the answer itself; the first one if None.
+        probabilities: The output with one probability for each class, if there is one.
+        enforce: Which observations of the sample every request must keep to.
+        example: One row of the sample, in the order of `columns`, or a nested list for plain tensors.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    columns: tuple[Column, ...] = ()
+    task: Task = "other"
+    classes: tuple[Scalar, ...] | None = None
+    prediction: str | None = None
+    probabilities: str | None = None
+    enforce: tuple[Enforcement, ...] = ()
+    example: tuple[object, ...] | None = None
+
+    @property
+    def batched(self) -> bool:
+        """Whether every input has a variable first axis, and nothing says that they count different things."""
+        names = {tensor.shape[0] for tensor in self.inputs if tensor.shape and tensor.shape[0] is not None}
+        return all(tensor.batched for tensor in self.inputs) and len(names) <= 1
+
+    @property
+    def prediction_output(self) -> str:
+        """The name of the output that holds the answer itself."""
+        return self.prediction or self.outputs[0].name

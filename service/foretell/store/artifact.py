@@ -1,0 +1,107 @@
+"""The files of one version, read and checked, ready for a runtime."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from foretell.errors import IntegrityError, ScreeningError
+from foretell.store.manifest import MANIFEST_FILE, MODEL_FILE, FileDigest, Manifest
+from foretell.store.screening import confine, external_data
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Artifact", "read_artifact"]
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """A version's files after every check.
+
+    Attributes:
+        folder: The version's folder.
+        model: The bytes of the model file: those that were checked, so that nothing else can be loaded.
+        digest: Their SHA-256.
+        manifest: The version's manifest; None for a bare model file.
+        external: The names of the other files that the model refers to.
+    """
+
+    folder: Path
+    model: bytes
+    digest: str
+    manifest: Manifest | None
+    external: frozenset[str]
+
+
+def read_artifact(folder: Path, *, max_bytes: int) -> Artifact:
+    """Read and check a version: manifest, sizes, digests, and what the model file refers to.
+
+    Args:
+        folder: The version's folder.
+        max_bytes: The greatest size of one file, bytes.
+
+    Raises:
+        ManifestError: There is a manifest, and it is not valid.
+        IntegrityError: A file is absent, unreadable, or not the one that was published.
+        ScreeningError: A file is too large, or the model refers to what it may not.
+    """
+    manifest = Manifest.read(folder / MANIFEST_FILE) if (folder / MANIFEST_FILE).exists() else None
+    model = _read(folder / MODEL_FILE, max_bytes)
+    digest = hashlib.sha256(model).hexdigest()
+    external = confine(folder, external_data(model))
+    if manifest is not None:
+        _verify(FileDigest(len(model), digest), manifest.files[MODEL_FILE], folder / MODEL_FILE)
+        for name in sorted(external - manifest.files.keys()):
+            raise IntegrityError(
+                f"{folder} holds {name!r}, which the model refers to and the manifest does not list"
+            )
+        for name in sorted(manifest.files.keys() - {MODEL_FILE}):
+            path = _inside(folder, name)
+            _check_size(path, max_bytes)
+            _verify(_measure(path), manifest.files[name], path)
+    return Artifact(folder, model, digest, manifest, frozenset(external))
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not name or "/" in name or "\\" in name or "\0" in name or name in {".", ".."} or path.is_symlink():
+        raise IntegrityError(f"the manifest of {folder} lists {name!r}, which is not a file of its folder")
+    return path
+
+
+def _read(path: Path, max_bytes: int) -> bytes:
+    _check_size(path, max_bytes)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise IntegrityError(f"{path} cannot be read: {error}") from error
+
+
+def _measure(path: Path) -> FileDigest:
+    try:
+        return FileDigest.of(path)
+    except OSError as error:
+        raise IntegrityError(f"{path} cannot be read: {error}") from error
+
+
+def _check_size(path: Path, max_bytes: int) -> None:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise IntegrityError(f"{path} is absent or cannot be read: {error.strerror}") from error
+    if not path.is_file():
+        raise IntegrityError(f"{path} is not a regular file")
+    if size > max_bytes:
+        raise ScreeningError(
+            f"{path} has {size} bytes; the limit is {max_bytes} (setting store.max_file_bytes)"
+        )
+
+
+def _verify(found: FileDigest, expected: FileDigest, path: Path) -> None:
+    if found != expected:
+        raise IntegrityError(
+            f"{path} is not the file that was published: it has {found.size_bytes} bytes and SHA-256 "
+            f"{found.sha256}, the manifest says {expected.size_bytes} and {expected.sha256}"
+        )

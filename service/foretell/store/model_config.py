@@ -1,0 +1,118 @@
+"""model.toml: what the team decides about a model, and may edit at any time."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from foretell.errors import ManifestError, StoreError
+from foretell.store.layout import MODEL_CONFIG_FILE, check_alias, parse_version
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["ModelConfig", "ModelLimits", "set_alias"]
+
+PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class ModelLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits of one model, in place of the server's.
+
+    Attributes:
+        max_rows: The greatest number of rows in one request.
+    """
+
+    max_rows: PositiveInt | None = None
+
+
+class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the team decides about a model.
+
+    Attributes:
+        enabled: Whether it is served at all; a disabled model does not count for readiness.
+        default: The version, or the alias, that answers when a caller names neither; the highest version if None.
+        aliases: Versions by alias.
+        limits: Limits in place of the server's.
+    """
+
+    enabled: bool = True
+    default: PositiveInt | str | None = None
+    aliases: dict[str, PositiveInt] = {}
+    limits: ModelLimits = ModelLimits()
+
+    def __post_init__(self) -> None:
+        for alias in self.aliases:
+            check_alias(alias)
+        if isinstance(self.default, str) and self.default not in self.aliases:
+            known = ", ".join(sorted(self.aliases)) or "there are none"
+            message = f"`default` names the alias {self.default!r}, which is not under [aliases] ({known})"
+            raise ValueError(message)
+
+    @classmethod
+    def read(cls, path: Path) -> ModelConfig:
+        """Read a model.toml; what it does not set, or its absence, means the defaults.
+
+        Raises:
+            ManifestError: It is not TOML, or a key is misspelt or ill-typed; the message names file and key.
+        """
+        try:
+            raw = path.read_bytes()
+        except FileNotFoundError:
+            return cls()
+        except OSError as error:
+            message = f"{path} cannot be read: {error}"
+            raise ManifestError(message) from error
+        return cls.parse(raw, str(path))
+
+    @classmethod
+    def parse(cls, raw: bytes, source: str) -> ModelConfig:
+        """Parse the bytes of a model.toml; `source` names it in messages.
+
+        Raises:
+            ManifestError: As for `read`.
+        """
+        try:
+            return msgspec.convert(tomllib.loads(raw.decode()), cls)
+        except (ValueError, RecursionError) as error:
+            message = f"{source}: {error}"
+            raise ManifestError(message) from error
+
+
+def set_alias(model: Path, alias: str, version: int | None) -> None:
+    """Point an alias of a model at a version, or remove it, and leave the rest of model.toml as it is.
+
+    Args:
+        model: The model's folder.
+        alias: The alias.
+        version: An existing version; None removes the alias.
+
+    Raises:
+        InvalidNameError: The alias is not of the allowed form.
+        ManifestError: model.toml is not valid, or would not be afterwards.
+        StoreError: There is no such version or alias.
+    """
+    import tomlkit
+
+    from foretell.store.files import replace_file
+
+    check_alias(alias)
+    path = model / MODEL_CONFIG_FILE
+    config = ModelConfig.read(path)
+    document = tomlkit.parse(path.read_text()) if path.exists() else tomlkit.document()
+    aliases = document.setdefault("aliases", tomlkit.table())
+    if version is None:
+        if alias not in config.aliases:
+            message = f"{model.name} has no alias {alias!r}"
+            raise StoreError(message)
+        del aliases[alias]
+    else:
+        if parse_version(str(version)) is None or not (model / str(version)).is_dir():
+            message = f"{model.name} has no version {version}"
+            raise StoreError(message)
+        aliases[alias] = version
+    raw = tomlkit.dumps(document).encode()
+    ModelConfig.parse(raw, str(path))
+    replace_file(path, raw)

@@ -1,0 +1,195 @@
+"""Reading an ONNX file for what it refers to, before a runtime sees it.
+
+The file is walked as protobuf wire data, so that a server needs neither the `onnx` package nor a full parse,
+and tensor data is skipped, not copied.
+
+Source: ONNX onnx.proto3 (field numbers), Protocol Buffers encoding (wire types), ONNX ExternalData.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from foretell.errors import ScreeningError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["ExternalData", "confine", "external_data"]
+
+_MAX_DEPTH: Final = 200
+"""Graphs inside attributes of nodes of graphs …: the greatest nesting of messages that is followed."""
+
+_TENSOR: Final = "TensorProto"
+
+_MESSAGES: Final[dict[str, dict[int, str]]] = {
+    "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
+    "TrainingInfoProto": {1: "GraphProto", 2: "GraphProto"},
+    "FunctionProto": {7: "NodeProto", 11: "AttributeProto"},
+    "GraphProto": {1: "NodeProto", 5: _TENSOR, 15: "SparseTensorProto"},
+    "NodeProto": {5: "AttributeProto"},
+    "AttributeProto": {
+        5: _TENSOR,
+        6: "GraphProto",
+        10: _TENSOR,
+        11: "GraphProto",
+        22: "SparseTensorProto",
+        23: "SparseTensorProto",
+    },
+    "SparseTensorProto": {1: _TENSOR, 2: _TENSOR},
+}
+"""The fields of each message that lead to a tensor, and what message is in them."""
+
+_EXTERNAL_DATA: Final = 13
+_DATA_LOCATION: Final = 14
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+class ExternalData(msgspec.Struct, frozen=True):
+    """Where a tensor's data lies outside the model file.
+
+    Attributes:
+        location: A path relative to the model file's folder, as the file has it.
+        offset: Where the data begins in that file, bytes.
+        length: How long it is, bytes; None means to the end of the file.
+    """
+
+    location: str
+    offset: int = 0
+    length: int | None = None
+
+
+def external_data(model: bytes) -> list[ExternalData]:
+    """Every piece of external data that a model file refers to, wherever a tensor can stand.
+
+    Raises:
+        ScreeningError: The file is not protobuf wire data, is nested too deeply, or describes external data badly.
+    """
+    found: list[ExternalData] = []
+    pending: list[tuple[str, int, memoryview]] = [("ModelProto", 0, memoryview(model))]
+    while pending:
+        message, depth, data = pending.pop()
+        if depth > _MAX_DEPTH:
+            raise ScreeningError(f"the model's graphs are nested more than {_MAX_DEPTH} messages deep")
+        if message == _TENSOR:
+            found.extend(_external_data_of_tensor(data))
+            continue
+        children = _MESSAGES[message]
+        for field, value in _fields(data):
+            if field in children and isinstance(value, memoryview):
+                pending.append((children[field], depth + 1, value))
+    return found
+
+
+def confine(folder: Path, references: list[ExternalData]) -> set[str]:
+    """Check that external data stays inside a version's folder.
+
+    Args:
+        folder: The folder of the model file.
+        references: What `external_data` found.
+
+    Returns:
+        The names of the files that are referred to.
+
+    Raises:
+        ScreeningError: A location is absolute, climbs out, is a link or no regular file, or the file is too short.
+    """
+    for reference in references:
+        _confine(folder, reference)
+    return {reference.location for reference in references}
+
+
+def _confine(folder: Path, reference: ExternalData) -> None:
+    location = reference.location
+    path = PurePosixPath(location)
+    refused = "the model refers to external data at " + repr(location)
+    if (
+        not location
+        or path.is_absolute()
+        or "\\" in location
+        or "\0" in location
+        or "*" in location
+        or ".." in path.parts
+    ):
+        raise ScreeningError(f"{refused}, which is not a path inside the version's folder")
+    target = folder
+    for part in path.parts:
+        target = target / part
+        if target.is_symlink():
+            raise ScreeningError(f"{refused}, which leads through a link")
+    if not target.is_file():
+        raise ScreeningError(f"{refused}, which is not a file in the version's folder")
+    size = target.stat().st_size
+    end = reference.offset + (reference.length or 0)
+    if reference.offset > size or end > size:
+        raise ScreeningError(f"{refused} up to byte {end}, but that file has {size} bytes")
+
+
+def _external_data_of_tensor(data: memoryview) -> Iterator[ExternalData]:
+    entries: dict[str, str] = {}
+    is_external = False
+    for field, value in _fields(data):
+        if field == _EXTERNAL_DATA and isinstance(value, memoryview):
+            pair = {key: _text(part) for key, part in _fields(value) if isinstance(part, memoryview)}
+            entries[pair.get(1, "")] = pair.get(2, "")
+        elif field == _DATA_LOCATION:
+            is_external = value == 1
+    if is_external or entries:
+        yield ExternalData(
+            location=entries.get("location", ""),
+            offset=_size(entries.get("offset", "0")),
+            length=_size(entries["length"]) if "length" in entries else None,
+        )
+
+
+def _text(data: memoryview) -> str:
+    try:
+        return str(data, "utf-8")
+    except UnicodeDecodeError as error:
+        raise ScreeningError("the model names external data in bytes that are not UTF-8") from error
+
+
+def _size(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 18:
+        raise ScreeningError(f"the model gives {text!r} as an offset or length of external data")
+    return int(text)
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """The fields of one message: number and value (bytes for length-delimited ones)."""
+    at = 0
+    end = len(data)
+    while at < end:
+        key, at = _varint(data, at)
+        field, wire = key >> 3, key & 7
+        if wire == _VARINT:
+            value, at = _varint(data, at)
+            yield field, value
+        elif wire == _BYTES:
+            length, at = _varint(data, at)
+            if at + length > end:
+                break
+            yield field, data[at : at + length]
+            at += length
+        elif wire in {_FIXED64, _FIXED32}:
+            at += 8 if wire == _FIXED64 else 4
+        else:
+            raise ScreeningError("the file is not an ONNX model: it has an unknown wire type")
+    if at != end:
+        raise ScreeningError("the file is not an ONNX model, or is truncated")
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            raise ScreeningError("the file is not an ONNX model, or is truncated")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ScreeningError("the file is not an ONNX model: it has an overlong number")

@@ -1,0 +1,1 @@
+sklearn_operator_name_map: dict[type, str]

@@ -1,0 +1,9 @@
+from typing import Any
+
+class RegisteredConverter:
+    def __call__(self, *args: Any) -> None: ...
+    def get_allowed_options(self) -> dict[str, Any] | None: ...
+
+_converter_pool: dict[str, RegisteredConverter]
+
+def get_converter(operator_name: str) -> RegisteredConverter: ...

@@ -1,0 +1,6 @@
+# Not in the library: what the stubs of classes that are no estimators share.
+from typing import Any
+
+class Permissive:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __getattr__(self, name: str, /) -> Any: ...

@@ -1,0 +1,3 @@
+from typing import Any
+
+def _average_path_length(n_samples_leaf: Any) -> Any: ...
