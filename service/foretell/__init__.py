@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from foretell.app import create_app
-    from foretell.publish import publish
+    from foretell.publishing import publish
     from foretell.settings import Settings
 
 __all__ = ["Settings", "create_app", "publish"]
 
-_HOMES = {"Settings": "foretell.settings", "create_app": "foretell.app", "publish": "foretell.publish"}
+_HOMES = {"Settings": "foretell.settings", "create_app": "foretell.app", "publish": "foretell.publishing"}
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,9 @@ from foretell.protocols.endpoint import Endpoint
 from foretell.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
+
+    from litestar.types import Middleware
 
     from foretell.logs import Logger
 
@@ -57,10 +59,14 @@ def create_app(settings: Settings | None = None) -> Litestar:
         observers=[RequestLog(log, fraction=settings.log.predictions).observe],
     )
 
+    middleware: list[Middleware] = [identity_middleware(request_ids, log)]
+
     @asynccontextmanager
-    async def serve_models(_: Litestar) -> AsyncIterator[None]:
+    async def serve_models(_: Litestar) -> AsyncGenerator[None]:
         loading = asyncio.create_task(_load(registry, log))
         await asyncio.wait({loading}, timeout=settings.engine.startup_wait_s)
+        if loading.done():
+            loading.result()
         try:
             yield
         finally:
@@ -71,11 +77,11 @@ def create_app(settings: Settings | None = None) -> Litestar:
     return Litestar(
         route_handlers=[
             *prediction_routes(core, max_body_bytes=settings.limits.max_body_bytes),
-            ordinary_routes(registry, middleware=[identity_middleware(request_ids, log)]),
+            ordinary_routes(registry, middleware=middleware),
         ],
         lifespan=[serve_models],
         exception_handlers={Exception: problem_handler(request_ids, log)},
-        openapi_config=openapi_config(registry, core.default_endpoint),
+        openapi_config=openapi_config(registry, core.default_endpoint, middleware=middleware),
         logging_config=None,
         debug=False,
     )

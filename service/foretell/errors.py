@@ -4,7 +4,7 @@ ForetellError
 ├── SettingsError            a setting is misspelt, ill-typed or contradicts another
 ├── MissingExtraError        an optional dependency is not installed
 ├── StoreError               the model store, or a version in it, cannot be used
-│   ├── InvalidNameError           a model name, version or alias is not of the allowed form
+│   ├── InvalidNameError     a model, version, alias, column or input has a name that is not allowed
 │   ├── ManifestError        manifest.json or model.toml does not say what it must
 │   ├── IntegrityError       a file is absent, or is not the one that was published
 │   └── ScreeningError       a model file asks for what it may not have
@@ -69,7 +69,7 @@ class StoreError(ForetellError):
 
 
 class InvalidNameError(StoreError, ValueError):
-    """A model name, version or alias is not of the allowed form."""
+    """A model, version, alias, column or input has a name that is not allowed."""
 
 
 class ManifestError(StoreError, ValueError):

@@ -35,7 +35,11 @@ def open_log(settings: LogSettings, stream: TextIO | None = None) -> Logger:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if as_text:
-        processors.append(structlog.dev.ConsoleRenderer(colors=out.isatty()))
+        processors.append(
+            structlog.dev.ConsoleRenderer(
+                colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        )
     else:
         processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     logger: Logger = structlog.wrap_logger(

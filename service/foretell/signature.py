@@ -69,15 +69,15 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         missing: What JSON ``null`` becomes.
         minimum: The least value in the sample, for numbers.
         maximum: The greatest value in the sample, for numbers.
-        categories: The distinct values in the sample, for strings and booleans, if they are few.
+        categories: The distinct values in the sample, for strings and integers, if they are few.
     """
 
     name: str
     dtype: DTypeName
     input: str
     missing: Missing = "refuse"
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
     categories: tuple[Scalar, ...] | None = None
 
     @property
@@ -111,6 +111,29 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     enforce: tuple[Enforcement, ...] = ()
     example: tuple[object, ...] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a signature whose parts contradict each other.
+
+        Raises:
+            ValueError: They do; the message says how.
+        """
+        if not self.inputs:
+            raise ValueError("a model without inputs cannot be served")
+        _check_unique("input", [tensor.name for tensor in self.inputs])
+        _check_unique("output", [tensor.name for tensor in self.outputs])
+        _check_unique("column", [column.name for column in self.columns])
+        if self.columns:
+            _check_columns(self.inputs, self.columns)
+            if self.example is not None and len(self.example) != len(self.columns):
+                raise ValueError(f"the example has {len(self.example)} values, not {len(self.columns)}")
+        outputs = {tensor.name: tensor for tensor in self.outputs}
+        for role in ("prediction", "probabilities"):
+            name = getattr(self, role)
+            if name is not None and name not in outputs:
+                raise ValueError(f"`{role}` is {name!r}, which is not one of the outputs {list(outputs)}")
+        if self.probabilities is not None:
+            _check_probabilities(outputs[self.probabilities], self.classes)
+
     @property
     def batched(self) -> bool:
         """Whether every input has a variable first axis, and nothing says that they count different things."""
@@ -121,3 +144,35 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     def prediction_output(self) -> str:
         """The name of the output that holds the answer itself."""
         return self.prediction or self.outputs[0].name
+
+
+def _check_unique(what: str, names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise ValueError(f"the {what} {twice[0]!r} is there twice")
+
+
+def _check_columns(inputs: tuple[Tensor, ...], columns: tuple[Column, ...]) -> None:
+    """Each input has one column for each place, and each column a value that its input can hold."""
+    tensors = {tensor.name: tensor for tensor in inputs}
+    for column in columns:
+        tensor = tensors.get(column.input)
+        if tensor is None:
+            raise ValueError(f"column {column.name!r} belongs to {column.input!r}, which is not an input")
+        if (column.type.kind == "string") is not (tensor.type.kind == "string"):
+            raise ValueError(f"column {column.name!r} is {column.dtype}, its input {tensor.name!r} is {tensor.dtype}")
+        holds = {"refuse": True, "nan": tensor.type.kind == "float", "empty": tensor.type.kind == "string"}
+        if not holds[column.missing]:
+            raise ValueError(f"column {column.name!r} cannot be missing: its input is {tensor.dtype}")
+    for tensor in inputs:
+        places = 1 if len(tensor.shape) == 1 else tensor.shape[1] if len(tensor.shape) == 2 else None
+        count = sum(column.input == tensor.name for column in columns)
+        if not tensor.batched or count != places:
+            raise ValueError(f"the input {tensor.name!r} of shape {list(tensor.shape)} has {count} columns")
+
+
+def _check_probabilities(tensor: Tensor, classes: tuple[Scalar, ...] | None) -> None:
+    if len(tensor.shape) != 2 or tensor.type.kind != "float":
+        raise ValueError(f"`probabilities` names {tensor.name!r}, which is no matrix of floats")
+    if classes is not None and isinstance(tensor.shape[1], int) and len(classes) != tensor.shape[1]:
+        raise ValueError(f"there are {len(classes)} classes and {tensor.shape[1]} probabilities")

@@ -42,7 +42,8 @@ class DType(msgspec.Struct, frozen=True):
         onnx: The type string of ONNX Runtime, for instance ``tensor(float)``.
         kind: Which JSON value an element is: a boolean, an integer, a number or a string.
         minimum: The least finite value, None for booleans and strings.
-        maximum: The greatest finite value, None for booleans and strings.
+        maximum: The greatest finite value, None for booleans and strings. A float's is not below what its shortest
+            digits say, so that every number in an answer may be sent back.
     """
 
     name: DTypeName
@@ -63,16 +64,28 @@ def _integer(name: DTypeName) -> DType:
 
 
 def _floating(name: DTypeName, onnx: str) -> DType:
-    limits = np.finfo(name)
-    return DType(name, f"tensor({onnx})", "float", float(limits.min), float(limits.max))
+    greatest = np.finfo(name).max
+    limit = max(float(greatest), float(str(greatest)))
+    return DType(name, f"tensor({onnx})", "float", -limit, limit)
 
+
+_INTEGERS: Final[tuple[DTypeName, ...]] = (
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+)
 
 DTYPES: Final[Mapping[DTypeName, DType]] = MappingProxyType(
     {
         dtype.name: dtype
         for dtype in (
             DType("bool", "tensor(bool)", "bool"),
-            *map(_integer, ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")),
+            *map(_integer, _INTEGERS),
             _floating("float16", "float16"),
             _floating("float32", "float"),
             _floating("float64", "double"),

@@ -29,7 +29,7 @@ def models() -> None:
 @store_option
 def list_models(store: Path) -> None:
     """List the models of a store: their versions, aliases and default version."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for model in scan(store).values():
         config = model.config or ModelConfig()
         aliases = ", ".join(f"{alias} → {number}" for alias, number in sorted(config.aliases.items()))

@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
+
+    from rich.progress import TaskID
 
 __all__ = ["progress"]
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, float], None]]:
+def progress() -> Generator[Callable[[str, float], None]]:
     """Show the progress of some work on standard error.
 
     Yields:
@@ -24,7 +26,7 @@ def progress() -> Iterator[Callable[[str, float], None]]:
 
     columns = (TextColumn("{task.description:<10}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as display:
-        stages = {}
+        stages: dict[str, TaskID] = {}
 
         def on_progress(stage: str, fraction: float) -> None:
             if stage not in stages:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from foretell.cli.options import store_option
 from foretell.cli.progress import progress
+
+if TYPE_CHECKING:
+    from foretell.signature import Enforcement
 
 __all__ = ["publish"]
 
@@ -68,7 +71,7 @@ def publish(
       foretell publish churn.joblib --trust-pickle --name churn --sample rows.csv --enforce ranges,categories
     """
     from foretell.convert import load_estimator, load_sample
-    from foretell.publish import publish as publish_estimator
+    from foretell.publishing import publish as publish_estimator
 
     enforced = [word.strip() for word in enforce.split(",") if word.strip()]
     unknown = sorted({*enforced} - {"ranges", "categories"})
@@ -80,7 +83,7 @@ def publish(
             load_sample(sample),
             name=name,
             store=store,
-            enforce=enforced,  # type: ignore[arg-type]
+            enforce=cast("list[Enforcement]", enforced),
             on_progress=on_progress,
             **options,
         )

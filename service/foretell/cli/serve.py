@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -25,22 +26,11 @@ def serve(**options: Any) -> None:
     Stop it with Ctrl-C or SIGTERM: requests that are going on are finished first.
     """
     settings = gather(options).settings
-    import uvicorn
-
     from foretell.app import create_app
+    from foretell.http.server import run_server
+    from foretell.logs import open_log
+    from foretell.store.catalog import scan
 
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings),
-            host=settings.server.host,
-            port=settings.server.port,
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=settings.server.drain_s,
-        )
-    )
-    server.run()
-    if not server.started:
+    scan(Path(settings.store.path))
+    if not run_server(create_app(settings), settings.server, open_log(settings.log)):
         raise SystemExit(1)

@@ -14,49 +14,31 @@ from typing import Any
 import numpy as np
 
 from foretell.convert.nodes import GraphWriter, is_double
+from foretell.convert.registry import Registry
 from foretell.errors import ConversionError
 from foretell.tensors import Array
 
-__all__ = ["converters", "is_missing", "parsers", "shape_calculators"]
+__all__ = ["is_missing", "register"]
 
 
-def converters() -> dict[type, Any]:
-    """The converter of each transformer class of this module, in skl2onnx's form."""
+def register(registry: Registry) -> None:
+    """Add the converters of this module."""
     from sklearn import impute, preprocessing
 
-    return {
-        impute.SimpleImputer: _simple_imputer,
-        preprocessing.OneHotEncoder: _one_hot_encoder,
-        preprocessing.OrdinalEncoder: _ordinal_encoder,
-    }
-
-
-def shape_calculators(floating: type) -> dict[type, Any]:
-    """What type and width each of them gives, in skl2onnx's form.
-
-    Args:
-        floating: skl2onnx's tensor type of the numbers in the whole graph.
-    """
-    from sklearn import impute, preprocessing
-
-    return {
-        impute.SimpleImputer: partial(_simple_imputer_shape, floating),
-        preprocessing.OneHotEncoder: partial(_encoder_shape, floating),
-        preprocessing.OrdinalEncoder: partial(_encoder_shape, floating),
-    }
-
-
-def parsers(floating: type) -> dict[type, Any]:
-    """How skl2onnx announces their outputs before the graph is built: numbers in the type of the whole graph."""
-    from sklearn import impute, preprocessing
-
-    parse = partial(_parse, floating)
-    return dict.fromkeys(
-        (impute.SimpleImputer, preprocessing.OneHotEncoder, preprocessing.OrdinalEncoder), parse
+    parse = partial(_parse, registry.floating)
+    shape = partial(_encoder_shape, registry.floating)
+    registry.add(
+        impute.SimpleImputer,
+        _simple_imputer,
+        shape=partial(_simple_imputer_shape, registry.floating),
+        parser=parse,
     )
+    registry.add(preprocessing.OneHotEncoder, _one_hot_encoder, shape=shape, parser=parse)
+    registry.add(preprocessing.OrdinalEncoder, _ordinal_encoder, shape=shape, parser=parse)
+    registry.add(preprocessing.TargetEncoder, _target_encoder, shape=shape, parser=parse)
 
 
-def _parse(floating: type, scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
+def _parse(floating: Any, scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
     from skl2onnx.common.data_types import StringTensorType
     from sklearn.impute import SimpleImputer
 
@@ -82,7 +64,7 @@ def is_missing(value: object) -> bool:
 # ---------------------------------------------------------------- imputing
 
 
-def _simple_imputer_shape(floating: type, operator: Any) -> None:
+def _simple_imputer_shape(floating: Any, operator: Any) -> None:
     from skl2onnx.common.data_types import StringTensorType
 
     width = _imputed_width(operator.raw_operator)
@@ -139,7 +121,7 @@ def _simple_imputer(scope: Any, operator: Any, container: Any) -> None:
 # ---------------------------------------------------------------- encoding categories
 
 
-def _encoder_shape(floating: type, operator: Any) -> None:
+def _encoder_shape(floating: Any, operator: Any) -> None:
     model = operator.raw_operator
     rows = operator.inputs[0].get_first_dimension()
     width = len(model.get_feature_names_out())
@@ -185,7 +167,7 @@ def _one_hot_table(model: Any, index: int) -> tuple[Array, Array | None] | None:
     count = len(model.categories_[index])
     mapping = None
     if getattr(model, "_infrequent_enabled", False):
-        mapping = model._default_to_infrequent_mappings[index]  # noqa: SLF001: there is no public name for it
+        mapping = model._default_to_infrequent_mappings[index]  # noqa: SLF001 - there is no public name for it
     targets = np.arange(count) if mapping is None else np.asarray(mapping)
     width = int(targets.max()) + 1 if count else 0
     weights = np.eye(width)[targets]
@@ -211,33 +193,31 @@ def _ordinal_encoder(scope: Any, operator: Any, container: Any) -> None:
     dtype = _dtype(operator)
     parts: list[str] = []
     for (column, strings), categories in zip(_columns(writer, operator), model.categories_, strict=True):
-        known = _categories(categories, strings=strings)
         # scikit-learn gives NaN where a missing value is not told apart, and an encoded one where it is.
         codes = [
             float(model.encoded_missing_value) if is_missing(category) else float(code)
             for code, category in enumerate(categories.tolist())
         ]
-        unknown = float("nan") if model.handle_unknown == "error" else float(model.unknown_value)
-        if strings:
-            code = writer.add_ml(
-                "LabelEncoder",
-                column,
-                version=2,
-                keys_strings=known,
-                values_floats=codes,
-                default_float=unknown,
-            )[0]
-            parts.append(code if dtype == np.float32 else writer.cast(code, dtype))
-            continue
-        match = _equal(writer, column, np.array(known, np.float64), dtype)
-        place = writer.add("ArgMax", writer.cast(match, np.float32), axis=1, keepdims=1)
-        code = writer.add("Gather", writer.constant(codes, dtype), place)
-        found = writer.add(
-            "ReduceMax", writer.cast(match, np.float32), writer.constant([1], np.int64), keepdims=1
-        )
-        parts.append(
-            writer.add("Where", writer.cast(found, np.bool_), code, writer.constant([[unknown]], dtype))
-        )
+        unknown = math.nan if model.handle_unknown == "error" else float(model.unknown_value)
+        place = _place(writer, column, _categories(categories, strings=strings), dtype, strings=strings)
+        parts.append(writer.add("Gather", writer.constant([*codes, unknown], dtype), place))
+    result = parts[0] if len(parts) == 1 else writer.add("Concat", *parts, axis=1)
+    writer.add("Identity", result, to=operator.outputs[0].full_name)
+
+
+def _target_encoder(scope: Any, operator: Any, container: Any) -> None:
+    model = operator.raw_operator
+    writer = GraphWriter(scope, container)
+    dtype = _dtype(operator)
+    means = np.asarray(model.target_mean_, np.float64).ravel()
+    parts: list[str] = []
+    for index, ((column, strings), categories) in enumerate(
+        zip(_columns(writer, operator), model.categories_, strict=True)
+    ):
+        place = _place(writer, column, _categories(categories, strings=strings), dtype, strings=strings)
+        for target, mean in enumerate(means):
+            codes = np.append(model.encodings_[index * len(means) + target], mean)
+            parts.append(writer.add("Gather", writer.constant(codes, dtype), place))
     result = parts[0] if len(parts) == 1 else writer.add("Concat", *parts, axis=1)
     writer.add("Identity", result, to=operator.outputs[0].full_name)
 
@@ -268,6 +248,24 @@ def _categories(categories: Array, *, strings: bool) -> list[Any]:
             "replace one of them before training"
         )
     return known
+
+
+def _place(writer: GraphWriter, column: str, known: list[Any], dtype: np.dtype[Any], *, strings: bool) -> str:
+    """``int64[rows, 1]``: the number of each value's category, and the number of categories where it has none."""
+    if strings:
+        numbers = list(range(len(known)))
+        return writer.add_ml(
+            "LabelEncoder",
+            column,
+            version=2,
+            keys_strings=known,
+            values_int64s=numbers,
+            default_int64=len(known),
+        )[0]
+    match = writer.cast(_equal(writer, column, np.array(known, np.float64), dtype), np.float32)
+    # A value that matches nothing falls through to the last place, which always matches a little.
+    last = writer.add("Pad", match, writer.constant([0, 0, 0, 1], np.int64), writer.constant(0.5, np.float32))
+    return writer.add("ArgMax", last, axis=1, keepdims=1)
 
 
 def _equal(writer: GraphWriter, column: str, known: Array, dtype: np.dtype[Any]) -> str:

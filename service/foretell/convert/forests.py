@@ -6,55 +6,55 @@ skl2onnx's own lose the missing-value branches, divide each vote by the number o
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
 
 from foretell.convert.nodes import GraphWriter, is_double
+from foretell.convert.registry import Registry
 from foretell.convert.trees import LEAF, Trees, float32_at_most, float64_at_most
 from foretell.errors import ConversionError
 from foretell.tensors import Array
 
-__all__ = ["converters", "parsers"]
+__all__ = ["register"]
 
 
-def converters() -> dict[type, Any]:
-    """The converter of each estimator class of this module, in skl2onnx's form."""
+def register(registry: Registry) -> None:
+    """Add the converters of this module."""
     from sklearn import ensemble, tree
 
-    return {
-        tree.DecisionTreeClassifier: _voting_classifier,
-        tree.ExtraTreeClassifier: _voting_classifier,
-        ensemble.RandomForestClassifier: _voting_classifier,
-        ensemble.ExtraTreesClassifier: _voting_classifier,
-        tree.DecisionTreeRegressor: _averaging_regressor,
-        tree.ExtraTreeRegressor: _averaging_regressor,
-        ensemble.RandomForestRegressor: _averaging_regressor,
-        ensemble.ExtraTreesRegressor: _averaging_regressor,
-        ensemble.GradientBoostingClassifier: _boosting_classifier,
-        ensemble.GradientBoostingRegressor: _boosting_regressor,
-        ensemble.HistGradientBoostingClassifier: _boosting_classifier,
-        ensemble.HistGradientBoostingRegressor: _boosting_regressor,
-        ensemble.IsolationForest: _isolation_forest,
-    }
-
-
-def parsers() -> dict[type, Any]:
-    """How skl2onnx finds the steps inside: histogram boosting keeps an encoder of categories to itself."""
-    from sklearn import ensemble
-
-    return {
-        ensemble.HistGradientBoostingClassifier: _parse_histogram_boosting,
-        ensemble.HistGradientBoostingRegressor: _parse_histogram_boosting,
-    }
+    for kind in (
+        tree.DecisionTreeClassifier,
+        tree.ExtraTreeClassifier,
+        ensemble.RandomForestClassifier,
+        ensemble.ExtraTreesClassifier,
+    ):
+        registry.add(kind, _voting_classifier)
+    for kind in (
+        tree.DecisionTreeRegressor,
+        tree.ExtraTreeRegressor,
+        ensemble.RandomForestRegressor,
+        ensemble.ExtraTreesRegressor,
+    ):
+        registry.add(kind, _averaging_regressor)
+    registry.add(ensemble.GradientBoostingClassifier, _boosting_classifier)
+    registry.add(ensemble.GradientBoostingRegressor, _boosting_regressor)
+    # Histogram boosting keeps an encoder of categories to itself.
+    registry.add(
+        ensemble.HistGradientBoostingClassifier, _boosting_classifier, parser=_parse_histogram_boosting
+    )
+    registry.add(
+        ensemble.HistGradientBoostingRegressor, _boosting_regressor, parser=_parse_histogram_boosting
+    )
+    registry.add(ensemble.IsolationForest, _isolation_forest)
 
 
 def _parse_histogram_boosting(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
-    from skl2onnx import _parse
-
-    if model._preprocessor is not None:  # noqa: SLF001: there is no public name for it
-        inputs = _parse._parse_sklearn(scope, model._preprocessor, inputs, custom_parsers)  # noqa: SLF001
-    return _parse._parse_sklearn_simple_model(scope, model, inputs, custom_parsers)  # noqa: SLF001
+    parsing: Any = importlib.import_module("skl2onnx._parse")
+    if model._preprocessor is not None:  # noqa: SLF001 - there is no public name for it
+        inputs = parsing._parse_sklearn(scope, model._preprocessor, inputs, custom_parsers)  # noqa: SLF001
+    return parsing._parse_sklearn_simple_model(scope, model, inputs, custom_parsers)  # noqa: SLF001
 
 
 # ---------------------------------------------------------------- trees that vote or average
@@ -307,11 +307,10 @@ def _isolation_forest(scope: Any, operator: Any, container: Any) -> None:
         leaves += int(leaf.sum())
     from onnx import numpy_helper
 
-    # The version 5 operator: it has one target a leaf, and gives the sum in float64.
+    # The operator of version 5 (`convert_estimator` says so of the whole graph): it gives the sum in float64.
     total = writer.add_ml(
         "TreeEnsemble",
         _doubles(writer, operator),
-        version=5,
         n_targets=1,
         aggregate_function=1,
         post_transform=0,
@@ -387,9 +386,7 @@ def _signed_classifier(writer: GraphWriter, values: str, trees: Trees, classes: 
 def _choose(writer: GraphWriter, shares: str, classes: Array, to: str | None = None) -> str:
     """The label of the largest share in each row."""
     best = writer.add("ArgMax", shares, axis=1, keepdims=0)
-    strings = all(isinstance(label, str) for label in classes.tolist())
-    table = writer.constant(classes.tolist() if strings else [int(label) for label in classes])
-    return writer.add("Gather", table, best, to=to)
+    return writer.add("Gather", writer.labels(classes), best, to=to)
 
 
 def _refuse_extra_outputs(operator: Any, expected: int) -> None:

@@ -35,7 +35,7 @@ class Observed(msgspec.Struct, frozen=True):
         name: Its name.
         kind: Which JSON value it holds.
         native: The pandas dtype that the estimator was shown, None in arrays.
-        absent: What the estimator was shown where a value is missing; None where none is.
+        absent: What the estimator was shown where a value is missing; meaningless where none is.
         nullable: Whether a value is missing in the sample.
     """
 
@@ -267,7 +267,7 @@ def _restore(column: Observed, values: list[Any]) -> Any:
 
     if column.kind == "float" and (column.native is None or column.native.kind in "iufO"):
         return np.array([math.nan if value is None else value for value in values], np.float64)
-    absent = math.nan if column.kind == "string" and column.absent is None else column.absent
+    absent = column.absent if column.nullable else math.nan
     filled = [absent if value is None else value for value in values]
     if column.native is None:
         return pd.Series(filled, dtype=object)

@@ -8,9 +8,10 @@ from typing import Any, Final
 import numpy as np
 
 from foretell.convert.nodes import GraphWriter, is_double
+from foretell.convert.registry import Registry, elementwise_shape
 from foretell.errors import ConversionError
 
-__all__ = ["converters", "shape_calculators"]
+__all__ = ["apply_function", "register"]
 
 _OPERATORS: Final = {
     "abs": "Abs",
@@ -30,42 +31,43 @@ _OPERATORS: Final = {
 """numpy's elementwise functions that are one operator in ONNX."""
 
 
-def converters() -> dict[type, Any]:
-    """The converter, by estimator class, in skl2onnx's form."""
+def register(registry: Registry) -> None:
+    """Add the converters of this module."""
     from sklearn.preprocessing import FunctionTransformer
 
-    return {FunctionTransformer: _function}
-
-
-def shape_calculators() -> dict[type, Any]:
-    """What type and width it gives, in skl2onnx's form."""
-    from sklearn.preprocessing import FunctionTransformer
-
-    return {FunctionTransformer: _shape}
-
-
-def _shape(operator: Any) -> None:
-    first = operator.inputs[0]
-    width = sum(variable.type.shape[1] for variable in operator.inputs)
-    operator.outputs[0].type = type(first.type)([first.get_first_dimension(), width])
+    registry.add(FunctionTransformer, _function, shape=elementwise_shape)
 
 
 def _function(scope: Any, operator: Any, container: Any) -> None:
     writer = GraphWriter(scope, container)
     names = [str(variable.full_name) for variable in operator.inputs]
     value = names[0] if len(names) == 1 else writer.add("Concat", *names, axis=1)
-    result = _apply(
-        writer, operator.raw_operator, value, np.float64 if is_double(operator.inputs[0]) else np.float32
-    )
+    model = operator.raw_operator
+    dtype = np.float64 if is_double(operator.inputs[0]) else np.float32
+    result = apply_function(writer, model.func, model.kw_args, value, dtype)
     writer.add("Identity", result, to=operator.outputs[0].full_name)
 
 
-def _apply(writer: GraphWriter, model: Any, value: str, dtype: type) -> str:
-    function = model.func
+def apply_function(writer: GraphWriter, function: Any, arguments: Any, value: str, dtype: type) -> str:
+    """Add a function of numpy to the graph.
+
+    Args:
+        writer: Adds the nodes.
+        function: The function; None leaves values as they are.
+        arguments: What it is called with beside the values; there is no ONNX form with any.
+        value: The tensor's name.
+        dtype: Its numpy dtype.
+
+    Returns:
+        The name of the result.
+
+    Raises:
+        ConversionError: It is another function.
+    """
     if function is None or _only_checks(function):
         return value
     name = getattr(function, "__name__", repr(function))
-    if isinstance(function, np.ufunc) and not model.kw_args:
+    if isinstance(function, np.ufunc) and not arguments:
         if name in _OPERATORS:
             return writer.add(_OPERATORS[name], value)
         if name == "square":

@@ -60,18 +60,24 @@ class Graph:
 
     def set_inputs(self, tensors: Sequence[Tensor]) -> None:
         """Name and type the inputs, in their order; the element types stay as they are."""
-        self._rename(dict(zip(self.inputs, [tensor.name for tensor in tensors], strict=True)))
+        self.name_inputs([tensor.name for tensor in tensors])
         del self._graph.input[:]
         self._graph.input.extend(_value_info(tensor) for tensor in tensors)
 
+    def name_inputs(self, names: Sequence[str]) -> None:
+        """Name the inputs, in their order."""
+        self._rename(dict(zip(self.inputs, names, strict=True)))
+
     def pack_inputs(self) -> list[list[str]]:
-        """Replace the inputs that only ever enter one Concat, side by side, by one wide input.
+        """Replace the inputs that only ever enter one Concat by one wide input.
 
         One tensor of ten columns costs a tenth of the hand-over of ten.
 
         Returns:
             For each input that remains, the former inputs that it holds, from left to right.
         """
+        from onnx import helper
+
         groups: dict[str, list[str]] = {name: [name] for name in self.inputs}
         readers: dict[str, list[Any]] = {}
         for node in self._graph.node:
@@ -87,10 +93,16 @@ class Graph:
                 continue
             packed = node.output[0]
             element = self._element(members[0])
+            ordered = [name for name in self.inputs if name in members]
+            if ordered == members:
+                self._graph.node.remove(node)
+            else:  # columns fill a tensor in the order of the signature, so let the graph change it
+                places = self.constant(np.array([ordered.index(name) for name in members], np.int64))
+                packed = self._fresh("packed")
+                node.CopyFrom(helper.make_node("Gather", [packed, places], list(node.output), axis=1))
             for name in members:
                 del groups[name]
-            groups[packed] = members
-            self._graph.node.remove(node)
+            groups[packed] = ordered
             kept = [value for value in self._graph.input if value.name not in members]
             del self._graph.input[:]
             self._graph.input.extend(kept)

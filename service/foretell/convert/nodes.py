@@ -42,6 +42,12 @@ class GraphWriter:
             self._container.add_initializer(name, kind, array.shape, array.ravel().tolist())
         return name
 
+    def labels(self, classes: npt.ArrayLike) -> str:
+        """Add class labels as strings or int64, which is what the graph's label outputs are, and give their name."""
+        values = np.asarray(classes).tolist()
+        strings = all(isinstance(value, str) for value in values)
+        return self.constant(values if strings else [int(value) for value in values])
+
     def add(self, op_type: str, *inputs: str, to: str | None = None, **attributes: Any) -> str:
         """Add a node with one output of ONNX's own operators, and give the output's name.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foretell.convert.sklearn_onnx import last_step
+from foretell.convert.sklearn_onnx import last_step, with_last_step
 from foretell.errors import ConversionError
 from foretell.tensors import Array
 
@@ -31,6 +31,7 @@ class Original:
         frame: The sample, which tells how to hand rows over.
 
     Attributes:
+        estimator: The estimator itself.
         task: What the answer means.
         classes: The labels of a classifier with one output, in the order of its probabilities.
 
@@ -49,7 +50,7 @@ class Original:
             raise ConversionError(
                 f"{type(estimator).__name__} is not a fitted estimator: call fit first"
             ) from error
-        self._estimator = estimator
+        self.estimator = estimator
         self._last = last_step(estimator)
         self.frame = frame
         self._predicts = hasattr(estimator, "predict")
@@ -75,7 +76,7 @@ class Original:
     @property
     def has_probabilities(self) -> bool:
         """Whether it gives one probability for each class."""
-        return hasattr(self._estimator, "predict_proba")
+        return hasattr(self.estimator, "predict_proba")
 
     @property
     def answer_name(self) -> str:
@@ -101,8 +102,30 @@ class Original:
             warnings.simplefilter("ignore")
             return self._answer(X)
 
+    def answer_each(self, rows: Sequence[Row]) -> list[tuple[list[int], Answers]]:
+        """What it answers, without the rows that it refuses.
+
+        Args:
+            rows: Any number of rows.
+
+        Returns:
+            The numbers of rows and their answers, in as few groups as that takes.
+        """
+        return self._answer_some(rows, list(range(len(rows))))
+
+    def _answer_some(self, rows: Sequence[Row], numbers: list[int]) -> list[tuple[list[int], Answers]]:
+        if not numbers:
+            return []
+        try:
+            return [(numbers, self.answer([rows[number] for number in numbers]))]
+        except Exception:  # noqa: BLE001 - whatever the estimator raises on a row that it refuses
+            if len(numbers) == 1:
+                return []
+        half = len(numbers) // 2
+        return self._answer_some(rows, numbers[:half]) + self._answer_some(rows, numbers[half:])
+
     def _answer(self, X: Any) -> Answers:
-        estimator = self._estimator
+        estimator = self.estimator
         if not self._predicts:
             return {"transformed": _dense(estimator.transform(X))}
         predicted = _dense(estimator.predict(X))
@@ -124,20 +147,33 @@ class Original:
     def thresholds(self) -> list[tuple[int, float]]:
         """Where its trees split: the column's number and the threshold, for trees on the raw columns."""
         found: set[tuple[int, float]] = set()
-        if self._last is not self._estimator:
+        if self._last is not self.estimator:
             return []
-        for tree, features in _trees(self._estimator):
+        for tree, features in _trees(self.estimator):
             inner = tree.children_left >= 0
             columns = tree.feature[inner] if features is None else features[tree.feature[inner]]
             found.update(zip(columns.tolist(), tree.threshold[inner].tolist(), strict=True))
-        if getattr(self._estimator, "_preprocessor", None) is None:
-            for iteration in getattr(self._estimator, "_predictors", []):
+        if getattr(self.estimator, "_preprocessor", None) is None:
+            for iteration in getattr(self.estimator, "_predictors", []):
                 for predictor in iteration:
                     nodes = predictor.nodes[predictor.nodes["is_leaf"] == 0]
                     found.update(
                         zip(nodes["feature_idx"].tolist(), nodes["num_threshold"].tolist(), strict=True)
                     )
         return sorted(found)
+
+    def at_a_vote(self, rows: Sequence[Row], tolerance: float) -> Array:
+        """``bool[rows]``: where a vote between two classes is within the tolerance of going the other way.
+
+        Support vector classifiers count such votes: labels and scores jump where one changes.
+        """
+        if not hasattr(self._last, "decision_function_shape"):
+            return np.zeros(len(rows), bool)
+        pairs = with_last_step(self.estimator, decision_function_shape="ovo", break_ties=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            decisions = np.asarray(pairs.decision_function(self.frame.restore(rows)))
+        return np.asarray((np.abs(decisions).reshape(len(rows), -1) <= tolerance).any(axis=1))
 
     def undecided(self, rows: Sequence[Row], tolerance: float) -> Array:
         """``bool[rows]``: where its best two choices are within the tolerance of each other."""
@@ -147,14 +183,14 @@ class Original:
             return tied
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            if hasattr(self._estimator, "predict_proba"):
-                probabilities = self._estimator.predict_proba(X)
+            if hasattr(self.estimator, "predict_proba"):
+                probabilities = self.estimator.predict_proba(X)
                 for part in probabilities if isinstance(probabilities, list) else [probabilities]:
                     tied |= _close(np.asarray(part), tolerance)
-            if hasattr(self._estimator, "decision_function"):
-                tied |= _close(np.asarray(self._estimator.decision_function(X)), tolerance)
-            elif not self._classifies and hasattr(self._estimator, "transform"):
-                tied |= _close(-_dense(self._estimator.transform(X)), tolerance)
+            if hasattr(self.estimator, "decision_function"):
+                tied |= _close(np.asarray(self.estimator.decision_function(X)), tolerance)
+            elif not self._classifies and hasattr(self.estimator, "transform"):
+                tied |= _close(-_dense(self.estimator.transform(X)), tolerance)
         return tied
 
 

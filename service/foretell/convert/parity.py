@@ -78,8 +78,9 @@ def compare(
     for begin in range(0, len(everything), _CHUNK):
         part = everything[begin : begin + _CHUNK]
         batch = [row for row, _ in part]
-        generated = [probe for _, probe in part]
-        for some, marks, expected in _answered(original, batch, generated):
+        for numbers, expected in original.answer_each(batch):
+            some = [batch[number] for number in numbers]
+            marks = [part[number][1] for number in numbers]
             try:
                 given = served.answer(session, parser, some)
             except ForetellError as error:
@@ -88,21 +89,6 @@ def compare(
             _weigh(tally, original, served.frame, some, marks, expected, given)
         on_progress(min(1.0, (begin + _CHUNK) / len(everything)))
     return tally.report(precision)
-
-
-def _answered(
-    original: Original, rows: list[Row], marks: list[bool]
-) -> list[tuple[list[Row], list[bool], Answers]]:
-    """The rows that the original answers, in as few groups as that takes."""
-    if not rows:
-        return []
-    try:
-        return [(rows, marks, original.answer(rows))]
-    except Exception:  # noqa: BLE001 - whatever the estimator raises on a row that it refuses
-        if len(rows) == 1:
-            return []
-    half = len(rows) // 2
-    return _answered(original, rows[:half], marks[:half]) + _answered(original, rows[half:], marks[half:])
 
 
 def _weigh(
@@ -125,6 +111,7 @@ def _weigh(
         some = [rows[index] for index in differs]
         # A label may go either way where the best two are equally good; numbers must still agree.
         tied[differs] = original.undecided(some, tally.tolerance) & ~found.beyond[differs]
+        tied[differs] |= original.at_a_vote(some, tally.tolerance)
         convicted = 0
         for index in differs[~tied[differs]]:
             if convicted == _CONVICTED:
@@ -186,9 +173,10 @@ def _differences(expected: Answers, given: Answers, tolerance: float) -> _Differ
             odd = ~same & ~np.isfinite(difference)
             difference = np.where(same | odd, 0.0, difference)
             beyond |= (odd | (difference > tolerance + tolerance * np.abs(b))).any(axis=1)
-            part = np.where(difference > 0, difference / np.maximum(np.abs(b), 1e-300), 0.0)
+            # Beside zero a relative difference says nothing.
+            part = np.where(np.abs(b) > tolerance, difference / np.abs(b), 0.0)
         absolute = np.maximum(absolute, difference.max(axis=1, initial=0.0))
-        relative = np.maximum(relative, np.minimum(part, 1e300).max(axis=1, initial=0.0))
+        relative = np.maximum(relative, part.max(axis=1, initial=0.0))
         if name == "label":
             label |= (~same).any(axis=1)
     return _Differences(label, absolute, relative, beyond)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from foretell.convert.choices import UNSEEN
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -94,6 +96,8 @@ def _edges(frame: Frame, random: np.random.Generator) -> Iterator[Row]:
             continue
         if column.kind in {"string", "bool"}:
             values: list[Any] = sorted(set(present), key=str)
+            if column.kind == "string":
+                values.append(UNSEEN["string"])
         else:
             low, high = min(present), max(present)  # type: ignore[type-var]
             span = high - low  # type: ignore[operator]

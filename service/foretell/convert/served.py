@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
+from foretell.convert.choices import required_choices
 from foretell.convert.frame import MAX_CATEGORIES, Frame
 from foretell.convert.graph import Graph
 from foretell.engine.session import Session
 from foretell.errors import ConversionError, ForetellError
 from foretell.parser import Parser
-from foretell.signature import BATCH, Column, Enforcement, Signature, Tensor
+from foretell.signature import BATCH, Column, Enforcement, Scalar, Signature, Tensor
 from foretell.tensors import Array, DTypeName
 
 if TYPE_CHECKING:
@@ -76,7 +77,11 @@ class Served(msgspec.Struct, frozen=True):
         frame = original.frame
         names = [column.name for column in frame.columns]
         whole = len(graph.inputs) == 1
-        groups = [names] if whole else graph.pack_inputs()
+        if whole:
+            groups = [names]
+        else:  # skl2onnx changes names that it does not like, but keeps the order
+            graph.name_inputs(names)
+            groups = graph.pack_inputs()
         inputs = _inputs(groups, frame, precision)
         graph.set_inputs(inputs)
         if not any(column.kind == "string" for column in frame.columns) and whole:
@@ -86,6 +91,10 @@ class Served(msgspec.Struct, frozen=True):
         original.frame = frame
         feeds = {name: tensor.name for group, tensor in zip(groups, inputs, strict=True) for name in group}
         columns = tuple(_column(at, frame, feeds, precision) for at in range(len(names)))
+        required = required_choices(original)
+        if required:
+            columns = tuple(_narrowed(column, required, enforce) for column in columns)
+            enforce = tuple(dict.fromkeys([*enforce, "categories"]))
         rows = frame.rows[:_TRIAL_ROWS]
         expected = _expected(original, rows)
         raw = _trial(graph, Signature(inputs, (), columns), rows)
@@ -140,6 +149,17 @@ def _column(at: int, frame: Frame, feeds: dict[str, str], precision: Precision) 
         maximum=max(numbers, default=None),
         categories=tuple(choices) if 0 < len(choices) <= MAX_CATEGORIES else None,
     )
+
+
+def _narrowed(
+    column: Column, required: dict[str, tuple[Scalar, ...]], enforce: Sequence[Enforcement]
+) -> Column:
+    """A column with the values that the estimator insists on; those that it does not stay open unless asked for."""
+    if column.name in required:
+        return msgspec.structs.replace(column, categories=required[column.name])
+    if column.dtype == "bool" or "categories" in enforce:
+        return column
+    return msgspec.structs.replace(column, categories=None)
 
 
 def _expected(original: Original, rows: Sequence[Row]) -> Answers:

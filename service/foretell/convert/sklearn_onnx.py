@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import importlib
 import warnings
 from typing import Any, Literal, NamedTuple
 
-from foretell.convert import encoders, forests, functions
+import numpy as np
+
+from foretell.convert import baselines, binning, encoders, forests, functions, linear, power, svm, wrappers
 from foretell.convert.nodes import ML, OPSET, OPSET_ML
+from foretell.convert.registry import Registry
 from foretell.errors import ConversionError, ForetellError
 
-__all__ = ["GraphInput", "Precision", "convert_estimator", "last_step"]
+__all__ = ["GraphInput", "Precision", "convert_estimator", "last_step", "with_last_step"]
 
 Precision = Literal["float32", "float64"]
 """The floating-point type that a graph computes in."""
@@ -58,22 +63,22 @@ def convert_estimator(estimator: Any, inputs: list[GraphInput], precision: Preci
         )
         for entry in inputs
     ]
-    custom = encoders.converters() | functions.converters() | forests.converters()
-    shapes = encoders.shape_calculators(floating) | functions.shape_calculators()
-    parsers = encoders.parsers(floating) | forests.parsers()
-    opset_ml = 5 if _has_isolation_forest(estimator) else OPSET_ML
+    estimator = _with_plain_labels(estimator)
+    registry = Registry(floating)
+    for module in (baselines, binning, encoders, forests, functions, linear, power, svm, wrappers):
+        module.register(registry)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # skl2onnx warns of its own deprecated calls
-            return convert_sklearn(
+            model = convert_sklearn(
                 estimator,
                 name="model",
                 initial_types=types,
                 options=_options(estimator),
-                target_opset={"": OPSET, ML: opset_ml},
-                custom_conversion_functions=custom,
-                custom_shape_calculators=shapes,
-                custom_parsers=parsers,
+                target_opset={"": OPSET, ML: OPSET_ML},
+                custom_conversion_functions=registry.converters,
+                custom_shape_calculators=registry.shapes,
+                custom_parsers=registry.parsers,
             )
     except ForetellError:
         raise
@@ -88,6 +93,23 @@ def convert_estimator(estimator: Any, inputs: list[GraphInput], precision: Preci
             f"{_culprit(estimator, str(error))} cannot be converted as it is configured: "
             f"{type(error).__name__}: {first}"
         ) from error
+    _use_portable_locale(model)
+    if any(node.op_type == "TreeEnsemble" for node in model.graph.node):
+        for entry in model.opset_import:
+            if entry.domain == ML:
+                entry.version = 5  # skl2onnx knows none above 3
+    return model
+
+
+def _use_portable_locale(model: Any) -> None:
+    """Name a locale for lower-casing that small images have too; en_US, the default, is often absent."""
+    from onnx import helper
+
+    for node in model.graph.node:
+        if node.op_type == "StringNormalizer":
+            kept = [attribute for attribute in node.attribute if attribute.name != "locale"]
+            del node.attribute[:]
+            node.attribute.extend([*kept, helper.make_attribute("locale", "C.UTF-8")])
 
 
 def last_step(estimator: Any) -> Any:
@@ -101,6 +123,29 @@ def last_step(estimator: Any) -> Any:
             return estimator
 
 
+def with_last_step(estimator: Any, **parameters: Any) -> Any:
+    """A copy made of the same fitted parts, but for some attributes of the last step."""
+    changed = copy.copy(estimator)
+    if hasattr(estimator, "best_estimator_"):
+        changed.best_estimator_ = with_last_step(estimator.best_estimator_, **parameters)
+    elif hasattr(estimator, "steps") and hasattr(estimator, "named_steps"):
+        name, last = estimator.steps[-1]
+        changed.steps = [*estimator.steps[:-1], (name, with_last_step(last, **parameters))]
+    else:
+        for name, value in parameters.items():
+            setattr(changed, name, value)
+    return changed
+
+
+def _with_plain_labels(estimator: Any) -> Any:
+    """The estimator with its integer labels as int64, the one kind of integer that label operators know."""
+    classes = getattr(last_step(estimator), "classes_", None)
+    if isinstance(classes, np.ndarray) and classes.dtype.kind in "iu" and classes.dtype != np.int64:
+        with contextlib.suppress(AttributeError):  # a property of some that wrap others
+            return with_last_step(estimator, classes_=classes.astype(np.int64))
+    return estimator
+
+
 def _options(estimator: Any) -> dict[int, dict[str, Any]]:
     """Plain tensors instead of maps; decision scores where there are no probabilities."""
     from sklearn.base import is_classifier
@@ -108,10 +153,13 @@ def _options(estimator: Any) -> dict[int, dict[str, Any]]:
     last = last_step(estimator)
     if not is_classifier(last):
         return {}
-    options: dict[str, Any] = {"zipmap": False}
-    if "raw_scores" in _allowed_options(last) and not hasattr(last, "predict_proba"):
+    allowed = _allowed_options(last)
+    options: dict[str, Any] = {}
+    if "zipmap" in allowed:
+        options["zipmap"] = False
+    if "raw_scores" in allowed and not hasattr(last, "predict_proba"):
         options["raw_scores"] = True
-    return {id(step): dict(options) for step in (estimator, last)}
+    return {id(step): options for step in (estimator, last)}
 
 
 def _allowed_options(estimator: Any) -> dict[str, Any]:
@@ -122,10 +170,6 @@ def _allowed_options(estimator: Any) -> dict[str, Any]:
         return registration.get_converter(alias).get_allowed_options() or {}
     except ValueError:
         return {}
-
-
-def _has_isolation_forest(estimator: Any) -> bool:
-    return type(last_step(estimator)).__name__ == "IsolationForest"
 
 
 def _culprit(estimator: Any, text: str) -> str:

@@ -25,7 +25,10 @@ def graph_signature(session: Session) -> Signature:
     Raises:
         ScreeningError: It gives a sequence of tensors, and does not run on zeros to show how many.
     """
-    bare = Signature(session.inputs, ())
+    try:
+        bare = Signature(session.inputs, ())
+    except ValueError as error:
+        raise ScreeningError(str(error)) from error
     outputs: list[Tensor] = []
     classes: tuple[Scalar, ...] | None = None
     try:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from foretell.engine.outputs import Output
     from foretell.settings import Settings
-    from foretell.signature import Signature, Tensor
+    from foretell.signature import Dimension, Signature, Tensor
 
 __all__ = ["Loader"]
 
@@ -88,6 +88,13 @@ def _check_signature(signature: Signature, session: Session) -> None:
         raise IntegrityError(
             f"the manifest describes the inputs {_listed(signature.inputs)}; the graph has {_listed(session.inputs)}"
         )
+    graph = {tensor.name: tensor.shape for tensor in session.inputs}
+    for tensor in signature.inputs:
+        if not _agree(tensor.shape, graph[tensor.name]):
+            raise IntegrityError(
+                f"the manifest gives the input {tensor.name!r} the shape {list(tensor.shape)}; "
+                f"the graph has {list(graph[tensor.name])}"
+            )
     if any(output.kind != "tensor" for output in session.outputs):
         return
     if [(tensor.name, tensor.dtype) for tensor in signature.outputs] != [
@@ -97,6 +104,16 @@ def _check_signature(signature: Signature, session: Session) -> None:
             f"the manifest describes the outputs {_listed(signature.outputs)}; "
             f"the graph has {_listed(session.outputs)}"
         )
+
+
+def _agree(described: tuple[Dimension, ...], graph: tuple[Dimension, ...]) -> bool:
+    """Whether two shapes can be of one tensor; the graph's is empty too where it does not even say the rank."""
+    if not graph:
+        return True
+    pairs = zip(described, graph, strict=False)
+    return len(described) == len(graph) and all(
+        one == other for one, other in pairs if isinstance(one, int) and isinstance(other, int)
+    )
 
 
 def _listed(tensors: Sequence[Tensor | Output]) -> str:

@@ -111,7 +111,8 @@ def flatten(outputs: Sequence[Output], values: Sequence[Any]) -> Tensors:
 
 
 def _maps(value: Any) -> list[_Map]:
-    return value if isinstance(value, list) else [value]
+    maps: list[_Map] = [value] if isinstance(value, dict) else value
+    return maps
 
 
 def _keys(maps: Sequence[_Map]) -> tuple[Any, ...]:

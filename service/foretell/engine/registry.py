@@ -140,6 +140,7 @@ class Registry(Generic[S]):
 
     async def load(self, only: str | None = None) -> None:
         """Load every enabled model of the store, or only one, in a thread; failures are kept, not raised."""
+        self.error = None
         try:
             found = await asyncio.to_thread(scan, self._store)
         except StoreError as error:
@@ -152,8 +153,8 @@ class Registry(Generic[S]):
 
     def close(self) -> None:
         """Let go of every version."""
-        for version in self._loaded:
-            version.close()
+        while self._loaded:
+            self._loaded.pop().close()
 
     def _load_model(self, entry: CatalogModel) -> Model[S]:
         config = entry.config or ModelConfig()
@@ -164,11 +165,13 @@ class Registry(Generic[S]):
             for number, folder in entry.versions.items():
                 try:
                     version = self._loader.load(entry.name, number, folder, max_rows=max_rows)
+                    versions[number] = self._serve(version)
                 except ForetellError as error:
                     failures[number] = str(error)
+                except Exception as error:  # noqa: BLE001 - whatever a foreign file does to its loading, it harms no other
+                    failures[number] = f"{type(error).__name__}: {error}"
                 else:
                     self._loaded.append(version)
-                    versions[number] = self._serve(version)
         reason = entry.error or (None if entry.versions else "it has no versions")
         model = Model(entry.name, config, versions, failures, reason, None)
         model.default = _default(model)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from onnxruntime import InferenceSession
+
     from foretell.parser import Tensors
     from foretell.signature import Dimension
 
@@ -41,9 +43,13 @@ class Session:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # ONNX Runtime also takes a flatbuffer format of its own, which screening does not understand.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         source = model if isinstance(model, bytes) else str(model)
         try:
-            self._session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            self._session: InferenceSession = runtime.InferenceSession(
+                source, options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:
             raise ScreeningError(f"ONNX Runtime refuses the model: {error}") from error
         self.inputs = tuple(

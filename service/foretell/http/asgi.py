@@ -5,9 +5,10 @@ They are `@asgi` handlers, which cost half of what typed handlers do, and own ev
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 from litestar import asgi
+from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from foretell.errors import NotFoundError, RequestError, TooLargeError
@@ -17,10 +18,13 @@ from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH
 
 if TYPE_CHECKING:
     from litestar.handlers import ASGIRouteHandler
+    from litestar.types import HTTPScope
 
     from foretell.http.core import Answer, Core, Headers
 
 __all__ = ["prediction_routes"]
+
+_HTTP: Final = ScopeType.HTTP
 
 
 class _ClientGoneError(Exception):
@@ -38,16 +42,25 @@ def prediction_routes(core: Core, *, max_body_bytes: int) -> list[ASGIRouteHandl
 
     @asgi("/predict", copy_scope=False, name="predict")
     async def predict(scope: Scope, receive: Receive, send: Send) -> None:
-        await adapter.predict(Route(scope["path"], SIMPLE), scope, receive, send)
+        if scope["type"] == _HTTP:
+            await adapter.predict(Route(scope["path"], SIMPLE), scope, receive, send)
+        else:
+            await _close(send)
 
     @asgi("/predict/batch", copy_scope=False, name="predict_batch")
     async def predict_batch(scope: Scope, receive: Receive, send: Send) -> None:
-        await adapter.predict(Route(scope["path"], SIMPLE_BATCH), scope, receive, send)
+        if scope["type"] == _HTTP:
+            await adapter.predict(Route(scope["path"], SIMPLE_BATCH), scope, receive, send)
+        else:
+            await _close(send)
 
     # A mount: Litestar 2.25 cannot route a request to an `@asgi` handler whose path has parameters.
     @asgi(MODELS, is_mount=True, copy_scope=False, name="models")
     async def models(scope: Scope, receive: Receive, send: Send) -> None:
-        await adapter.models(scope, receive, send)
+        if scope["type"] == _HTTP:
+            await adapter.models(scope, receive, send)
+        else:
+            await _close(send)
 
     return [predict, predict_batch, models]
 
@@ -59,11 +72,8 @@ class _Adapter:
         self._core = core
         self._max_body_bytes = max_body_bytes
 
-    async def models(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def models(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """A path of the models: a prediction if it ends in a verb, a description if not."""
-        if scope["type"] != "http":
-            await _close(send)
-            return
         rest = scope["path"]
         route = Route(MODELS, NATIVE, verb=None) if rest == "/" else route_of_models(rest)
         if route is None:
@@ -80,11 +90,8 @@ class _Adapter:
         else:
             await self._refuse_method(route, "GET, HEAD", scope, send)
 
-    async def predict(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+    async def predict(self, route: Route, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """A prediction."""
-        if scope["type"] != "http":
-            await _close(send)
-            return
         if scope["method"] != "POST":
             await self._refuse_method(route, "POST", scope, send)
             return
@@ -122,11 +129,11 @@ class _Adapter:
                 return b"".join((*chunks, chunk)) if chunks else chunk
             chunks.append(chunk)
 
-    async def _refuse_method(self, route: Route, allowed: str, scope: Scope, send: Send) -> None:
+    async def _refuse_method(self, route: Route, allowed: str, scope: HTTPScope, send: Send) -> None:
         error = MethodNotAllowedError(scope["method"], allowed)
         await self._send(self._core.refuse(route, _headers(scope), error), scope, send)
 
-    async def _send(self, answer: Answer, scope: Scope, send: Send) -> None:
+    async def _send(self, answer: Answer, scope: HTTPScope, send: Send) -> None:
         headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]
         body = b"" if scope["method"] == "HEAD" else answer.body
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -139,5 +146,6 @@ async def _close(send: Send) -> None:
     await send({"type": "websocket.close", "code": 1000, "reason": "there is no WebSocket here"})
 
 
-def _headers(scope: Scope) -> Headers:
-    return scope["headers"]  # type: ignore[return-value]
+def _headers(scope: HTTPScope) -> Headers:
+    """The headers of a request: ASGI asks for an iterable, and every server gives a list."""
+    return cast("Headers", scope["headers"])

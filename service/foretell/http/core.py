@@ -96,7 +96,7 @@ class Core:
             codec = endpoint.codecs.get(route.protocol)
             if codec is None:
                 message = f"model {record.model!r} has no row axis; send `inputs` to /v1/models/{record.model}:predict"
-                raise InvalidInputError(Problem("$", message))
+                return self._failed(InvalidInputError(Problem("$", message)), route, record)
             request, encode = codec.decode(body, record.request_id)
             record.rows = request.rows
             record.decoded_ns = self._clock_ns()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar import Response, get
 from litestar.exceptions import NotFoundException
 from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.params import FromPath
 
 if TYPE_CHECKING:
     from litestar import Request, Router
@@ -22,11 +23,14 @@ _MEDIA_TYPES: Final = {
     "start.js": "text/javascript",
 }
 
+# Nothing from elsewhere; Swagger UI sets styles on elements and draws its icons from data: addresses.
 _PAGE: Final = b"""<!doctype html>
 <html lang="en">
   <head>
     <meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta http-equiv="content-security-policy"
+      content="default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'">
     <title>foretell API</title>
     <link rel="icon" href="data:,">
     <link rel="stylesheet" href="schema/assets/swagger-ui.css">
@@ -47,14 +51,11 @@ _START: Final = b"""SwaggerUIBundle({
 });
 """
 
-_POLICY: Final = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
-"""Nothing from elsewhere; Swagger UI sets styles on elements and draws its icons from data: addresses."""
-
 
 class DocumentationPage(OpenAPIRenderPlugin):
     """``/schema``, and what it loads from ``/schema/assets``."""
 
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002 - Litestar's signature
         """The page."""
         return _PAGE
 
@@ -62,7 +63,7 @@ class DocumentationPage(OpenAPIRenderPlugin):
         """Add the page's assets to the router of the documentation."""
 
         @get("/assets/{name:str}", sync_to_thread=False)
-        def asset(name: str) -> Response[bytes]:
+        def asset(name: FromPath[str]) -> Response[bytes]:
             if name not in _MEDIA_TYPES:
                 raise NotFoundException
             content = _START if name == "start.js" else (_FOLDER / name).read_bytes()

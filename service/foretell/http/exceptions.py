@@ -11,8 +11,9 @@ from foretell.http.identity import request_id_of
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, describe, problem_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from litestar import Request
-    from litestar.types import ExceptionHandler
 
     from foretell.http.request_ids import RequestIds
     from foretell.logs import Logger
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["problem_handler"]
 
 
-def problem_handler(request_ids: RequestIds, log: Logger) -> ExceptionHandler[Any, Exception]:
+def problem_handler(
+    request_ids: RequestIds, log: Logger
+) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
     """The handler of every exception that leaves a route, or that routing itself raises.
 
     Args:

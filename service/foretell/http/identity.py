@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,14 +39,16 @@ def identity_middleware(request_ids: RequestIds, log: Logger) -> Callable[[ASGIA
                 nonlocal status
                 if message["type"] == "http.response.start":
                     status = message["status"]
-                    message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                    headers = [pair for pair in message["headers"] if pair[0] != b"x-request-id"]
+                    message["headers"] = [*headers, (b"x-request-id", request_id.encode())]
                 await send(message)
 
             await app(scope, receive, send_with_id)
             latency_ms = round((time.perf_counter_ns() - started) / 1e6, 3)
-            log.info(
-                "request", request_id=request_id, path=scope["path"], status=status, latency_ms=latency_ms
-            )
+            if status < 400:  # what went wrong has left its line
+                log.info(
+                    "request", request_id=request_id, path=scope["path"], status=status, latency_ms=latency_ms
+                )
 
         return handle
 
@@ -55,7 +57,7 @@ def identity_middleware(request_ids: RequestIds, log: Logger) -> Callable[[ASGIA
 
 def request_id_of(scope: Scope, request_ids: RequestIds) -> str:
     """The identity of a request: given once, and the same whoever asks."""
-    state = scope.setdefault("state", {})
+    state = cast("dict[str, Any]", scope).setdefault("state", {})
     if _KEY not in state:
         header = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
         state[_KEY] = request_ids.of(header)

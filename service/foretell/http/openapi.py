@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from litestar import Router
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from litestar import Request
+    from litestar.types import Middleware
 
     from foretell.engine.registry import Registry
     from foretell.protocols.codec import Codec
@@ -40,19 +42,23 @@ _REFUSALS: Final = {
 
 
 def openapi_config(
-    registry: Registry[Endpoint], default_endpoint: Callable[[], Endpoint | None]
+    registry: Registry[Endpoint],
+    default_endpoint: Callable[[], Endpoint | None],
+    *,
+    middleware: list[Middleware],
 ) -> OpenAPIConfig:
     """How Litestar documents the application: at ``/schema``, from this machine alone.
 
     Args:
         registry: The models.
         default_endpoint: What answers the simple protocol at the moment; None if nothing does.
+        middleware: What goes around the routes of the documentation.
     """
     return OpenAPIConfig(
         title="foretell",
         version=version("foretell"),
         description="Predictions of the models that are loaded now. Bodies are typed by each model's signature.",
-        path="/schema",
+        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, middleware=middleware),
         render_plugins=[DocumentationPage(path="/"), _Document(registry, default_endpoint)],
         use_handler_docstrings=False,
     )
@@ -85,7 +91,7 @@ class _Document(JsonRenderPlugin):
             "paths": paths,
             "components": {**components, "schemas": {**schemas, **generated}},
         }
-        return self.render_json(request, document)
+        return self.render_json(request, document)  # pyright: ignore[reportUnknownMemberType] - its `Request` is bare
 
     def _operations(self) -> Iterator[tuple[str, str, Codec, str]]:
         """Path, operation id, codec and summary of every prediction route that answers now."""

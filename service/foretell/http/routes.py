@@ -54,4 +54,5 @@ def route_of_models(rest: str) -> Route | None:
             return Route(path, NATIVE, model, version=version, verb=asked)
         case ["", model, "labels", alias] if model and alias:
             return Route(path, NATIVE, model, alias=alias, verb=asked)
-    return None
+        case _:
+            return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
@@ -10,7 +10,7 @@ from msgspec import Meta
 from msgspec.structs import astuple
 
 from foretell.errors import InvalidInputError, Problem
-from foretell.parser.types import Type, column_type, list_of
+from foretell.parser.types import Type, column_type, list_of, list_type, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,26 +55,30 @@ class ColumnLayout:
         by_name = msgspec.defstruct(
             f"{name}Columns",
             [
-                (f"c{at}", Annotated[list[value], counts], key)
+                (f"c{at}", list_type(value, counts), key)
                 for at, (value, key) in enumerate(zip(values, keys, strict=True))
             ],
             forbid_unknown_fields=True,
         )
-        as_rows = Annotated[list[as_list], counts]
+        as_rows = list_type(as_list, counts)
         self.columns: Type = by_name | as_rows if len(self._groups) == 1 else by_name
 
     def tensors_of_rows(self, rows: Sequence[Any], at: str) -> Tensors:
         """See `Layout`."""
         plain = [row if type(row) in _SEQUENCES else _sequence(row) for row in rows]
+
+        def place(row: int, column: int) -> str:
+            return at.format(row) + self._step(rows[row], column)
+
         if self._packed:
             tensor = self._groups[0][0]
-            return {tensor.name: _array(plain, tensor, lambda row, column: f"{at.format(row)}[{column}]")}
+            return {tensor.name: _array(plain, tensor, place)}
         columns = list(zip(*plain, strict=True))
-        return self._tensors(columns, lambda column, row: f"{at.format(row)}[{column}]")
+        return self._tensors(columns, lambda column, row: place(row, column))
 
     def tensors_of_columns(self, columns: Any, at: str) -> Tensors:
         """See `Layout`."""
-        if isinstance(columns, list):
+        if not isinstance(columns, msgspec.Struct):
             return self.tensors_of_rows(columns, at + "[{}]")
         values: tuple[list[Any], ...] = astuple(columns)
         expected = len(values[0])
@@ -83,6 +87,12 @@ class ColumnLayout:
                 message = f"expected {expected} values, as many as in {at}.{self._names[0]}, got {len(value)}"
                 raise InvalidInputError(Problem(f"{at}.{name}", message))
         return self._tensors(values, lambda column, row: f"{at}.{self._names[column]}[{row}]")
+
+    def _step(self, row: Any, column: int) -> str:
+        """The JSON path from a row to its value of a column."""
+        if type(row) in _SEQUENCES:
+            return f"[{column}]"
+        return f".{self._names[column]}" if isinstance(row, msgspec.Struct) else ""
 
     def _tensors(self, columns: Sequence[Sequence[Any]], place: Callable[[int, int], str]) -> Tensors:
         filled = list(columns)
@@ -109,10 +119,10 @@ def _array(values: Sequence[Sequence[Any]], tensor: Tensor, place: Callable[[int
     try:
         return np.array(values, dtype=dtype.numpy)
     except OverflowError:
-        limit = dtype.maximum or 0
-        for outer, sequence in enumerate(values):
-            for inner, value in enumerate(sequence):
-                if value > limit:
-                    message = f"expected {dtype.name} <= {limit}, got {value}"
-                    raise InvalidInputError(Problem(place(outer, inner), message)) from None
-        raise
+        elements = (
+            ((outer, inner), value)
+            for outer, sequence in enumerate(values)
+            for inner, value in enumerate(sequence)
+        )
+        (outer, inner), message = too_large(dtype, elements)
+        raise InvalidInputError(Problem(place(outer, inner), message)) from None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Meta
 
-from foretell.errors import InvalidInputError, Problem
+from foretell.errors import InvalidInputError, InvalidNameError, Problem
 from foretell.parser.columns import ColumnLayout
 from foretell.parser.nested import NestedLayout
+from foretell.parser.types import list_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from foretell.signature import Signature
 
 __all__ = ["Parser"]
+
+_ESCAPED: Final = re.compile(r"[\"\\\x00-\x1f]")
+"""What JSON escapes in a key; msgspec takes no such field names."""
 
 
 class Parser:
@@ -32,17 +37,27 @@ class Parser:
         row: The type of one row; None where the model has no row axis.
         rows: The type of a list of rows, bounded in length; None where the model has no row axis.
         columns: The type of the column form.
+
+    Raises:
+        InvalidNameError: A column or an input has a name with a quotation mark, a backslash or a control character.
     """
 
     def __init__(self, signature: Signature, *, max_rows: int, name: str = "Model") -> None:
         self.signature = signature
         self.max_rows = max_rows
+        for named in signature.columns or signature.inputs:
+            if _ESCAPED.search(named.name):
+                raise InvalidNameError(
+                    f"{named.name!r} cannot be a key of a record: rename it without quotation marks, backslashes and "
+                    "control characters"
+                )
         make = ColumnLayout if signature.columns else NestedLayout
         self._layout: Layout = make(signature, max_rows=max_rows, name=name)
+        self._equal_axes = _equal_axes(signature)
         self.columns: Type = self._layout.columns
         counts = _row_counts(signature, max_rows)
         self.row: Type | None = None if counts is None else self._layout.row
-        self.rows: Type | None = None if counts is None else Annotated[list[self._layout.row], counts]
+        self.rows: Type | None = None if counts is None else list_type(self._layout.row, counts)
 
     def tensors_of_rows(self, rows: Sequence[Any], at: str = "$.instances[{}]") -> tuple[Tensors, int]:
         """Turn decoded rows into the input tensors.
@@ -59,7 +74,7 @@ class Parser:
             InvalidInputError: A ragged nested list, or a number that its type cannot hold.
         """
         tensors = self._layout.tensors_of_rows(rows, at)
-        self._check_dimensions(tensors, at.partition("[")[0])
+        self._check_axes(tensors, at.partition("[")[0])
         return tensors, len(rows)
 
     def tensors_of_columns(self, columns: Any, at: str = "$.inputs") -> tuple[Tensors, int]:
@@ -76,26 +91,35 @@ class Parser:
             InvalidInputError: Columns of different lengths, a ragged list, or a number that its type cannot hold.
         """
         tensors = self._layout.tensors_of_columns(columns, at)
-        self._check_dimensions(tensors, at)
+        self._check_axes(tensors, at)
         return tensors, len(tensors[self.signature.inputs[0].name]) if self.signature.batched else 1
 
-    def _check_dimensions(self, tensors: Tensors, at: str) -> None:
+    def _check_axes(self, tensors: Tensors, at: str) -> None:
         """Refuse inputs that give one named axis two lengths; the graph would fail on them."""
-        if len(tensors) == 1 or self.signature.columns:
-            return
-        lengths: dict[object, tuple[int, str]] = {}
-        for tensor in self.signature.inputs:
-            for axis, dimension in enumerate(tensor.shape):
-                key = "rows" if axis == 0 and self.signature.batched else dimension
-                if key is None or isinstance(key, int):
-                    continue
-                length = tensors[tensor.name].shape[axis]
-                expected, other = lengths.setdefault(key, (length, tensor.name))
+        for (first, first_axis), *others in self._equal_axes:
+            expected = tensors[first].shape[first_axis]
+            for name, axis in others:
+                length = tensors[name].shape[axis]
                 if length != expected:
                     message = (
-                        f"axis {axis} has {length} values where {other!r} has {expected}; they must be equal"
+                        f"axis {axis} of {name!r} has the length {length} and axis {first_axis} of {first!r} has "
+                        f"{expected}; they must be equal"
                     )
-                    raise InvalidInputError(Problem(f"{at}.{tensor.name}", message))
+                    raise InvalidInputError(Problem(at, message))
+
+
+def _equal_axes(signature: Signature) -> list[list[tuple[str, int]]]:
+    """The axes that must be equally long: all that count rows, and all of one name. Columns see to it themselves."""
+    if signature.columns:
+        return []
+    axes: dict[str | None, list[tuple[str, int]]] = {}
+    for tensor in signature.inputs:
+        for axis, dimension in enumerate(tensor.shape):
+            if axis == 0 and signature.batched:
+                axes.setdefault(None, []).append((tensor.name, axis))
+            elif isinstance(dimension, str):
+                axes.setdefault(dimension, []).append((tensor.name, axis))
+    return [alike for alike in axes.values() if len(alike) > 1]
 
 
 def _row_counts(signature: Signature, max_rows: int) -> Meta | None:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from foretell.signature import Column, Dimension, Enforcement
     from foretell.tensors import DType
 
-__all__ = ["Type", "column_type", "list_of", "nested_type", "scalar_type"]
+__all__ = [
+    "Type",
+    "column_type",
+    "list_of",
+    "list_type",
+    "nested_type",
+    "scalar_type",
+    "too_large",
+    "tuple_type",
+]
 
 Type = Any
 """A type annotation that is computed, such as ``Annotated[list[float], Meta(min_length=4)]``."""
@@ -21,6 +31,8 @@ _PYTHON: Final[dict[str, type]] = {"bool": bool, "int": int, "float": float, "st
 
 _INT64_MAX: Final = 2**63 - 1
 """The largest integer that msgspec takes as a bound."""
+
+_SHOWN_DIGITS: Final = 60
 
 
 def scalar_type(dtype: DType, minimum: float | None = None, maximum: float | None = None) -> Type:
@@ -31,7 +43,7 @@ def scalar_type(dtype: DType, minimum: float | None = None, maximum: float | Non
     least = base(max(dtype.minimum, dtype.minimum if minimum is None else minimum))
     greatest = base(min(dtype.maximum, dtype.maximum if maximum is None else maximum))
     if greatest > _INT64_MAX and dtype.kind == "int":
-        return Annotated[base, Meta(ge=least)]
+        return Annotated[base, Meta(ge=min(least, _INT64_MAX))]
     return Annotated[base, Meta(ge=least, le=greatest)]
 
 
@@ -47,11 +59,22 @@ def column_type(column: Column, enforce: Sequence[Enforcement]) -> Type:
     return value if column.missing == "refuse" else value | None
 
 
+def list_type(element: Type, lengths: Meta | None = None) -> Type:
+    """The type of a list of such elements, of any length or of the lengths given."""
+    plain: Type = GenericAlias(list, (element,))
+    return plain if lengths is None else Annotated[plain, lengths]
+
+
+def tuple_type(elements: Sequence[Type]) -> Type:
+    """The type of a list with exactly these elements, each of its own type."""
+    return GenericAlias(tuple, tuple(elements))
+
+
 def list_of(values: Sequence[Type]) -> Type:
     """The type of a list with exactly these values: a homogeneous one if they are alike, which documents shorter."""
     if all(value == values[0] for value in values):
-        return Annotated[list[values[0]], Meta(min_length=len(values), max_length=len(values))]  # type: ignore[valid-type]
-    return tuple[tuple(values)]  # type: ignore[misc]
+        return list_type(values[0], Meta(min_length=len(values), max_length=len(values)))
+    return tuple_type(values)
 
 
 def nested_type(dtype: DType, shape: Sequence[Dimension], outermost: Meta | None = None) -> Type:
@@ -66,5 +89,24 @@ def nested_type(dtype: DType, shape: Sequence[Dimension], outermost: Meta | None
         return scalar_type(dtype)
     element = nested_type(dtype, shape[1:])
     if isinstance(shape[0], int):
-        return Annotated[list[element], Meta(min_length=shape[0], max_length=shape[0])]
-    return Annotated[list[element], outermost] if outermost else list[element]
+        return list_type(element, Meta(min_length=shape[0], max_length=shape[0]))
+    return list_type(element, outermost)
+
+
+def too_large(dtype: DType, elements: Iterable[tuple[tuple[int, ...], Any]]) -> tuple[tuple[int, ...], str]:
+    """Which number a dtype cannot hold, and what is wrong with it; for where numpy refuses a list as a whole.
+
+    Args:
+        dtype: The type of the tensor.
+        elements: All elements, with their indices.
+    """
+    least, greatest = dtype.minimum or 0, dtype.maximum or 0
+    indices, value = next(
+        (indices, value)
+        for indices, value in elements
+        if value is not None and not least <= value <= greatest
+    )
+    digits = str(value)
+    shown = digits if len(digits) <= _SHOWN_DIGITS else digits[:_SHOWN_DIGITS] + "…"
+    bound = f">= {least}" if value < least else f"<= {greatest}"
+    return indices, f"expected {dtype.name} {bound}, got {shown}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Any, Final, TypeGuard, cast
 
 import numpy as np
 import orjson
 
+from foretell.protocols.json_values import is_list, is_object
 from foretell.tensors import Array
 
 __all__ = ["encode", "json_rows", "json_values"]
@@ -36,6 +37,8 @@ def encode(answer: dict[str, Any]) -> bytes:
 
 def json_values(tensor: Array) -> Any:
     """A tensor as nested lists, or in a form that `encode` writes as such."""
+    if tensor.ndim == 0 and tensor.dtype.kind == "f":
+        return tensor[()]
     if tensor.ndim == 0 or tensor.dtype == object:
         return tensor.tolist()
     return np.ascontiguousarray(tensor)
@@ -43,20 +46,30 @@ def json_values(tensor: Array) -> Any:
 
 def json_rows(tensor: Array) -> list[Any]:
     """The rows of a tensor of at least one dimension, each as a JSON value or in a form that `encode` writes."""
-    if tensor.ndim == 1 and tensor.dtype.kind != "f":
-        return tensor.tolist()
-    return tensor.tolist() if tensor.dtype == object else list(np.ascontiguousarray(tensor))
+    if (tensor.ndim == 1 and tensor.dtype.kind != "f") or tensor.dtype == object:
+        rows: list[Any] = tensor.tolist()
+        return rows
+    return list(np.ascontiguousarray(tensor))
 
 
 def _spelled_out(value: Any) -> Any:
-    if isinstance(value, dict):
+    if is_object(value):
         return {key: _spelled_out(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if is_list(value):
         return [_spelled_out(item) for item in value]
-    if isinstance(value, np.ndarray):
+    if _is_tensor(value):
         if value.dtype.kind != "f" or bool(np.isfinite(value).all()):
             return value
         return [_spelled_out(item) for item in value]
-    if isinstance(value, (float, np.floating)) and not math.isfinite(value):
+    if _is_lost(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value
+
+
+def _is_tensor(value: Any) -> TypeGuard[Array]:
+    return isinstance(value, np.ndarray)
+
+
+def _is_lost(value: Any) -> bool:
+    """Whether a value is a number that JSON has no form for."""
+    return isinstance(value, (float, np.floating)) and not math.isfinite(cast("float", value))

@@ -61,7 +61,7 @@ class NativeCodec:
         columns = envelope.inputs
         if (instances is msgspec.UNSET) is (columns is msgspec.UNSET):
             raise InvalidInputError(Problem("$", self._wanted()))
-        if columns is msgspec.UNSET:
+        if instances is not msgspec.UNSET:
             inputs, rows = self._parser.tensors_of_rows(instances)
             return PredictRequest(inputs, rows, request_id), self._encode_rows
         inputs, rows = self._parser.tensors_of_columns(columns)
@@ -69,7 +69,7 @@ class NativeCodec:
 
     def example(self) -> object | None:
         """See `Codec`."""
-        row = example_row(self._parser.signature)
+        row = None if self._parser.rows is None else example_row(self._parser.signature)
         return None if row is None else {"instances": [row]}
 
     def response_schema(self) -> dict[str, Any]:

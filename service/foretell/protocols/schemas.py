@@ -9,7 +9,13 @@ if TYPE_CHECKING:
 
     from foretell.signature import Dimension, Signature, Tensor
 
-__all__ = ["answer_schema", "output_row_schema", "output_tensor_schema", "prediction_row_schema"]
+__all__ = [
+    "answer_schema",
+    "output_element_schema",
+    "output_row_schema",
+    "output_tensor_schema",
+    "prediction_row_schema",
+]
 
 _JSON_TYPES: Final = {"bool": "boolean", "int": "integer", "float": "number", "string": "string"}
 
@@ -28,12 +34,18 @@ def answer_schema(properties: dict[str, Any], optional: Sequence[str] = ()) -> d
 
 def output_tensor_schema(tensor: Tensor) -> dict[str, Any]:
     """The schema of a whole output."""
-    return _nested(_element(tensor), tensor.shape)
+    return _nested(output_element_schema(tensor), tensor.shape)
 
 
 def output_row_schema(tensor: Tensor) -> dict[str, Any]:
     """The schema of an output's value for one row."""
-    return _element(tensor) if tensor.is_column else _nested(_element(tensor), tensor.shape[1:])
+    element = output_element_schema(tensor)
+    if len(tensor.shape) == 2 and tensor.shape[1] == 1:
+        return element
+    row = _nested(element, tensor.shape[1:])
+    if len(tensor.shape) == 2 and not isinstance(tensor.shape[1], int):
+        return {"anyOf": [row, element]}  # it may turn out to have the width one
+    return row
 
 
 def prediction_row_schema(signature: Signature) -> dict[str, Any]:
@@ -44,7 +56,8 @@ def prediction_row_schema(signature: Signature) -> dict[str, Any]:
     return {"type": "object", "properties": rows, "required": list(rows)}
 
 
-def _element(tensor: Tensor) -> dict[str, Any]:
+def output_element_schema(tensor: Tensor) -> dict[str, Any]:
+    """The schema of one element of an output."""
     schema: dict[str, Any] = {"type": _JSON_TYPES[tensor.type.kind]}
     if tensor.type.kind != "float":
         return schema

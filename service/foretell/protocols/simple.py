@@ -16,7 +16,12 @@ from foretell.prediction import PredictRequest, PredictResponse
 from foretell.protocols.complaints import DECODE_ERRORS, complaint
 from foretell.protocols.encoding import encode
 from foretell.protocols.rows import example_row, prediction_rows, rows_of
-from foretell.protocols.schemas import answer_schema, output_row_schema, prediction_row_schema
+from foretell.protocols.schemas import (
+    answer_schema,
+    output_element_schema,
+    output_row_schema,
+    prediction_row_schema,
+)
 
 if TYPE_CHECKING:
     from foretell.parser import Parser
@@ -44,7 +49,7 @@ class _Answers:
             predictions = rows_of(self._prediction, outputs[self._prediction], request.rows)
         if self._probabilities is None:
             return [{"prediction": prediction} for prediction in predictions]
-        confidences = list(outputs[self._probabilities].max(axis=1))
+        confidences = rows_of(self._probabilities, outputs[self._probabilities].max(axis=1), request.rows)
         return [
             {"prediction": prediction, "confidence": confidence}
             for prediction, confidence in zip(predictions, confidences, strict=True)
@@ -67,7 +72,7 @@ class _Answers:
             return {"prediction": prediction}
         return {
             "prediction": prediction,
-            "confidence": output_row_schema(outputs[self._probabilities])["items"],
+            "confidence": output_element_schema(outputs[self._probabilities]),
         }
 
 

@@ -7,7 +7,7 @@ import types
 import typing
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import msgspec
 
@@ -91,12 +91,16 @@ def _from_file(path: Path | None) -> list[tuple[str, Any, str, bool]]:
         raise SettingsError(f"{path} cannot be read: {error}") from error
     found: list[tuple[str, Any, str, bool]] = []
     for section, group in document.items():
-        if not isinstance(group, dict):
+        if not _is_table(group):
             _check_known(f"{section}.", str(path))
             raise SettingsError(f"{path}: {section} must be a table: [{section}]")
         _check_known(f"{section}.", str(path))
         found += [(f"{section}.{key}", value, str(path), False) for key, value in group.items()]
     return found
+
+
+def _is_table(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
 
 
 def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, Any, str, bool]]:

@@ -47,20 +47,34 @@ def read_artifact(folder: Path, *, max_bytes: int) -> Artifact:
         IntegrityError: A file is absent, unreadable, or not the one that was published.
         ScreeningError: A file is too large, or the model refers to what it may not.
     """
-    manifest = Manifest.read(folder / MANIFEST_FILE) if (folder / MANIFEST_FILE).exists() else None
-    model = _read(folder / MODEL_FILE, max_bytes)
+    try:
+        return _read(folder, max_bytes)
+    except OSError as error:
+        raise IntegrityError(f"{folder} cannot be read: {error}") from error
+
+
+def _read(folder: Path, max_bytes: int) -> Artifact:
+    manifest = None
+    if (folder / MANIFEST_FILE).exists():
+        _check_size(folder / MANIFEST_FILE, max_bytes)
+        manifest = Manifest.read(folder / MANIFEST_FILE)
+    _check_size(folder / MODEL_FILE, max_bytes)
+    model = (folder / MODEL_FILE).read_bytes()
     digest = hashlib.sha256(model).hexdigest()
-    external = confine(folder, external_data(model))
-    if manifest is not None:
+    if manifest is not None:  # before screening: damage is reported as damage
         _verify(FileDigest(len(model), digest), manifest.files[MODEL_FILE], folder / MODEL_FILE)
-        for name in sorted(external - manifest.files.keys()):
+    external = confine(folder, external_data(model))
+    for name in sorted(external):
+        _check_size(folder / name, max_bytes)
+        if manifest is not None and name not in manifest.files:
             raise IntegrityError(
                 f"{folder} holds {name!r}, which the model refers to and the manifest does not list"
             )
+    if manifest is not None:
         for name in sorted(manifest.files.keys() - {MODEL_FILE}):
             path = _inside(folder, name)
             _check_size(path, max_bytes)
-            _verify(_measure(path), manifest.files[name], path)
+            _verify(FileDigest.of(path), manifest.files[name], path)
     return Artifact(folder, model, digest, manifest, frozenset(external))
 
 
@@ -69,21 +83,6 @@ def _inside(folder: Path, name: str) -> Path:
     if not name or "/" in name or "\\" in name or "\0" in name or name in {".", ".."} or path.is_symlink():
         raise IntegrityError(f"the manifest of {folder} lists {name!r}, which is not a file of its folder")
     return path
-
-
-def _read(path: Path, max_bytes: int) -> bytes:
-    _check_size(path, max_bytes)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise IntegrityError(f"{path} cannot be read: {error}") from error
-
-
-def _measure(path: Path) -> FileDigest:
-    try:
-        return FileDigest.of(path)
-    except OSError as error:
-        raise IntegrityError(f"{path} cannot be read: {error}") from error
 
 
 def _check_size(path: Path, max_bytes: int) -> None:

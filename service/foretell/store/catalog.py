@@ -23,8 +23,8 @@ class CatalogModel(msgspec.Struct, frozen=True):
         name: The name of the folder.
         folder: The folder itself.
         versions: The version folders, in rising order; nothing in them was read yet.
-        config: The content of model.toml; None if it is not valid.
-        error: Why it is not valid.
+        config: The content of model.toml; None if it is not valid, or the folder cannot be read.
+        error: Why.
     """
 
     name: str
@@ -72,10 +72,15 @@ def find_model(store: Path, name: str) -> CatalogModel:
 
 
 def _read_model(folder: Path) -> CatalogModel | None:
-    versions = version_folders(folder)
     path = folder / MODEL_CONFIG_FILE
-    if not versions and not path.exists():
+    try:
+        versions = version_folders(folder)
+        if not versions and not path.exists():
+            return None
+    except FileNotFoundError:  # removed in the meantime
         return None
+    except OSError as error:
+        return CatalogModel(folder.name, folder, {}, None, f"{folder} cannot be read: {error.strerror}")
     try:
         return CatalogModel(folder.name, folder, versions, ModelConfig.read(path))
     except ManifestError as error:

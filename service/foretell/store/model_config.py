@@ -101,7 +101,7 @@ def set_alias(model: Path, alias: str, version: int | None) -> None:
     check_alias(alias)
     path = model / MODEL_CONFIG_FILE
     config = ModelConfig.read(path)
-    document = tomlkit.parse(path.read_text()) if path.exists() else tomlkit.document()
+    document = tomlkit.parse(path.read_bytes()) if path.exists() else tomlkit.document()
     aliases = document.setdefault("aliases", tomlkit.table())
     if version is None:
         if alias not in config.aliases:

@@ -46,6 +46,7 @@ _MESSAGES: Final[dict[str, dict[int, str]]] = {
 _EXTERNAL_DATA: Final = 13
 _DATA_LOCATION: Final = 14
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_MAX_KEY: Final = 2**32 - 1
 
 
 class ExternalData(msgspec.Struct, frozen=True):
@@ -95,7 +96,8 @@ def confine(folder: Path, references: list[ExternalData]) -> set[str]:
         The names of the files that are referred to.
 
     Raises:
-        ScreeningError: A location is absolute, climbs out, is a link or no regular file, or the file is too short.
+        ScreeningError: A location is absolute, climbs out, is a link (symbolic or hard) or no regular file, or the file
+            is too short.
     """
     for reference in references:
         _confine(folder, reference)
@@ -116,13 +118,19 @@ def _confine(folder: Path, reference: ExternalData) -> None:
     ):
         raise ScreeningError(f"{refused}, which is not a path inside the version's folder")
     target = folder
-    for part in path.parts:
-        target = target / part
-        if target.is_symlink():
-            raise ScreeningError(f"{refused}, which leads through a link")
-    if not target.is_file():
-        raise ScreeningError(f"{refused}, which is not a file in the version's folder")
-    size = target.stat().st_size
+    try:
+        for part in path.parts:
+            target = target / part
+            if target.is_symlink():
+                raise ScreeningError(f"{refused}, which leads through a link")
+        if not target.is_file():
+            raise ScreeningError(f"{refused}, which is not a file in the version's folder")
+        status = target.stat()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise ScreeningError(f"{refused}, which cannot be read: {error.strerror}") from error
+    if status.st_nlink > 1:
+        raise ScreeningError(f"{refused}, which is a hard link: the same file has another name elsewhere")
+    size = status.st_size
     end = reference.offset + (reference.length or 0)
     if reference.offset > size or end > size:
         raise ScreeningError(f"{refused} up to byte {end}, but that file has {size} bytes")
@@ -164,14 +172,16 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     end = len(data)
     while at < end:
         key, at = _varint(data, at)
+        if key > _MAX_KEY:  # a runtime would cut it to 32 bits, and see another field than this walk
+            raise ScreeningError("the file is not an ONNX model: it has an overlong field number")
         field, wire = key >> 3, key & 7
         if wire == _VARINT:
             value, at = _varint(data, at)
             yield field, value
         elif wire == _BYTES:
             length, at = _varint(data, at)
-            if at + length > end:
-                break
+            if length > end - at:
+                raise ScreeningError("the file is not an ONNX model, or is truncated")
             yield field, data[at : at + length]
             at += length
         elif wire in {_FIXED64, _FIXED32}:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from foretell.convert import Conversion, convert
+from foretell.convert import TOLERANCE, Conversion, convert
 from foretell.errors import ParityError
 from foretell.store.layout import check_model_name
 from foretell.store.manifest import FORMAT_VERSION, MODEL_FILE, Manifest
@@ -85,15 +85,14 @@ def publish(
         StoreError: The store cannot be written.
     """
     check_model_name(name)
-    options = {} if tolerance is None else {"tolerance": tolerance}
     conversion = convert(
         estimator,
         sample,
         feature_names=feature_names,
         enforce=enforce,
+        tolerance=TOLERANCE if tolerance is None else tolerance,
         precision=precision,
         on_progress=on_progress,
-        **options,
     )
     if not conversion.agrees and not allow_mismatch:
         raise ParityError(_refusal(name, conversion.parity))

@@ -1,0 +1,34 @@
+"""What a converted model answers when it is run as the server runs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from foretell.convert import Conversion
+from foretell.engine.session import Session
+from foretell.parser import Parser
+from foretell.tensors import Array
+
+
+def answers(conversion: Conversion, rows: list[Any]) -> dict[str, Array]:
+    """Send rows of JSON values through the server's parser and session."""
+    parser = Parser(conversion.signature, max_rows=len(rows))
+    tensors, _ = parser.tensors_of_rows(rows)
+    return dict(Session(conversion.model).run(tensors))
+
+
+def json_rows(table: Any) -> list[tuple[Any, ...]]:
+    """The rows of an array or data frame as a client would write them."""
+    import pandas as pd
+
+    frame = pd.DataFrame(table).astype(object)
+    cells = [
+        [
+            None if pd.isna(value) else value.item() if isinstance(value, np.generic) else value
+            for value in row
+        ]
+        for row in frame.itertuples(index=False)
+    ]
+    return [tuple(row) for row in cells]

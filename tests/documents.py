@@ -1,0 +1,171 @@
+"""Runs what stands in a Markdown document, as a reader would: commands, programs and settings, in their order.
+
+    python -m tests.documents README.md docs/*.md    writes the answers that commands give now into the documents
+
+A ``console`` block holds commands after ``$`` and what they print. A ``python`` block is a program; the ``text``
+block after it is what it prints. A ``toml`` block begins with a comment that names the file it stands for.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.metadata import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+from foretell.settings import load_settings
+from foretell.store.model_config import ModelConfig
+from tests.end_to_end.conftest import ROOT, RunningServer
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SERVERS = re.compile(r"make serve|foretell serve|litestar run|hypercorn ")
+_EXTRA = re.compile(r"pip install '?foretell\[(\w+)\]'?")
+_REQUEST_ID = re.compile(r"[0-9a-f]{16}-[0-9a-f]+")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
+
+
+class Command(NamedTuple):
+    """A command or a program, and what it printed."""
+
+    source: str
+    expected: str
+    printed: str
+
+
+class Document:
+    """A Markdown document and a folder to run it in, with the sample store and its settings.
+
+    Args:
+        path: The document.
+        folder: An empty folder.
+    """
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self.text = path.read_text()
+        self._folder = folder
+        self._servers = ExitStack()
+        self._url = ""
+        shutil.copytree(ROOT / "model_store", folder / "model_store")
+        shutil.copy2(ROOT / "foretell.toml", folder)
+        self._environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("FORETELL_")},
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+
+    def __enter__(self) -> Document:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._servers.close()
+
+    def run(self) -> Iterator[Command]:
+        """Run every block, and give each command with what it should print and what it printed."""
+        program: str | None = None
+        for fence in _FENCE.finditer(self.text):
+            language, content = fence[1], fence[2]
+            if language == "console":
+                yield from self._run_commands(content)
+            elif language == "python":
+                program = content
+                printed = self._shell([sys.executable, "-c", content])
+            elif language == "text" and program is not None:
+                yield Command(program, content, printed)
+                program = None
+            elif language == "toml":
+                self._check_settings(content)
+
+    def _run_commands(self, content: str) -> Iterator[Command]:
+        for part in re.split(r"^\$ ", content, flags=re.MULTILINE)[1:]:
+            command, _, expected = part.partition("\n")
+            if extra := _EXTRA.fullmatch(command):
+                assert extra[1] in (metadata("foretell").get_all("Provides-Extra") or [])
+            elif _SERVERS.search(command):
+                self._serve(command)
+                assert not expected.strip(), f"{command!r} goes on serving and prints nothing here"
+            else:
+                yield Command(command, expected, self._shell(["bash", "-c", self._local(command)]))
+
+    def _serve(self, command: str) -> None:
+        """Start a server on a free port; later commands that speak to localhost:8000 are led to it."""
+        self._servers.close()
+        words = command.replace("make serve", _what_make_serve_does())
+        words = re.sub(r"(foretell serve.*)", r"\1 --port 0", words)
+        words = re.sub(r"(litestar run.*)", r"\1 --port 0", words)
+        words = re.sub(r"(hypercorn )", r"\1--bind 127.0.0.1:0 ", words)
+        server = RunningServer(["bash", "-c", f"exec {self._exported(words)}"], cwd=self._folder, environ=self._environ)
+        self._servers.callback(server.stop)
+        if "litestar" in words or "hypercorn" in words:
+            line = server.wait_for_text("unning on")
+            self._url = next(iter(re.findall(r"http://127\.0\.0\.1:\d+", line)))
+        else:
+            self._url = server.url
+
+    @staticmethod
+    def _exported(words: str) -> str:
+        """`exec` takes no assignments; `env` does."""
+        return f"env {words}" if re.match(r"[A-Z_]+=", words) else words
+
+    def _local(self, command: str) -> str:
+        assert "localhost:8000" not in command or self._url, f"{command!r} stands before a server is started"
+        return command.replace("localhost:8000", self._url.removeprefix("http://"))
+
+    def _shell(self, command: list[str]) -> str:
+        run = subprocess.run(
+            command, cwd=self._folder, env=self._environ, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert run.returncode == 0 or run.stderr.startswith("foretell: "), run.stderr
+        return run.stdout + ("" if run.returncode == 0 else run.stderr)
+
+    def _check_settings(self, content: str) -> None:
+        name = content.partition("\n")[0].removeprefix("# ")
+        shown = self._folder / "shown.toml"
+        shown.write_text(content)
+        if name == "model.toml":
+            ModelConfig.read(shown)
+        elif name == "foretell.toml":
+            load_settings(environ={}, file=shown)
+        else:
+            raise AssertionError(f"a toml block begins with `# foretell.toml` or `# model.toml`, not with {name!r}")
+
+
+def _what_make_serve_does() -> str:
+    """The last command of ``make serve``. The ones before it make the environment that this test runs in."""
+    plan = subprocess.run(["make", "-n", "serve"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    last = plan.splitlines()[-1].strip()
+    assert last == "exec .venv/bin/foretell serve", last
+    return "foretell serve"
+
+
+def same(expected: str, printed: str) -> bool:
+    """Whether a command printed what stands in the document, but for request ids and the last digits of numbers."""
+    texts = [_REQUEST_ID.sub("ID", text.strip()) for text in (expected, printed)]
+    if _NUMBER.sub("#", texts[0]) != _NUMBER.sub("#", texts[1]):
+        return False
+    numbers = zip(*(map(float, _NUMBER.findall(text)) for text in texts), strict=True)
+    return all(math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-4) for a, b in numbers)
+
+
+def rewrite(path: Path) -> None:
+    """Write what commands print now into a document."""
+    with tempfile.TemporaryDirectory() as folder, Document(path, Path(folder)) as document:
+        text = document.text
+        for command in document.run():
+            if _REQUEST_ID.sub("", command.expected) != _REQUEST_ID.sub("", command.printed):
+                before = command.source if command.source.endswith("\n") else f"$ {command.source}\n"
+                start = text.index(before) + len(before)
+                at = text.index(command.expected, start)
+                text = text[:at] + command.printed.rstrip("\n") + "\n" + text[at + len(command.expected) :]
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        rewrite(Path(argument))

@@ -1,0 +1,139 @@
+"""Real servers on free ports, for tests that speak HTTP to them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SAMPLE_STORE = ROOT / "model_store"
+
+
+class RunningServer:
+    """A server process: its address, its log, and its end.
+
+    Attributes:
+        url: Where it listens.
+        events: The lines of its log so far.
+    """
+
+    def __init__(self, command: list[str], *, cwd: Path, environ: dict[str, str] | None = None) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.raw: list[str] = []
+        self._heard = threading.Condition()
+        self._ended = False
+        self.process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**os.environ, **(environ or {})},
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def url(self) -> str:
+        url: str = self.wait_for("serving")["url"]
+        return url
+
+    def wait_for(self, event: str, *, timeout_s: float = 60, **fields: Any) -> dict[str, Any]:
+        """The first log line of an event, with some fields; waits for it."""
+        with self._heard:
+            found = self._heard.wait_for(lambda: self._find(event, fields) or self._ended, timeout_s)
+            match = self._find(event, fields)
+            assert found and match, f"no event {event!r} with {fields} in {self.raw}"
+            return match
+
+    def wait_for_text(self, text: str, *, timeout_s: float = 60) -> str:
+        """The first log line that holds a text; waits for it."""
+        with self._heard:
+            self._heard.wait_for(lambda: any(text in line for line in self.raw) or self._ended, timeout_s)
+            return next(line for line in self.raw if text in line)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end, and return the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        status = self.process.wait(30)
+        self._reader.join(30)
+        return status
+
+    def _find(self, event: str, fields: dict[str, Any]) -> dict[str, Any] | None:
+        wanted = {"event": event, **fields}
+        return next((line for line in self.events if wanted.items() <= line.items()), None)
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._heard:
+                self.raw.append(line)
+                with contextlib.suppress(json.JSONDecodeError):
+                    self.events.append(json.loads(line))
+                self._heard.notify_all()
+        self.process.stderr.close()
+        with self._heard:
+            self._ended = True
+            self._heard.notify_all()
+
+
+ServeStore = Callable[..., RunningServer]
+
+
+@pytest.fixture(scope="session")
+def serve_processes() -> Iterator[Callable[..., RunningServer]]:
+    """Start commands that serve; all are stopped at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def start(command: list[str], *, cwd: Path = ROOT, environ: dict[str, str] | None = None) -> RunningServer:
+            server = RunningServer(command, cwd=cwd, environ=environ)
+            stack.callback(server.stop)
+            return server
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def serve_store(serve_processes: Callable[..., RunningServer]) -> ServeStore:
+    """Serve a store with ``foretell serve`` on a free port."""
+
+    def start(store: Path, *flags: str, environ: dict[str, str] | None = None) -> RunningServer:
+        command = [sys.executable, "-m", "foretell", "serve", "--store", str(store), "--port", "0", *flags]
+        return serve_processes(command, environ=environ)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def sample_server(serve_store: ServeStore) -> RunningServer:
+    """The sample store, served as ``make serve`` does."""
+    return serve_store(SAMPLE_STORE)
+
+
+@pytest.fixture(scope="session")
+def sample(sample_server: RunningServer) -> Iterator[httpx.Client]:
+    """A client of the sample store's server."""
+    with httpx.Client(base_url=sample_server.url, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nothing listens on, for programs that cannot take port 0."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port: int = listening.getsockname()[1]
+        return port
