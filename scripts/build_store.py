@@ -51,7 +51,7 @@ class Data(NamedTuple):
 def iris() -> list[SampleModel]:
     """Two versions: a linear champion and a forest as its candidate."""
     bunch = load_iris(as_frame=True)
-    frame = bunch.data.rename(columns=lambda name: name.removesuffix(" (cm)").replace(" ", "_"))
+    frame = bunch.data.rename(columns=_identifier)
     data = _split(frame, bunch.target_names[bunch.target])
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
     forest = RandomForestClassifier(n_estimators=50, max_depth=5, random_state=SEED)
@@ -64,11 +64,15 @@ def iris() -> list[SampleModel]:
 def breast_cancer() -> list[SampleModel]:
     """A scaler and a forest of 100 trees."""
     bunch = load_breast_cancer(as_frame=True)
-    frame = bunch.data.rename(columns=lambda name: name.replace(" ", "_"))
+    frame = bunch.data.rename(columns=_identifier)
     data = _split(frame, bunch.target_names[bunch.target])
     forest = RandomForestClassifier(n_estimators=100, max_depth=8, random_state=SEED)
     estimator = make_pipeline(StandardScaler(), forest)
-    return [_trained("breast_cancer", "Whether a tumour is malignant, from 30 measures of its cells", estimator, data)]
+    return [
+        _trained(
+            "breast_cancer", "Whether a tumour is malignant, from 30 measures of its cells", estimator, data
+        )
+    ]
 
 
 def diabetes() -> list[SampleModel]:
@@ -83,7 +87,14 @@ def digits() -> list[SampleModel]:
     """A small neural network on 64 pixels."""
     bunch = load_digits(as_frame=True)
     estimator = make_pipeline(StandardScaler(), MLPClassifier((32,), max_iter=400, random_state=SEED))
-    return [_trained("digits", "A handwritten digit from 8 by 8 grey values", estimator, _split(bunch.data, bunch.target))]
+    return [
+        _trained(
+            "digits",
+            "A handwritten digit from 8 by 8 grey values",
+            estimator,
+            _split(bunch.data, bunch.target),
+        )
+    ]
 
 
 def penguins() -> list[SampleModel]:
@@ -93,7 +104,10 @@ def penguins() -> list[SampleModel]:
     words = ["island", "sex"]
     columns = make_column_transformer(
         (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
-        (make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")), words),
+        (
+            make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")),
+            words,
+        ),
     )
     estimator = make_pipeline(columns, LogisticRegression(max_iter=500))
     data = _split(frame[numbers + words], frame["species"], alike=frame["bill_length_mm"].isna())
@@ -129,14 +143,23 @@ def build(store: Path) -> None:
     for name, make in SAMPLES.items():
         shutil.rmtree(store / name, ignore_errors=True)
         for model in make():
-            print(publish(model.estimator, model.train, name=name, store=store, description=model.description))
+            print(
+                publish(model.estimator, model.train, name=name, store=store, description=model.description)
+            )
         if name in CONFIGS:
             (store / name / "model.toml").write_text(CONFIGS[name])
 
 
+def _identifier(name: str) -> str:
+    """A column's name without its unit and without spaces."""
+    return name.removesuffix(" (cm)").replace(" ", "_")
+
+
 def _split(frame: pd.DataFrame, target: Any, alike: Any = None) -> Data:
     """Split a data set; both parts have the same share of each value of `alike`."""
-    train, held_back, answers, _ = train_test_split(frame, target, test_size=0.4, random_state=SEED, stratify=alike)
+    train, held_back, answers, _ = train_test_split(
+        frame, target, test_size=0.4, random_state=SEED, stratify=alike
+    )
     return Data(train, held_back, answers)
 
 

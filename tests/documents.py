@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.metadata import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from foretell.settings import load_settings
 from foretell.store.model_config import ModelConfig
@@ -60,7 +60,7 @@ class Document:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
 
-    def __enter__(self) -> Document:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -69,6 +69,7 @@ class Document:
     def run(self) -> Iterator[Command]:
         """Run every block, and give each command with what it should print and what it printed."""
         program: str | None = None
+        printed = ""
         for fence in _FENCE.finditer(self.text):
             language, content = fence[1], fence[2]
             if language == "console":
@@ -100,7 +101,9 @@ class Document:
         words = re.sub(r"(foretell serve.*)", r"\1 --port 0", words)
         words = re.sub(r"(litestar run.*)", r"\1 --port 0", words)
         words = re.sub(r"(hypercorn )", r"\1--bind 127.0.0.1:0 ", words)
-        server = RunningServer(["bash", "-c", f"exec {self._exported(words)}"], cwd=self._folder, environ=self._environ)
+        server = RunningServer(
+            ["bash", "-c", f"exec {self._exported(words)}"], cwd=self._folder, environ=self._environ
+        )
         self._servers.callback(server.stop)
         if "litestar" in words or "hypercorn" in words:
             line = server.wait_for_text("unning on")
@@ -119,7 +122,13 @@ class Document:
 
     def _shell(self, command: list[str]) -> str:
         run = subprocess.run(
-            command, cwd=self._folder, env=self._environ, capture_output=True, text=True, timeout=300, check=False
+            command,
+            cwd=self._folder,
+            env=self._environ,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         assert run.returncode == 0 or run.stderr.startswith("foretell: "), run.stderr
         return run.stdout + ("" if run.returncode == 0 else run.stderr)
@@ -133,12 +142,16 @@ class Document:
         elif name == "foretell.toml":
             load_settings(environ={}, file=shown)
         else:
-            raise AssertionError(f"a toml block begins with `# foretell.toml` or `# model.toml`, not with {name!r}")
+            raise AssertionError(
+                f"a toml block begins with `# foretell.toml` or `# model.toml`, not with {name!r}"
+            )
 
 
 def _what_make_serve_does() -> str:
     """The last command of ``make serve``. The ones before it make the environment that this test runs in."""
-    plan = subprocess.run(["make", "-n", "serve"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    plan = subprocess.run(
+        ["make", "-n", "serve"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     last = plan.splitlines()[-1].strip()
     assert last == "exec .venv/bin/foretell serve", last
     return "foretell serve"

@@ -60,7 +60,13 @@ def test_each_time_gives_the_next_version(store: Path) -> None:
 def test_a_mismatch_is_refused_with_report_and_advice(store: Path) -> None:
     with pytest.raises(ParityError) as refused:
         _publish(store, LINEAR, tolerance=0.0, precision="float32")
-    for text in ("rows compared", "largest difference", "worst row", "--precision float64", "--allow-mismatch"):
+    for text in (
+        "rows compared",
+        "largest difference",
+        "worst row",
+        "--precision float64",
+        "--allow-mismatch",
+    ):
         assert text in str(refused.value)
     assert scan(store) == {}
 
@@ -82,7 +88,11 @@ def test_a_bad_name_is_refused_before_any_work(store: Path, name: str) -> None:
 
 def test_progress_is_told_by_stage(store: Path) -> None:
     told: list[tuple[str, float]] = []
-    _publish(store, on_progress=lambda stage, done: told.append((stage, done)))
+
+    def on_progress(stage: str, done: float) -> None:
+        told.append((stage, done))
+
+    _publish(store, on_progress=on_progress)
     assert list(dict.fromkeys(stage for stage, _ in told)) == ["convert", "probe", "compare"]
     assert all(0 <= done <= 1 for _, done in told)
     assert told[-1] == ("compare", 1.0)
@@ -96,7 +106,9 @@ def test_what_is_not_fitted_is_refused(store: Path) -> None:
 @pytest.mark.parametrize("missing", ["sklearn", "skl2onnx", "onnx", "pandas"])
 def test_a_missing_library_is_an_error_that_names_the_extra(store: Path, missing: str) -> None:
     program = f"import sys; sys.modules[{missing!r}] = None\nimport foretell\nforetell.publish(1, [[1.0]], name='m')"
-    run = subprocess.run([sys.executable, "-c", program], cwd=store, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=store, capture_output=True, text=True, check=False
+    )
     assert run.returncode == 1
     assert "pip install 'foretell[convert]'" in run.stderr
 

@@ -20,10 +20,20 @@ def tensor(*shape: Dimension, name: str = "x") -> Tensor:
 
 @pytest.mark.parametrize(
     ("shape", "batched"),
-    [((), False), ((3,), False), ((None,), True), ((BATCH,), True), ((1, None), False), ((None, 3), True), ((0,), False)],
+    [
+        ((), False),
+        ((3,), False),
+        ((None,), True),
+        ((BATCH,), True),
+        ((1, None), False),
+        ((None, 3), True),
+        ((0,), False),
+    ],
     ids=str,
 )
-def test_a_tensor_counts_rows_where_its_first_axis_is_variable(shape: tuple[Dimension, ...], batched: bool) -> None:
+def test_a_tensor_counts_rows_where_its_first_axis_is_variable(
+    shape: tuple[Dimension, ...], batched: bool
+) -> None:
     assert tensor(*shape).batched is batched
 
 
@@ -115,7 +125,15 @@ def test_what_is_as_usual_is_not_written_down() -> None:
         '{"inputs": [{"name": "x", "dtype": "bool", "shape": []}]}',
         '{"inputs": [], "outputs": []}',
     ],
-    ids=["unknown key", "unknown key of a tensor", "unknown type", "broken length", "enforcement", "no outputs", "no inputs"],
+    ids=[
+        "unknown key",
+        "unknown key of a tensor",
+        "unknown type",
+        "broken length",
+        "enforcement",
+        "no outputs",
+        "no inputs",
+    ],
 )
 def test_a_signature_that_says_something_else_is_refused(text: str) -> None:
     with pytest.raises(msgspec.ValidationError):
@@ -139,7 +157,10 @@ A, B = Column("a", "float32", "x"), Column("b", "bool", "x")
         ({"columns": (A, B, Column("c", "bool", "x"))}, "'x' of shape ['batch', 2] has 3 columns"),
         ({"columns": (A, Column("b", "float32", "z"))}, "'b' belongs to 'z', which is not an input"),
         ({"columns": (A, Column("b", "string", "x"))}, "'b' is string, its input 'x' is float32"),
-        ({"inputs": (TEXTS,), "columns": (Column("a", "bool", "t"),)}, "'a' is bool, its input 't' is string"),
+        (
+            {"inputs": (TEXTS,), "columns": (Column("a", "bool", "t"),)},
+            "'a' is bool, its input 't' is string",
+        ),
         ({"inputs": (COUNTS,), "columns": (Column("a", "int64", "n", "nan"),)}, "'a' cannot be missing"),
         ({"columns": (A, Column("b", "float32", "x", "empty"))}, "'b' cannot be missing"),
         ({"inputs": (TEXTS,), "columns": (Column("a", "string", "t", "nan"),)}, "'a' cannot be missing"),
@@ -179,7 +200,12 @@ A, B = Column("a", "float32", "x"), Column("b", "bool", "x")
     ],
 )
 def test_a_signature_that_contradicts_itself_is_refused(changed: dict[str, Any], says: str) -> None:
-    fitting: dict[str, Any] = {"inputs": (MATRIX,), "outputs": (TEXTS,), "columns": (A, B), "example": (1.0, True)}
+    fitting: dict[str, Any] = {
+        "inputs": (MATRIX,),
+        "outputs": (TEXTS,),
+        "columns": (A, B),
+        "example": (1.0, True),
+    }
     assert Signature(**fitting).columns == (A, B)
     without_example = {**fitting, "example": None} if "columns" in changed else fitting
     with pytest.raises(ValueError, match=re.escape(says)):

@@ -44,7 +44,8 @@ def test_an_element_type_is_found_by_its_onnx_name(name: DTypeName) -> None:
 
 
 @pytest.mark.parametrize(
-    "type_string", ["tensor(bfloat16)", "tensor(complex64)", "seq(tensor(float))", "tensor(float32)", "float", ""]
+    "type_string",
+    ["tensor(bfloat16)", "tensor(complex64)", "seq(tensor(float))", "tensor(float32)", "float", ""],
 )
 def test_what_numpy_does_not_hold_is_no_element_type(type_string: str) -> None:
     assert dtype_of_onnx(type_string) is None

@@ -23,12 +23,14 @@ def json_rows(table: Any) -> list[tuple[Any, ...]]:
     """The rows of an array or data frame as a client would write them."""
     import pandas as pd
 
-    frame = pd.DataFrame(table).astype(object)
-    cells = [
-        [
-            None if pd.isna(value) else value.item() if isinstance(value, np.generic) else value
-            for value in row
-        ]
-        for row in frame.itertuples(index=False)
-    ]
-    return [tuple(row) for row in cells]
+    cells: list[list[Any]] = pd.DataFrame(table).astype(object).to_numpy().tolist()
+    return [tuple(_plain(value) for value in row) for row in cells]
+
+
+def _plain(value: Any) -> Any:
+    import pandas as pd
+
+    if pd.isna(value):
+        return None
+    plain: Any = value.item() if isinstance(value, np.generic) else value
+    return plain

@@ -107,11 +107,10 @@ CLASSIFIERS: dict[str, Any] = {
 @pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_a_classifier_answers_as_before(kind: str, data: str, request: pytest.FixtureRequest) -> None:
     X, y = request.getfixturevalue(data)
-    X = X[:, :8]
-    estimator = clone(CLASSIFIERS[kind]).fit(X[:100], y[:100])
-    held_back = X[100:300]
+    some, held_back = X[:100, :8], X[100:300, :8]
+    estimator = clone(CLASSIFIERS[kind]).fit(some, y[:100])
 
-    conversion = convert(estimator, X[:100], probes=200)
+    conversion = convert(estimator, some, probes=200)
 
     assert conversion.agrees, conversion.parity
     given = answers(conversion, json_rows(held_back))

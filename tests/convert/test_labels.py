@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ ESTIMATORS: dict[str, Any] = {
     "support-vectors": make_pipeline(StandardScaler(), SVC()),
 }
 
-LABELS: dict[str, tuple[Any, DTypeName]] = {
+LABELS: dict[str, tuple[Callable[[Array], Array], DTypeName]] = {
     "bool": (lambda y: y == 1, "bool"),
     "int8": (lambda y: y.astype(np.int8) - 5, "int64"),
     "uint64": (lambda y: y.astype(np.uint64), "int64"),
@@ -85,8 +86,7 @@ def test_a_single_class_is_always_the_answer(estimator: Any, label: Any, iris: t
     ids=["forest", "tree", "forest-for-each", "logistic-for-each"],
 )
 def test_two_outputs_have_probabilities_each(estimator: Any, cancer: tuple[Array, Array]) -> None:
-    X, y = cancer
-    X = X[:, :5]
+    X, y = cancer[0][:, :5], cancer[1]
     targets = np.column_stack([y, np.digitize(X[:, 0], [12.0, 15.0])])
     fitted = clone(estimator).fit(X[:150], targets[:150])
 

@@ -85,7 +85,11 @@ def test_a_damaged_file_is_refused(name: str, tmp_path: Path) -> None:
         load_estimator(path, trust_pickle=True)
 
 
-@pytest.mark.parametrize("load", [lambda path: load_estimator(path, trust_pickle=True), load_sample])
+def load_trusted(path: Path) -> Any:
+    return load_estimator(path, trust_pickle=True)
+
+
+@pytest.mark.parametrize("load", [load_trusted, load_sample])
 @pytest.mark.parametrize(("name", "message"), [("absent.csv", "does not exist"), ("here.txt", "expected .")])
 def test_other_files_are_refused(load: Any, name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "here.txt").write_text("?", encoding="utf-8")

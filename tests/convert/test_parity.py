@@ -211,7 +211,7 @@ def test_probes_have_gaps_only_where_the_sample_has(customers: tuple[Any, Array]
     assert {at for row in probes for at, value in enumerate(row) if value is None} == {1, 2}
 
 
-class Fickle(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class Fickle(ClassifierMixin, BaseEstimator):
     """Refuses what lies beyond its training data."""
 
     def __init__(self, inner: Any = None) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -68,30 +69,32 @@ def test_what_converts_but_does_not_run_is_refused(cancer: tuple[Array, Array]) 
     assert "ONNX Runtime cannot run the result" in refused(estimator, X[:100, :8])
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda X, y: SVC(kernel=lambda a, b: a @ b.T).fit(X, y), "kernel="),
-        (
-            lambda X, y: GradientBoostingClassifier(init=LogisticRegression(max_iter=5000)).fit(X, y),
-            "init=None",
+def own_kernel(first: Array, second: Array) -> Array:
+    return np.asarray(first @ np.transpose(second))
+
+
+CONFIGURATIONS: dict[str, tuple[Callable[[Array, Array], Any], str]] = {
+    "own-kernel": (lambda X, y: SVC(kernel=own_kernel).fit(X, y), "kernel="),
+    "own-start": (
+        lambda X, y: GradientBoostingClassifier(init=LogisticRegression(max_iter=5000)).fit(X, y),
+        "init=None",
+    ),
+    "random": (lambda X, y: DummyClassifier(strategy="uniform").fit(X, y), "'prior'"),
+    "own-target": (
+        lambda X, y: TransformedTargetRegressor(Ridge(), transformer=QuantileTransformer(n_quantiles=5)).fit(
+            X, X[:, 0]
         ),
-        (lambda X, y: DummyClassifier(strategy="uniform").fit(X, y), "'prior'"),
-        (
-            lambda X, y: TransformedTargetRegressor(
-                Ridge(), transformer=QuantileTransformer(n_quantiles=5)
-            ).fit(X, X[:, 0]),
-            "StandardScaler",
-        ),
-        (lambda X, y: DBSCAN().fit(X), "neither predicts nor transforms"),
-        (lambda X, y: LogisticRegression(), "call fit first"),
-        (lambda X, y: object(), "no estimator of scikit-learn"),
-    ],
-    ids=["own-kernel", "own-start", "random", "own-target", "no-predict", "not-fitted", "other-library"],
-)
-def test_configurations_that_cannot_be_expressed_are_refused(
-    make: Any, message: str, iris: tuple[Array, Array]
-) -> None:
+        "StandardScaler",
+    ),
+    "no-predict": (lambda X, y: DBSCAN().fit(X), "neither predicts nor transforms"),
+    "not-fitted": (lambda X, y: LogisticRegression(), "call fit first"),
+    "other-library": (lambda X, y: object(), "no estimator of scikit-learn"),
+}
+
+
+@pytest.mark.parametrize("kind", CONFIGURATIONS)
+def test_configurations_that_cannot_be_expressed_are_refused(kind: str, iris: tuple[Array, Array]) -> None:
+    make, message = CONFIGURATIONS[kind]
     X, y = iris
     assert message in refused(make(X, y), X)
 
@@ -117,7 +120,7 @@ SAMPLES: dict[str, tuple[Any, str]] = {
     "numbered": (pd.DataFrame(np.zeros((3, 2))), "must be non-empty strings, got 0"),
     "twice": (pd.DataFrame(np.zeros((3, 2)), columns=["a", "a"]), "'a' is there twice"),
     "infinite": (pd.DataFrame({"a": [1.0, np.inf], "b": [1.0, 2.0]}), "'a' holds an infinity"),
-    "dates": (pd.DataFrame({"a": [datetime.date(2024, 1, 1)] * 2, "b": [1.0, 2.0]}), "'a' holds date"),
+    "dates": (pd.DataFrame({"a": [dt.date(2024, 1, 1)] * 2, "b": [1.0, 2.0]}), "'a' holds date"),
     "mixed": (pd.DataFrame({"a": ["x", 1], "b": [1.0, 2.0]}), "'a' holds int and str"),
     "empty-and-missing": (pd.DataFrame({"a": ["", None], "b": [1.0, 2.0]}), "both missing and empty strings"),
     "huge": (pd.DataFrame({"a": [2**70, 1], "b": [1.0, 2.0]}), "beyond 64 bits"),

@@ -55,7 +55,8 @@ class RunningServer:
         with self._heard:
             found = self._heard.wait_for(lambda: self._find(event, fields) or self._ended, timeout_s)
             match = self._find(event, fields)
-            assert found and match, f"no event {event!r} with {fields} in {self.raw}"
+            if not found or match is None:
+                raise AssertionError(f"no event {event!r} with {fields} in {self.raw}")
             return match
 
     def wait_for_text(self, text: str, *, timeout_s: float = 60) -> str:
@@ -98,7 +99,9 @@ def serve_processes() -> Iterator[Callable[..., RunningServer]]:
     """Start commands that serve; all are stopped at the end."""
     with contextlib.ExitStack() as stack:
 
-        def start(command: list[str], *, cwd: Path = ROOT, environ: dict[str, str] | None = None) -> RunningServer:
+        def start(
+            command: list[str], *, cwd: Path = ROOT, environ: dict[str, str] | None = None
+        ) -> RunningServer:
             server = RunningServer(command, cwd=cwd, environ=environ)
             stack.callback(server.stop)
             return server

@@ -71,7 +71,9 @@ def test_the_factory_reads_file_and_environment(tmp_path: Path, monkeypatch: pyt
         assert client.post("/predict", json={"features": [1, 2]}).json()["prediction"] == 6.0
 
 
-def test_litestars_own_command_line_runs_it(serve_processes: Callable[..., RunningServer], free_port: int) -> None:
+def test_litestars_own_command_line_runs_it(
+    serve_processes: Callable[..., RunningServer], free_port: int
+) -> None:
     litestar = str(Path(sys.executable).with_name("litestar"))
     environ = {"LITESTAR_APP": "foretell.app:create_app", "FORETELL_LOG__FORMAT": "json"}
     server = serve_processes([litestar, "run", "--port", str(free_port)], cwd=ROOT, environ=environ)
@@ -105,7 +107,11 @@ found = {name.partition(".")[0] for name in sys.modules}
 print(sorted(found & {"sklearn", "skl2onnx", "onnx", "pandas", "scipy", "joblib", "skops", "foretell_plugins"}))
 """
     run = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     assert run.stdout.strip() == "[]"
 

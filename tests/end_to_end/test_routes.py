@@ -54,7 +54,9 @@ def test_native_routes_answer_with_the_version_they_name(
 
 
 @pytest.mark.parametrize("row", [ROW, RECORD], ids=["list", "record"])
-def test_the_simple_protocol_takes_rows_and_records(sample: httpx.Client, row: list[float] | dict[str, float]) -> None:
+def test_the_simple_protocol_takes_rows_and_records(
+    sample: httpx.Client, row: list[float] | dict[str, float]
+) -> None:
     one = sample.post("/predict", json={"features": row}).json()
     many = sample.post("/predict/batch", json={"instances": [row] * 3}).json()
     assert many["count"] == 3
@@ -69,7 +71,9 @@ def test_a_regressor_has_no_confidence(serve_store: ServeStore) -> None:
     assert "confidence" not in answer
 
 
-@pytest.mark.parametrize("sane", ["abc-123", "a" * 128, "550e8400-e29b-41d4-a716-446655440000", "a/b:c@d=e+f_g."])
+@pytest.mark.parametrize(
+    "sane", ["abc-123", "a" * 128, "550e8400-e29b-41d4-a716-446655440000", "a/b:c@d=e+f_g."]
+)
 def test_a_sane_request_id_is_taken_over(sample: httpx.Client, sane: str) -> None:
     response = sample.post("/predict", json={"features": ROW}, headers={"x-request-id": sane})
     assert response.headers["x-request-id"] == sane
@@ -101,14 +105,19 @@ def test_a_model_describes_itself_and_its_versions(sample: httpx.Client) -> None
     answer = sample.get("/v1/models/iris").json()
     assert (answer["name"], answer["ready"], answer["default_version"]) == ("iris", True, "1")
     assert answer["aliases"] == {"champion": "1", "candidate": "2"}
-    assert [(each["version"], each["aliases"]) for each in answer["versions"]] == [("1", ["champion"]), ("2", ["candidate"])]
+    assert [(each["version"], each["aliases"]) for each in answer["versions"]] == [
+        ("1", ["champion"]),
+        ("2", ["candidate"]),
+    ]
     assert [each["state"] for each in answer["model_version_status"]] == ["AVAILABLE", "AVAILABLE"]
     assert answer["versions"][0]["signature"]["classes"] == ["setosa", "versicolor", "virginica"]
     for path in ("/v1/models/iris/versions/2", "/v1/models/iris/labels/candidate"):
         assert [each["version"] for each in sample.get(path).json()["versions"]] == ["2"]
 
 
-@pytest.mark.parametrize("path", ["/v1/models/lily", "/v1/models/iris/versions/9", "/v1/models/iris/labels/x"])
+@pytest.mark.parametrize(
+    "path", ["/v1/models/lily", "/v1/models/iris/versions/9", "/v1/models/iris/labels/x"]
+)
 def test_what_does_not_exist_is_not_described(sample: httpx.Client, path: str) -> None:
     assert sample.get(path).status_code == 404
 
@@ -166,13 +175,16 @@ def test_a_bad_version_is_told_of_and_harms_no_other(serve_store: ServeStore, st
         assert (digits["ready"], digits["default_version"]) == (True, "1")
         assert "ONNX" in digits["versions"][1]["reason"]
         assert digits["model_version_status"][1]["state"] == "END"
-        assert client.post("/v1/models/digits/versions/2:predict", json={"instances": [[0] * 64]}).status_code == 503
+        assert (
+            client.post("/v1/models/digits/versions/2:predict", json={"instances": [[0] * 64]}).status_code
+            == 503
+        )
         assert client.post("/v1/models/digits:predict", json={"instances": [[0] * 64]}).status_code == 200
 
         penguins = client.get("/v1/models/penguins").json()
         assert penguins["ready"] is False
         assert "is not the file that was published" in penguins["versions"][0]["reason"]
-        refused = client.post("/v1/models/penguins:predict", json={"instances": [{}]})
+        refused = client.post("/v1/models/penguins:predict", json={"instances": [[1]]})
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
 
         ready = client.get("/health/ready")
@@ -185,14 +197,20 @@ def test_a_disabled_model_is_not_served_and_does_not_count(serve_store: ServeSto
     server = serve_store(store)
     assert "digits" not in httpx.get(f"{server.url}/v1/models").json()["models"]
     assert httpx.get(f"{server.url}/health/ready").status_code == 200
-    assert httpx.post(f"{server.url}/v1/models/digits:predict", json={"instances": [[0] * 64]}).status_code == 404
+    assert (
+        httpx.post(f"{server.url}/v1/models/digits:predict", json={"instances": [[0] * 64]}).status_code
+        == 404
+    )
 
 
 def test_a_models_own_row_limit(serve_store: ServeStore, store: Path) -> None:
     (store / "diabetes" / "model.toml").write_text("[limits]\nmax_rows = 2\n")
     server = serve_store(store)
     row = [0.0] * 10
-    assert httpx.post(f"{server.url}/v1/models/diabetes:predict", json={"instances": [row] * 2}).status_code == 200
+    assert (
+        httpx.post(f"{server.url}/v1/models/diabetes:predict", json={"instances": [row] * 2}).status_code
+        == 200
+    )
     refused = httpx.post(f"{server.url}/v1/models/diabetes:predict", json={"instances": [row] * 3})
     assert (refused.status_code, "2 or fewer rows, got 3" in refused.json()["detail"]) == (422, True)
 
@@ -204,7 +222,9 @@ def test_sigterm_and_sigint_end_the_server_in_good_order(serve_store: ServeStore
         assert server.stop(number) == 0
 
 
-def test_a_port_that_is_taken_is_a_clear_failure(serve_store: ServeStore, sample_server: RunningServer) -> None:
+def test_a_port_that_is_taken_is_a_clear_failure(
+    serve_store: ServeStore, sample_server: RunningServer
+) -> None:
     port = sample_server.url.rpartition(":")[2]
     second = serve_store(SAMPLE_STORE, "--port", port)
     assert second.process.wait(30) == 1

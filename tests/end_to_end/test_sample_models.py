@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import numpy as np
@@ -19,14 +19,14 @@ VERSIONS = [(name, version) for name in SAMPLES for version in range(1, (2 if na
 
 @pytest.fixture(scope="module", params=VERSIONS, ids=[f"{name}-{version}" for name, version in VERSIONS])
 def trained(request: pytest.FixtureRequest) -> tuple[SampleModel, int]:
-    name, version = request.param
+    name, version = cast("tuple[str, int]", request.param)
     return SAMPLES[name]()[version - 1], version
 
 
 def _values(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a frame as JSON records, gaps as null."""
-    records: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return records
+    records = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in record.items()} for record in records]
 
 
 def _predict(client: httpx.Client, model: SampleModel, version: int, body: dict[str, Any]) -> dict[str, Any]:
@@ -37,12 +37,16 @@ def _predict(client: httpx.Client, model: SampleModel, version: int, body: dict[
     return answer
 
 
-def _assert_equals_original(model: SampleModel, predictions: list[Any], rows: pd.DataFrame, tolerance: float) -> None:
+def _assert_equals_original(
+    model: SampleModel, predictions: list[Any], rows: pd.DataFrame, tolerance: float
+) -> None:
     expected = model.estimator.predict(rows)
     if hasattr(model.estimator, "predict_proba"):
         assert [prediction["label"] for prediction in predictions] == expected.tolist()
         served = np.array([prediction["probabilities"] for prediction in predictions])
-        np.testing.assert_allclose(served, model.estimator.predict_proba(rows), rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(
+            served, model.estimator.predict_proba(rows), rtol=tolerance, atol=tolerance
+        )
     else:
         np.testing.assert_allclose(predictions, expected, rtol=tolerance, atol=tolerance)
 
@@ -65,8 +69,8 @@ def test_rows_records_and_columns_give_the_original_estimators_answers(
     _assert_equals_original(model, by_record, rows, tolerance)
     assert by_list["predictions"] == by_record
     for name, values in by_column.items():
-        flat = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in values]
-        assert flat == [row[name] if isinstance(row, dict) else row for row in by_record]
+        # A column of width one: scalars in rows, `[batch, 1]` in the column form.
+        assert values == [row[name] if isinstance(row, dict) else [row] for row in by_record]
 
 
 def test_one_row_at_a_time_gives_what_all_rows_together_give(
@@ -75,7 +79,8 @@ def test_one_row_at_a_time_gives_what_all_rows_together_give(
     model, version = trained
     rows = held_back_rows(model, 20)
     one_by_one = [
-        _predict(sample, model, version, {"instances": [record]})["predictions"][0] for record in _values(rows)
+        _predict(sample, model, version, {"instances": [record]})["predictions"][0]
+        for record in _values(rows)
     ]
     _assert_equals_original(model, one_by_one, rows, 1e-5)
 

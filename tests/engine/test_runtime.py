@@ -6,7 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).parents[2]
 
 WATCH = """
 import json, os, sys
@@ -37,7 +40,7 @@ def watch(**environ: str) -> dict[str, Any]:
         check=True,
         capture_output=True,
         stdin=subprocess.DEVNULL,
-        env={**kept, "PYTHONPATH": os.fspath(os.getcwd()), **environ},
+        env={**kept, "PYTHONPATH": str(ROOT), **environ},
     )
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer

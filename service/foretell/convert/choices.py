@@ -20,7 +20,7 @@ __all__ = ["UNSEEN", "required_choices"]
 _MOST: Final = 2000
 """More values than this are not tried out."""
 
-UNSEEN: Final = {"string": "\N{REPLACEMENT CHARACTER} never seen", "int": -(2**52) - 1}
+UNSEEN: Final[dict[str, Scalar]] = {"string": "\N{REPLACEMENT CHARACTER} never seen", "int": -(2**52) - 1}
 """Values that no sensible training data has."""
 
 

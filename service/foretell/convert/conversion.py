@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import importlib.metadata
+import importlib.util
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -127,7 +128,7 @@ def convert(
     if best is None:
         raise failure or ConversionError(f"{original.name} has no ONNX form")
     served, report = best
-    return Conversion(served.model, served.signature, served.opset, _provenance(original, estimator), report)
+    return Conversion(served.model, served.signature, served.opset, _provenance(original), report)
 
 
 def _badness(report: ParityReport) -> tuple[int, int, float]:
@@ -180,24 +181,19 @@ def _converter_for(estimator: Any) -> Callable[[Any, Original, Precision, Sequen
 
 
 def _require() -> None:
-    try:
-        import onnx  # noqa: F401
-        import pandas as pd  # noqa: F401
-        import skl2onnx  # noqa: F401
-        import sklearn  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("convert", "converting an estimator") from error
+    for name in ("onnx", "pandas", "skl2onnx", "sklearn"):
+        if importlib.util.find_spec(name) is None:
+            raise MissingExtraError("convert", "converting an estimator")
 
 
-def _provenance(original: Original, estimator: Any) -> Provenance:
-    del estimator
+def _provenance(original: Original) -> Provenance:
     version = importlib.metadata.version
     return Provenance(
         library="scikit-learn",
         library_version=version("scikit-learn"),
         estimator=original.name,
         converter={name: version(name) for name in ("skl2onnx", "onnx")},
-        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        created_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         published_by=_own_version(),
     )
 

@@ -141,6 +141,10 @@ class Frame(msgspec.Struct, frozen=True):
         )
         return Frame(columns, rows, self.form)
 
+    def present(self, at: int) -> list[Any]:
+        """The values of a column that are not missing."""
+        return [row[at] for row in self.rows if row[at] is not None]
+
     def restore(self, rows: Sequence[Row]) -> Any:
         """Rows in the form that the estimator takes."""
         if self.form == "texts":
@@ -161,9 +165,10 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 def _is_texts(sample: Any) -> bool:
-    if isinstance(sample, np.ndarray):
-        return sample.ndim == 1 and sample.dtype.kind in "OUT"
-    return isinstance(sample, (list, tuple)) and bool(sample) and isinstance(sample[0], str)
+    if isinstance(sample, (list, tuple)):
+        rows: list[Any] = list(sample)  # pyright: ignore[reportUnknownArgumentType] - of whatever they are
+        return bool(rows) and isinstance(rows[0], str)
+    return getattr(sample, "ndim", None) == 1 and sample.dtype.kind in "OUT"
 
 
 def _as_array(sample: Any) -> Any:
@@ -219,7 +224,7 @@ def _check_names(names: list[Any]) -> None:
 def _observe(name: str, series: Any, *, plain: bool) -> tuple[Observed, list[Scalar | None]]:
     values = series.tolist()
     missing = [is_missing(value) for value in values]
-    present = [_scalar(value) for value, absent in zip(values, missing, strict=True) if not absent]
+    present: list[Any] = [_scalar(value) for value, absent in zip(values, missing, strict=True) if not absent]
     kind = _kind(name, present, str(series.dtype))
     if kind == "float":
         present = [float(value) for value in present]
@@ -228,7 +233,7 @@ def _observe(name: str, series: Any, *, plain: bool) -> tuple[Observed, list[Sca
                 f"the column {name!r} holds an infinity, which JSON cannot express: replace it or leave the row out"
             )
     filled = iter(present)
-    cells = [None if absent else next(filled) for absent in missing]
+    cells: list[Scalar | None] = [None if absent else next(filled) for absent in missing]
     if kind == "string" and any(missing) and "" in present:
         raise ConversionError(
             f"the column {name!r} holds both missing and empty strings, which the served model cannot tell apart: "
@@ -239,11 +244,12 @@ def _observe(name: str, series: Any, *, plain: bool) -> tuple[Observed, list[Sca
 
 
 def _scalar(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    scalar: Any = value.item() if isinstance(value, np.generic) else value
+    return scalar
 
 
 def _kind(name: str, present: list[Any], dtype: str) -> Kind:
-    types = {type(value) for value in present}
+    types: set[type] = {type(value) for value in present}
     if types <= {str} and (present or dtype in {"object", "str", "string", "category"}):
         return "string"
     if types == {bool}:

@@ -56,16 +56,15 @@ def _load_skops(file: Path, trusted: Sequence[str]) -> Any:
         raise MissingExtraError("convert", f"reading {file.name}") from error
     try:
         unknown = [name for name in skops.io.get_untrusted_types(file=file) if name not in trusted]
-        if unknown:
-            raise PublishError(
-                f"{file} holds types that skops does not trust by itself: {', '.join(unknown)}. "
-                "If you trust them, name them (--trusted TYPE, trusted=[…])"
-            )
-        return skops.io.load(file, trusted=list(trusted))
-    except PublishError:
-        raise
+        estimator = None if unknown else skops.io.load(file, trusted=list(trusted))
     except Exception as error:  # a damaged archive fails in many ways
         raise PublishError(f"{file} cannot be read: {type(error).__name__}: {error}") from error
+    if unknown:
+        raise PublishError(
+            f"{file} holds types that skops does not trust by itself: {', '.join(unknown)}. "
+            "If you trust them, name them (--trusted TYPE, trusted=[…])"
+        )
+    return estimator
 
 
 def load_sample(path: str | Path) -> Any:
@@ -83,7 +82,7 @@ def load_sample(path: str | Path) -> Any:
         import pandas as pd
     except ImportError as error:
         raise MissingExtraError("convert", f"reading {file.name}") from error
-    readers = {".csv": pd.read_csv, ".json": _read_json, ".parquet": pd.read_parquet}
+    readers: dict[str, Any] = {".csv": pd.read_csv, ".json": _read_json, ".parquet": pd.read_parquet}
     reader = readers.get(file.suffix)
     if reader is None:
         raise ConversionError(f"{file} is no sample: expected .csv, .json (a list of records) or .parquet")

@@ -134,10 +134,11 @@ class Original:
         answers = {"label": _labels(predicted)}
         if self.has_probabilities:
             probabilities = estimator.predict_proba(X)
+            parts = _parts(probabilities)
             if isinstance(probabilities, list):
-                answers |= {f"probabilities_{index}": part for index, part in enumerate(probabilities)}
+                answers |= {f"probabilities_{index}": part for index, part in enumerate(parts)}
             else:
-                answers["probabilities"] = np.asarray(probabilities)
+                answers["probabilities"] = parts[0]
         elif hasattr(estimator, "decision_function"):
             answers["scores"] = np.asarray(estimator.decision_function(X))
         elif not self._classifies and hasattr(estimator, "transform"):
@@ -184,9 +185,8 @@ class Original:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             if hasattr(self.estimator, "predict_proba"):
-                probabilities = self.estimator.predict_proba(X)
-                for part in probabilities if isinstance(probabilities, list) else [probabilities]:
-                    tied |= _close(np.asarray(part), tolerance)
+                for part in _parts(self.estimator.predict_proba(X)):
+                    tied |= _close(part, tolerance)
             if hasattr(self.estimator, "decision_function"):
                 tied |= _close(np.asarray(self.estimator.decision_function(X)), tolerance)
             elif not self._classifies and hasattr(self.estimator, "transform"):
@@ -218,6 +218,12 @@ def _labels(predicted: Array) -> Array:
             return predicted.astype(np.int64)
         return np.array([str(value) for value in values], object).reshape(predicted.shape)
     return predicted.astype(np.int64) if predicted.dtype.kind in "iu" else predicted
+
+
+def _parts(probabilities: Any) -> list[Array]:
+    """One array, or one for each output."""
+    several: list[Any] = probabilities if isinstance(probabilities, list) else [probabilities]
+    return [np.asarray(part) for part in several]
 
 
 def _dense(values: Any) -> Array:

@@ -91,7 +91,7 @@ def _any_row(frame: Frame, random: np.random.Generator) -> Row:
 def _edges(frame: Frame, random: np.random.Generator) -> Iterator[Row]:
     """The ends of each column's range, zero, and a little beyond; each category."""
     for at, column in enumerate(frame.columns):
-        present = [row[at] for row in frame.rows if row[at] is not None]
+        present = frame.present(at)
         if not present:
             continue
         if column.kind in {"string", "bool"}:
@@ -99,9 +99,8 @@ def _edges(frame: Frame, random: np.random.Generator) -> Iterator[Row]:
             if column.kind == "string":
                 values.append(UNSEEN["string"])
         else:
-            low, high = min(present), max(present)  # type: ignore[type-var]
-            span = high - low  # type: ignore[operator]
-            values = [low, high, low - span, high + span, type(low)(0)]  # type: ignore[operator,arg-type]
+            low, high = min(present), max(present)
+            values = [low, high, low - (high - low), high + (high - low), type(low)(0)]
         for value in values:
             yield _replace(_any_row(frame, random), at, value)
 

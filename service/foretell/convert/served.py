@@ -19,7 +19,7 @@ from foretell.tensors import Array, DTypeName
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from foretell.convert.frame import Observed, Row
+    from foretell.convert.frame import Kind, Observed, Row
     from foretell.convert.original import Answers, Original
     from foretell.convert.sklearn_onnx import Precision
 
@@ -116,7 +116,7 @@ class Served(msgspec.Struct, frozen=True):
 
 def _inputs(groups: list[list[str]], frame: Frame, precision: Precision) -> tuple[Tensor, ...]:
     kinds = {column.name: column.kind for column in frame.columns}
-    taken = set(_RESERVED)
+    taken: set[str] = set(_RESERVED)
     tensors: list[Tensor] = []
     for group in groups:
         dtype: DTypeName = "string" if kinds[group[0]] == "string" else precision
@@ -136,13 +136,13 @@ def _inputs(groups: list[list[str]], frame: Frame, precision: Precision) -> tupl
 
 def _column(at: int, frame: Frame, feeds: dict[str, str], precision: Precision) -> Column:
     observed: Observed = frame.columns[at]
-    values = [row[at] for row in frame.rows if row[at] is not None]
-    numbers = [value for value in values if observed.kind in {"int", "float"} and not isinstance(value, str)]
+    values = frame.present(at)
+    numbers = values if observed.kind in {"int", "float"} else []
     choices = sorted(set(values), key=str) if observed.kind in {"string", "bool"} else []
-    dtype: DTypeName = {"bool": "bool", "int": "int64", "float": precision, "string": "string"}[observed.kind]  # type: ignore[assignment]
+    dtypes: dict[Kind, DTypeName] = {"bool": "bool", "int": "int64", "float": precision, "string": "string"}
     return Column(
         name=observed.name,
-        dtype=dtype,
+        dtype=dtypes[observed.kind],
         input=feeds[observed.name],
         missing=("empty" if observed.kind == "string" else "nan") if observed.nullable else "refuse",
         minimum=min(numbers, default=None),

@@ -6,19 +6,48 @@ import contextlib
 import copy
 import importlib
 import warnings
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
-from foretell.convert import baselines, binning, encoders, forests, functions, linear, power, svm, wrappers
+from foretell.convert import (
+    baselines,
+    binning,
+    boosting,
+    encoders,
+    forests,
+    functions,
+    isolation,
+    linear,
+    power,
+    svm,
+    wrappers,
+)
 from foretell.convert.nodes import ML, OPSET, OPSET_ML
 from foretell.convert.registry import Registry
 from foretell.errors import ConversionError, ForetellError
+from foretell.tensors import Array
 
 __all__ = ["GraphInput", "Precision", "convert_estimator", "last_step", "with_last_step"]
 
 Precision = Literal["float32", "float64"]
 """The floating-point type that a graph computes in."""
+
+
+_MODULES: Final = (
+    baselines,
+    binning,
+    boosting,
+    encoders,
+    forests,
+    functions,
+    isolation,
+    linear,
+    power,
+    svm,
+    wrappers,
+)
+"""Where converters of this package are; each has a function `register`."""
 
 
 class GraphInput(NamedTuple):
@@ -65,7 +94,7 @@ def convert_estimator(estimator: Any, inputs: list[GraphInput], precision: Preci
     ]
     estimator = _with_plain_labels(estimator)
     registry = Registry(floating)
-    for module in (baselines, binning, encoders, forests, functions, linear, power, svm, wrappers):
+    for module in _MODULES:
         module.register(registry)
     try:
         with warnings.catch_warnings():
@@ -139,8 +168,8 @@ def with_last_step(estimator: Any, **parameters: Any) -> Any:
 
 def _with_plain_labels(estimator: Any) -> Any:
     """The estimator with its integer labels as int64, the one kind of integer that label operators know."""
-    classes = getattr(last_step(estimator), "classes_", None)
-    if isinstance(classes, np.ndarray) and classes.dtype.kind in "iu" and classes.dtype != np.int64:
+    classes: Array = np.asarray(getattr(last_step(estimator), "classes_", ()))
+    if classes.dtype.kind in "iu" and classes.dtype != np.int64:
         with contextlib.suppress(AttributeError):  # a property of some that wrap others
             return with_last_step(estimator, classes_=classes.astype(np.int64))
     return estimator

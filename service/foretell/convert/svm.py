@@ -101,7 +101,7 @@ def _sides(count: int) -> tuple[Array, Array]:
 
 def _pairs(model: Any) -> tuple[Array, Array]:
     """``float64[vectors, pairs]`` and ``float64[pairs]``: what makes decisions of kernel values."""
-    coefficients, intercepts = np.asarray(_dense(model._dual_coef_)), np.asarray(model._intercept_)  # noqa: SLF001
+    coefficients, intercepts = np.asarray(_dense(model._dual_coef_)), np.asarray(model._intercept_)
     ends = np.cumsum(model.n_support_)
     spans = [slice(end - size, end) for end, size in zip(ends, model.n_support_, strict=True)]
     weights = np.zeros((coefficients.shape[1], len(intercepts)))

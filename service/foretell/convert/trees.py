@@ -103,10 +103,10 @@ class Trees:
         nodes = np.arange(len(left))
         leaves = nodes[leaf]
         targets = weights.shape[1]
-        modes = np.where(leaf, b"LEAF", b"BRANCH_LEQ")
+        modes: Array = np.where(leaf, b"LEAF", b"BRANCH_LEQ")
         if is_equality is not None:
             modes = np.where(is_equality & ~leaf, b"BRANCH_EQ", modes)
-        columns = {
+        columns: dict[str, Array] = {
             "nodes_treeids": np.full(len(nodes), self._count),
             "nodes_nodeids": nodes,
             "nodes_featureids": np.where(leaf, 0, feature),
@@ -134,7 +134,7 @@ class Trees:
 
         attributes: dict[str, Any] = {}
         for name, parts in self._columns.items():
-            column = np.concatenate(parts)
+            column: Array = np.concatenate(parts)
             if name == "nodes_values":
                 attributes["nodes_values_as_tensor"] = numpy_helper.from_array(
                     column.astype(np.float64), "values"

@@ -13,6 +13,7 @@ from foretell.convert.functions import apply_function
 from foretell.convert.nodes import GraphWriter, is_double
 from foretell.convert.registry import Registry
 from foretell.errors import ConversionError
+from foretell.tensors import Array
 
 __all__ = ["register"]
 
@@ -42,8 +43,8 @@ def _parse_column_transformer(scope: Any, model: Any, inputs: Any, custom_parser
 
 
 def _positions(columns: Any) -> Any:
-    mask = np.asarray(columns) if isinstance(columns, (list, np.ndarray)) else None
-    return np.flatnonzero(mask).tolist() if mask is not None and mask.dtype == np.bool_ else columns
+    mask: Array = np.asarray(columns)
+    return np.flatnonzero(mask).tolist() if mask.ndim == 1 and mask.dtype == np.bool_ else columns
 
 
 def _voting(scope: Any, operator: Any, container: Any) -> None:

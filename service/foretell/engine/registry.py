@@ -160,7 +160,7 @@ class Registry(Generic[S]):
         config = entry.config or ModelConfig()
         max_rows = config.limits.max_rows or self._max_rows
         versions: dict[int, S] = {}
-        failures: dict[int, str] = {}
+        failures: dict[int, str] = {} if entry.error is None else dict.fromkeys(entry.versions, entry.error)
         if entry.config is not None:
             for number, folder in entry.versions.items():
                 try:

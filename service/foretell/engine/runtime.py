@@ -12,7 +12,7 @@ __all__ = ["load_runtime"]
 
 
 def load_runtime() -> ModuleType:
-    """Import ONNX Runtime with its telemetry off and its log at errors only.
+    """Import ONNX Runtime with its telemetry off and its log silent: what goes wrong is raised, and logged once.
 
     The environment is set before the import, because the library reads it while it loads.
 
@@ -23,5 +23,5 @@ def load_runtime() -> ModuleType:
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
-    onnxruntime.set_default_logger_severity(3)
+    onnxruntime.set_default_logger_severity(4)
     return onnxruntime

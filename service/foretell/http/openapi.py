@@ -65,15 +65,23 @@ def openapi_config(
 
 
 class _Document(JsonRenderPlugin):
-    """``/schema/openapi.json``, made anew for each request, since models come and go."""
+    """``/schema/openapi.json``, made anew when the models have changed."""
 
     def __init__(self, registry: Registry[Endpoint], default_endpoint: Callable[[], Endpoint | None]) -> None:
         super().__init__(path="/openapi.json")
         self._registry = registry
         self._default_endpoint = default_endpoint
+        self._made: tuple[object, bytes] | None = None
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """The document."""
+        models = self._registry.models
+        if self._made is None or self._made[0] is not models:
+            # `render_json` is untyped: its `Request` is bare
+            self._made = models, self.render_json(request, self._document(openapi_schema))  # pyright: ignore[reportUnknownMemberType]
+        return self._made[1]
+
+    def _document(self, openapi_schema: dict[str, Any]) -> dict[str, Any]:
         paths = dict(openapi_schema["paths"])
         components = dict(openapi_schema.get("components", {}))
         schemas = {**components.get("schemas", {}), **problem_schema(_REF)}
@@ -83,15 +91,14 @@ class _Document(JsonRenderPlugin):
         paths[MODELS] = {"get": _reading("list_models", "The models that are served", model_list)}
         for name in sorted(self._registry.models):
             summary = f"What is known of {name} and its versions"
-            paths[f"{MODELS}/{name}"] = {"get": _reading(f"describe_{name}", summary, model)}
+            paths[f"{MODELS}/{name}"] = {"get": _reading(f"describe:{name}", summary, model)}
         for (path, operation_id, codec, summary), body in zip(operations, bodies, strict=True):
             paths[path] = {"post": _operation(operation_id, codec, summary, body)}
-        document = {
+        return {
             **openapi_schema,
             "paths": paths,
             "components": {**components, "schemas": {**schemas, **generated}},
         }
-        return self.render_json(request, document)  # pyright: ignore[reportUnknownMemberType] - its `Request` is bare
 
     def _operations(self) -> Iterator[tuple[str, str, Codec, str]]:
         """Path, operation id, codec and summary of every prediction route that answers now."""
@@ -111,12 +118,12 @@ class _Document(JsonRenderPlugin):
                 summary = (
                     f"Predict with {name}, version {model.default.info.version} unless the default moves"
                 )
-                yield f"{base}:predict", f"predict_{name}", model.default.codecs[NATIVE], summary
+                yield f"{base}:predict", f"predict:{name}", model.default.codecs[NATIVE], summary
             for number, endpoint in sorted(model.versions.items()):
                 path = f"{base}/versions/{number}:predict"
                 yield (
                     path,
-                    f"predict_{name}_{number}",
+                    f"predict:{name}:{number}",
                     endpoint.codecs[NATIVE],
                     f"Predict with version {number} of {name}",
                 )

@@ -144,7 +144,7 @@ def ordinary_routes(registry: Registry[Endpoint], *, middleware: list[Middleware
         return Response(Readiness(ready=False, reason=_unready(registry)), status_code=503)
 
     handlers: list[Any] = [index, health, live, ready]
-    return Router("/", route_handlers=handlers, middleware=middleware)
+    return Router("/", route_handlers=handlers, middleware=middleware, tags=["server"])
 
 
 def _unready(registry: Registry[Endpoint]) -> str:

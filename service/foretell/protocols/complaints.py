@@ -21,9 +21,10 @@ __all__ = ["DECODE_ERRORS", "complaint"]
 DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Everything that a msgspec decoder raises on bad input."""
 
-# Field names and values come from the caller and may look like a place themselves: of a field the end of its name
-# is sought, of anything else the last place.
-_PLACE: Final = re.compile(r"(?s)(Object [a-z ]+ field `.*?`|[^O].*) - at `(\$.*)`")
+# Field names and values come from the caller, and may look like a place themselves.
+_PLACE: Final = re.compile(
+    r"(?s)(Object [a-z ]+ field `.*?`|Invalid enum value (?:'.*'|\".*\"|-?\d+)|[^O].*?) - at `(\$.*)`"
+)
 _INDEX: Final = re.compile(r"\[(\d+)\]")
 _BYTE: Final = re.compile(r"\(byte (\d+)\)")
 _LENGTH: Final = re.compile(r"Expected `array` of length (.+)")
@@ -59,7 +60,9 @@ def _malformed(error: Exception, body: bytes) -> str:
     message = str(error)
     if match := _BYTE.search(message):
         at = int(match[1])
-        token = _NOT_JSON.match(body, max(0, at - 1)) or _NOT_JSON.match(body, at)
+        # The decoder stops at the token, behind its sign, or at the end of what might have become a null.
+        starts = (max(0, start) for start in (at - 4, at - 1, at))
+        token = next(filter(None, (_NOT_JSON.match(body, start) for start in starts)), None)
         if token:
             shown = token[0].decode()
             return f"{shown} at byte {token.start()} is not JSON; send null for a missing value, where the model allows one"

@@ -1,0 +1,176 @@
+"""From a folder to a version that answers, or to the reason why not."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from foretell.engine.cpus import usable_cpus
+from foretell.engine.loader import Loader
+from foretell.engine.version import Version
+from foretell.errors import IntegrityError, ManifestError, ScreeningError, StoreError
+from foretell.prediction import PredictRequest
+from foretell.settings import EngineSettings, Settings, StoreSettings
+from foretell.signature import Signature, Tensor
+from tests.models import (
+    classifier_bytes,
+    digest_of,
+    identity_bytes,
+    linear_model_bytes,
+    make_manifest,
+    signature_of,
+    two_input_bytes,
+    write_version,
+)
+from tests.store.test_artifact import WEIGHTS, external_model
+
+LOADER = Loader(max_file_bytes=1_000_000, intra_op_threads=1, run_threads=None, inline_us=200)
+MODEL = linear_model_bytes(weights=[2, 3])
+
+
+def load(folder: Path, loader: Loader = LOADER) -> Version:
+    version = loader.load("m", 7, folder, max_rows=10)
+    version.close()
+    return version
+
+
+def answer(version: Version, **inputs: Any) -> dict[str, Any]:
+    tensors = {name: np.array(value, dtype=np.float32) for name, value in inputs.items()}
+    response = asyncio.run(version.predict(PredictRequest(tensors, 1, "test")))
+    return {name: tensor.tolist() for name, tensor in response.outputs.items()}
+
+
+def test_the_settings_of_a_server_say_how_versions_are_loaded() -> None:
+    settings = Settings(
+        store=StoreSettings(max_file_bytes=1),
+        engine=EngineSettings(intra_op_threads=2, run_threads=3, inline_us=4),
+    )
+    assert Loader.of(settings) == Loader(1, 2, 3, 4)
+
+
+def test_a_published_version_answers(store: Path) -> None:
+    version = LOADER.load("m", 7, write_version(store, "m", 7, MODEL), max_rows=10)
+    assert answer(version, X=[[10, 100]]) == {"Y": [[320]]}
+    version.close()
+    assert (version.info.name, version.info.version) == ("m", 7)
+    assert version.info.digest == digest_of(MODEL).sha256
+    assert version.info.signature == signature_of(MODEL)
+    assert version.info.manifest == make_manifest(MODEL)
+    assert version.cost is not None
+
+
+def test_a_bare_model_answers_with_the_signature_of_its_graph(store: Path) -> None:
+    version = load(write_version(store, "m", 7, classifier_bytes(("no", "yes"), zipmap=True), manifest=False))
+    assert version.info.manifest is None
+    assert version.info.signature.classes == ("no", "yes")
+
+
+@pytest.mark.parametrize("manifest", [True, False], ids=["published", "bare"])
+def test_external_data_is_read_from_the_version_s_own_folder(
+    store: Path, manifest: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = write_version(store, "m", 7, external_model(), manifest, {"weights.bin": WEIGHTS})
+    version = LOADER.load("m", 7, folder, max_rows=10)
+    assert answer(version, X=[[10, 100]]) == {"Y": [[320]]}
+    version.close()
+
+
+@pytest.mark.parametrize(("asked", "wanted"), [(3, 3), (None, usable_cpus())])
+def test_the_threads_are_as_many_as_asked_for_or_one_per_cpu(
+    store: Path, asked: int | None, wanted: int
+) -> None:
+    loader = msgspec.structs.replace(LOADER, run_threads=asked)
+    assert load(write_version(store, "m", 7, MODEL), loader)._threads._max_workers == wanted
+
+
+def test_a_limit_of_rows_is_the_parser_s(store: Path) -> None:
+    version = load(write_version(store, "m", 7, MODEL))
+    rows = msgspec.convert([[1, 2]] * 10, version.parser.rows)
+    assert version.parser.tensors_of_rows(rows)[1] == 10
+    with pytest.raises(msgspec.ValidationError, match="length <= 10"):
+        msgspec.convert([[1, 2]] * 11, version.parser.rows)
+
+
+RIGHT = signature_of(two_input_bytes())
+A, B = RIGHT.inputs
+Y = RIGHT.outputs[0]
+OTHER_GRAPHS: dict[str, tuple[Signature, str]] = {
+    "input of another name": (Signature((A, Tensor("C", "float32", B.shape)), (Y,)), "C (float32)"),
+    "input of another type": (Signature((A, Tensor("B", "float64", B.shape)), (Y,)), "B (float64)"),
+    "input too few": (Signature((A,), (Y,)), "the graph has A (float32), B (float32)"),
+    "input too many": (Signature((A, B, Tensor("C", "bool", ())), (Y,)), "C (bool)"),
+    "wider input": (Signature((A, Tensor("B", "float32", ("batch", 2))), (Y,)), "'B' the shape ['batch', 2]"),
+    "input of another rank": (
+        Signature((A, Tensor("B", "float32", ("batch",))), (Y,)),
+        "'B' the shape ['batch']",
+    ),
+    "output of another name": (Signature((A, B), (Tensor("Z", "float32", Y.shape),)), "Z (float32)"),
+    "output of another type": (Signature((A, B), (Tensor("Y", "int64", Y.shape),)), "Y (int64)"),
+    "output too few": (Signature((A, B), ()), "the graph has Y (float32)"),
+}
+
+
+@pytest.mark.parametrize(("signature", "wanted"), OTHER_GRAPHS.values(), ids=OTHER_GRAPHS)
+def test_a_manifest_that_describes_another_graph_is_refused(
+    store: Path, signature: Signature, wanted: str
+) -> None:
+    model = two_input_bytes()
+    with pytest.raises(IntegrityError) as caught:
+        load(write_version(store, "m", 7, model, make_manifest(model, signature)))
+    assert str(caught.value).startswith("the manifest ")
+    assert wanted in str(caught.value)
+
+
+def test_inputs_may_be_described_in_another_order(store: Path) -> None:
+    model = two_input_bytes()
+    load(write_version(store, "m", 7, model, make_manifest(model, Signature((B, A), (Y,)))))
+
+
+@pytest.mark.parametrize("shape", [("rows", 2), (None, 2), ("batch", None), (4, 2)], ids=str)
+def test_a_manifest_may_know_more_or_less_of_a_shape_than_the_graph(store: Path, shape: Any) -> None:
+    signature = signature_of(MODEL)
+    described = msgspec.structs.replace(signature, inputs=(Tensor("X", "float32", shape),))
+    load(write_version(store, "m", 7, MODEL, make_manifest(MODEL, described)))
+
+
+def test_a_graph_that_does_not_say_its_rank_takes_the_manifest_s_word(store: Path) -> None:
+    model = identity_bytes("float32", None)
+    described = Signature((Tensor("X", "float32", ("batch", 2)),), (Tensor("Y", "float32", ("batch", 2)),))
+    load(write_version(store, "m", 7, model, make_manifest(model, described)))
+
+
+def test_outputs_that_are_flattened_are_the_manifest_s_to_describe(store: Path) -> None:
+    model = classifier_bytes(zipmap=True)
+    flat = signature_of(classifier_bytes())
+    load(write_version(store, "m", 7, model, make_manifest(model, flat)))
+
+
+def test_a_file_beyond_the_limit_is_refused(store: Path) -> None:
+    loader = msgspec.structs.replace(LOADER, max_file_bytes=10)
+    with pytest.raises(ScreeningError, match=r"the limit is 10 \(setting store\.max_file_bytes\)"):
+        load(write_version(store, "m", 7, MODEL), loader)
+
+
+@pytest.mark.parametrize(
+    ("model", "manifest", "error"),
+    [(b"", False, ScreeningError), (b"PK\x03\x04", False, ScreeningError)],
+    ids=["empty file", "zip"],
+)
+def test_what_is_no_model_is_refused(
+    store: Path, model: bytes, manifest: bool, error: type[StoreError]
+) -> None:
+    with pytest.raises(error):
+        load(write_version(store, "m", 7, model, manifest))
+
+
+def test_a_broken_manifest_is_refused(store: Path) -> None:
+    folder = write_version(store, "m", 7, MODEL)
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(ManifestError):
+        load(folder)

@@ -1,0 +1,275 @@
+"""The models that are served, whatever became of the others."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from foretell.engine.loader import Loader
+from foretell.engine.registry import Registry
+from foretell.engine.version import Version
+from foretell.errors import NotFoundError, NotReadyError
+from tests.models import linear_model_bytes, make_manifest, signature_of, write_model_toml, write_version
+
+LOADER = Loader(max_file_bytes=1_000_000, intra_op_threads=1, run_threads=1, inline_us=200)
+MODEL = linear_model_bytes()
+DAMAGED = b"not a model"
+
+
+def make(store: Path) -> Registry[Version]:
+    return Registry(store, LOADER, max_rows=100, serve=lambda version: version)
+
+
+def load(store: Path, only: str | None = None) -> Registry[Version]:
+    registry = make(store)
+    asyncio.run(registry.load(only))
+    registry.close()
+    return registry
+
+
+def state(registry: Registry[Version]) -> tuple[str | None, bool, bool]:
+    """Error, loading, ready."""
+    return registry.error, registry.loading, registry.ready
+
+
+def number(version: Version) -> int:
+    return version.info.version
+
+
+def fill(store: Path, name: str = "m", good: tuple[int, ...] = (1, 2), bad: tuple[int, ...] = ()) -> None:
+    for version in good:
+        write_version(store, name, version, MODEL)
+    for version in bad:
+        write_version(store, name, version, DAMAGED, manifest=False)
+
+
+def test_every_version_is_served_and_the_highest_is_the_default(store: Path) -> None:
+    fill(store, good=(2, 10, 9))
+    registry = load(store)
+    assert registry.ready
+    assert sorted(registry.models["m"].versions) == [2, 9, 10]
+    assert number(registry.default("m")) == 10
+    assert number(registry.model("m").version(2)) == 2
+    assert registry.models["m"].error is None
+
+
+def test_each_version_is_made_into_what_serves_it_once(store: Path) -> None:
+    fill(store)
+    served: list[int] = []
+
+    def serve(version: Version) -> str:
+        served.append(number(version))
+        return "x"
+
+    registry = Registry(store, LOADER, max_rows=100, serve=serve)
+    asyncio.run(registry.load())
+    registry.close()
+    assert sorted(served) == [1, 2]
+    assert registry.default("m") == "x"
+
+
+def test_a_version_that_fails_is_listed_with_its_reason_and_harms_no_other(store: Path) -> None:
+    fill(store, good=(1,), bad=(2,))
+    fill(store, "other")
+    registry = load(store)
+    model = registry.model("m")
+    assert list(model.versions) == [1]
+    assert "not an ONNX model" in model.failures[2]
+    assert number(registry.default("m")) == 1
+    assert registry.ready
+    with pytest.raises(NotReadyError, match="version 2 of 'm' failed to load"):
+        model.version(2)
+
+
+def test_a_foreign_file_that_breaks_the_loading_harms_no_other(store: Path) -> None:
+    """Here an example that is not what its columns take."""
+    fill(store, good=(1,))
+    signature = msgspec.structs.replace(signature_of(MODEL), example=("not", "numbers"))
+    write_version(store, "m", 2, MODEL, make_manifest(MODEL, signature))
+    registry = load(store)
+    assert list(registry.model("m").versions) == [1]
+    assert registry.model("m").failures[2]
+
+
+def test_a_model_of_which_nothing_loads_is_not_ready(store: Path) -> None:
+    fill(store, good=(), bad=(1,))
+    fill(store, "good")
+    registry = load(store)
+    assert not registry.models["m"].ready
+    assert not registry.ready
+    assert number(registry.default("good")) == 2
+    with pytest.raises(NotReadyError, match="'m' has no version that can answer"):
+        registry.default("m")
+
+
+def test_a_model_without_versions_is_not_ready(store: Path) -> None:
+    write_model_toml(store, "m", "")
+    registry = load(store)
+    assert not registry.ready
+    assert registry.models["m"].error == "it has no versions"
+    with pytest.raises(NotFoundError, match="has no version 1; it has: none"):
+        registry.model("m").version(1)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("default = 1", 1),
+        ('default = "champion"\n[aliases]\nchampion = 1', 1),
+        ("[aliases]\nchampion = 1", 2),
+    ],
+    ids=["version", "alias", "an alias alone"],
+)
+def test_the_team_decides_on_the_default(store: Path, text: str, wanted: int) -> None:
+    fill(store)
+    write_model_toml(store, "m", text)
+    assert number(load(store).default("m")) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("default = 3", "its default, version 3, failed to load"),
+        ("default = 4", "its default, version 4, is absent"),
+        ('default = "new"\n[aliases]\nnew = 3', "its default, version 3, failed to load"),
+        ('default = "new"\n[aliases]\nnew = 4', "its default, version 4, is absent"),
+    ],
+    ids=["damaged version", "absent version", "alias of a damaged version", "alias of an absent version"],
+)
+def test_a_default_that_cannot_answer_is_not_replaced_by_another(store: Path, text: str, reason: str) -> None:
+    fill(store, bad=(3,))
+    write_model_toml(store, "m", text)
+    registry = load(store)
+    assert not registry.ready
+    assert registry.models["m"].error == reason
+    with pytest.raises(NotReadyError):
+        registry.default("m")
+    assert number(registry.model("m").version(1)) == 1
+
+
+def test_an_alias_names_a_version(store: Path) -> None:
+    fill(store, bad=(3,))
+    write_model_toml(store, "m", "[aliases]\nchampion = 1\nbroken = 3\ngone = 4\n")
+    model = load(store).model("m")
+    assert number(model.alias("champion")) == 1
+    with pytest.raises(NotReadyError, match="version 3"):
+        model.alias("broken")
+    with pytest.raises(NotFoundError, match="no version 4; it has: 1, 2, 3"):
+        model.alias("gone")
+    with pytest.raises(NotFoundError, match="no alias 'x'; it has: broken, champion, gone"):
+        model.alias("x")
+
+
+def test_a_model_without_aliases_says_so(store: Path) -> None:
+    fill(store)
+    with pytest.raises(NotFoundError, match="no alias 'x'; it has: none"):
+        load(store).model("m").alias("x")
+
+
+def test_a_disabled_model_is_not_served_and_does_not_count(store: Path) -> None:
+    fill(store)
+    fill(store, "off", good=(), bad=(1,))
+    write_model_toml(store, "off", "enabled = false")
+    registry = load(store)
+    assert registry.ready
+    with pytest.raises(NotFoundError, match="there is no model 'off'"):
+        registry.model("off")
+
+
+def test_a_broken_model_toml_is_a_model_that_is_not_ready(store: Path) -> None:
+    fill(store)
+    fill(store, "broken")
+    path = write_model_toml(store, "broken", "enabeld = true")
+    registry = load(store)
+    assert not registry.ready
+    error = registry.models["broken"].error
+    assert error is not None
+    assert str(path) in error
+    assert number(registry.default("m")) == 2
+    with pytest.raises(NotReadyError):
+        registry.default("broken")
+
+
+def test_a_version_of_a_model_with_a_broken_model_toml_exists_but_is_not_ready(store: Path) -> None:
+    fill(store)
+    write_model_toml(store, "m", "enabeld = true")
+    with pytest.raises(NotReadyError):
+        load(store).model("m").version(1)
+
+
+def test_limits_of_a_model_stand_in_for_the_server_s(store: Path) -> None:
+    fill(store)
+    fill(store, "small")
+    write_model_toml(store, "small", "[limits]\nmax_rows = 3")
+    registry = load(store)
+    limits = {name: registry.default(name).parser.max_rows for name in ("m", "small")}
+    assert limits == {"m": 100, "small": 3}
+
+
+def test_an_empty_store_is_not_ready(store: Path) -> None:
+    registry = load(store)
+    assert registry.models == {}
+    assert registry.error is None
+    assert not registry.ready
+
+
+def test_an_absent_store_is_not_ready_until_it_is_there(tmp_path: Path) -> None:
+    registry = make(tmp_path / "later")
+    asyncio.run(registry.load())
+    error, *rest = state(registry)
+    assert "does not exist" in str(error)
+    assert rest == [False, False]
+    with pytest.raises(NotReadyError, match="the model store cannot be read"):
+        registry.model("m")
+
+    fill(tmp_path / "later")
+    asyncio.run(registry.load())
+    registry.close()
+    assert state(registry) == (None, False, True)
+
+
+def test_an_unknown_model_is_not_found(store: Path) -> None:
+    fill(store)
+    registry = load(store)
+    for name in ("n", "", "..", "m/1", "M"):
+        with pytest.raises(NotFoundError, match="there is no model"):
+            registry.model(name)
+
+
+def test_only_one_model_is_loaded_if_only_one_is_asked_for(store: Path) -> None:
+    fill(store)
+    fill(store, "other")
+    assert list(load(store, only="m").models) == ["m"]
+
+
+def test_models_appear_one_by_one_and_nothing_is_ready_before_the_last(store: Path) -> None:
+    fill(store, "a")
+    fill(store, "b")
+    seen: list[tuple[list[str], bool, bool]] = []
+
+    def serve(version: Version) -> Version:
+        seen.append((list(registry.models), registry.loading, registry.ready))
+        return version
+
+    registry = Registry(store, LOADER, max_rows=100, serve=serve)
+    assert state(registry) == (None, True, False)
+    with pytest.raises(NotReadyError, match="still being loaded"):
+        registry.model("a")
+    asyncio.run(registry.load())
+    registry.close()
+    assert seen == [([], True, False)] * 2 + [(["a"], True, False)] * 2
+    assert state(registry) == (None, False, True)
+
+
+def test_two_registries_in_one_process_do_not_see_each_other(tmp_path: Path) -> None:
+    fill(tmp_path / "one", "m", good=(1,))
+    fill(tmp_path / "two", "m", good=(2,))
+    fill(tmp_path / "two", "n")
+    one, two = load(tmp_path / "one"), load(tmp_path / "two")
+    assert list(one.models) == ["m"]
+    assert list(two.models) == ["m", "n"]
+    assert number(one.default("m")) == 1
+    assert number(two.default("m")) == 2

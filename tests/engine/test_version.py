@@ -1,0 +1,148 @@
+"""A loaded version: short runs on the event loop, long ones in its own threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from foretell.engine.session import Session
+from foretell.engine.version import ModelInfo, Version
+from foretell.engine.warm_up import Cost
+from foretell.errors import RunError
+from foretell.parser import Parser
+from foretell.prediction import PredictRequest
+from tests.models import failing_model_bytes, linear_model_bytes, signature_of, slow_model_bytes
+
+INLINE = Cost(0, 0)
+MakeVersion = Callable[..., Version]
+
+
+@pytest.fixture
+def make_version(request: pytest.FixtureRequest) -> MakeVersion:
+    """Makes versions, and closes them when the test ends. Its threads bear the name of the test."""
+
+    def make(model: bytes, cost: Cost | None, *, inline_us: float = 100, threads: int = 2) -> Version:
+        signature = signature_of(model)
+        version = Version(
+            ModelInfo(request.node.name, 1, "", signature, None),
+            Session(model),
+            Parser(signature, max_rows=100, name="m.1."),
+            cost=cost,
+            inline_us=inline_us,
+            threads=threads,
+        )
+        request.addfinalizer(version.close)
+        return version
+
+    return make
+
+
+def ask(inputs: dict[str, Any], rows: int = 1) -> PredictRequest:
+    return PredictRequest(inputs, rows, "test")
+
+
+def rows_of(count: int, width: int = 2) -> PredictRequest:
+    return ask({"X": np.ones((count, width), dtype=np.float32)}, count)
+
+
+def threads_of(version: Version) -> int:
+    """How many threads of its own a version has started."""
+    prefix = f"{version.info.name}/1"
+    return sum(thread.name.startswith(prefix) for thread in threading.enumerate())
+
+
+def test_a_short_run_is_done_at_once_on_the_event_loop(make_version: MakeVersion) -> None:
+    version = make_version(linear_model_bytes(weights=[2, 3]), INLINE)
+
+    async def scenario() -> None:
+        task = asyncio.ensure_future(version.predict(rows_of(1)))
+        await asyncio.sleep(0)
+        assert task.done()
+        assert task.result().outputs["Y"].tolist() == [[5]]
+
+    asyncio.run(scenario())
+    assert threads_of(version) == 0
+
+
+def test_a_long_run_leaves_the_event_loop_free(make_version: MakeVersion) -> None:
+    version = make_version(slow_model_bytes(), None)
+
+    async def scenario() -> None:
+        task = asyncio.ensure_future(version.predict(rows_of(1, 256)))
+        await asyncio.sleep(0)
+        assert not task.done()
+        assert (await task).outputs["Y"].shape == (1, 256)
+
+    asyncio.run(scenario())
+    assert threads_of(version) == 1
+
+
+def test_runs_at_once_are_bounded_by_the_threads(make_version: MakeVersion) -> None:
+    version = make_version(slow_model_bytes(64, 8), None, threads=2)
+
+    async def scenario() -> None:
+        answers = await asyncio.gather(*(version.predict(rows_of(rows, 64)) for rows in range(1, 9)))
+        assert [len(answer.outputs["Y"]) for answer in answers] == list(range(1, 9))
+
+    asyncio.run(scenario())
+    assert 1 <= threads_of(version) <= 2
+
+
+@pytest.mark.parametrize(
+    ("cost", "rows", "inline"),
+    [
+        (Cost(10, 9), 10, True),
+        (Cost(10, 9), 11, False),
+        (Cost(10, 90), 1, True),
+        (Cost(10, 91), 1, False),
+        (Cost(0, 0), 5000, True),
+        (Cost(101, 0), 1, False),
+        (None, 1, False),
+    ],
+    ids=["as long as allowed", "longer", "one row", "one row too long", "rows are free", "slow", "unknown"],
+)
+def test_the_expected_duration_decides(
+    make_version: MakeVersion, cost: Cost | None, rows: int, inline: bool
+) -> None:
+    version = make_version(linear_model_bytes(), cost, inline_us=100)
+    answer = asyncio.run(version.predict(rows_of(rows)))
+    assert len(answer.outputs["Y"]) == rows
+    assert threads_of(version) == (0 if inline else 1)
+
+
+def test_nothing_runs_on_the_event_loop_if_nothing_may(make_version: MakeVersion) -> None:
+    version = make_version(linear_model_bytes(), Cost(5, 0), inline_us=0)
+    asyncio.run(version.predict(rows_of(1)))
+    assert threads_of(version) == 1
+
+
+@pytest.mark.parametrize("cost", [INLINE, None], ids=["event loop", "thread"])
+def test_a_run_that_fails_is_a_run_error_and_the_version_goes_on(
+    make_version: MakeVersion, cost: Cost | None
+) -> None:
+    version = make_version(failing_model_bytes(), cost)
+
+    async def scenario() -> None:
+        with pytest.raises(RunError):
+            await version.predict(ask({"X": np.array([99])}))
+        answer = await version.predict(ask({"X": np.array([1])}))
+        assert answer.outputs["Y"].tolist() == [2]
+
+    asyncio.run(scenario())
+
+
+def test_a_run_that_is_going_on_ends_although_the_version_is_closed(make_version: MakeVersion) -> None:
+    version = make_version(slow_model_bytes(), None)
+
+    async def scenario() -> None:
+        task = asyncio.ensure_future(version.predict(rows_of(1, 256)))
+        await asyncio.sleep(0)
+        version.close()
+        assert (await task).outputs["Y"].shape == (1, 256)
+
+    asyncio.run(scenario())

@@ -1,0 +1,78 @@
+"""Codecs to speak through, and short ways to ask and be answered."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import msgspec
+import pytest
+
+from foretell.errors import InvalidInputError, MalformedError
+from foretell.parser import Parser
+from foretell.prediction import PredictResponse
+from foretell.protocols.native import NativeCodec
+from foretell.protocols.simple import SimpleBatchCodec, SimpleCodec
+
+if TYPE_CHECKING:
+    from foretell.parser import Tensors
+    from foretell.protocols.codec import Codec
+    from foretell.signature import Signature
+
+__all__ = ["answer", "body_of", "check_schema", "decode", "malformed", "native", "refused", "simple", "simple_batch"]
+
+
+def native(signature: Signature, *, max_rows: int = 10) -> NativeCodec:
+    """The native protocol of version 3 of the model m."""
+    return NativeCodec(Parser(signature, max_rows=max_rows, name="m.3."), model="m", version=3, name="m.3.")
+
+
+def simple(signature: Signature, *, max_rows: int = 10) -> SimpleCodec:
+    """The simple protocol for one row."""
+    return SimpleCodec(Parser(signature, max_rows=max_rows, name="m.3."), model="m", version=3, name="m.3.")
+
+
+def simple_batch(signature: Signature, *, max_rows: int = 10) -> SimpleBatchCodec:
+    """The simple protocol for several rows."""
+    return SimpleBatchCodec(Parser(signature, max_rows=max_rows, name="m.3."), model="m", version=3, name="m.3.")
+
+
+def body_of(value: object) -> bytes:
+    """A request's body: bytes as they are, anything else as JSON."""
+    return value if isinstance(value, bytes) else json.dumps(value).encode()
+
+
+def decode(codec: Codec, body: object) -> Tensors:
+    """The tensors of a request."""
+    return codec.decode(body_of(body), "id")[0].inputs
+
+
+def answer(codec: Codec, body: object, outputs: Tensors) -> Any:
+    """The answer to a request, read back from its bytes and checked against the schema of answers."""
+    request, encode = codec.decode(body_of(body), "id")
+    given = json.loads(encode(request, PredictResponse(outputs)), parse_constant=pytest.fail)
+    jsonschema.Draft202012Validator(codec.response_schema()).validate(given)
+    return given
+
+
+def refused(codec: Codec, body: object) -> tuple[str, str]:
+    """The one place and message that a request is refused with."""
+    with pytest.raises(InvalidInputError) as error:
+        codec.decode(body_of(body), "id")
+    ((path, message),) = error.value.problems
+    return path, message
+
+
+def malformed(codec: Codec, body: bytes) -> str:
+    """The message that a request is refused with as no JSON at all."""
+    with pytest.raises(MalformedError) as error:
+        codec.decode(body, "id")
+    return str(error.value)
+
+
+def check_schema(codec: Codec, body: object) -> None:
+    """Check a body against the schema that is published of requests."""
+    schema = msgspec.json.schema(codec.request_type)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(body)
