@@ -58,11 +58,13 @@ clean: ## remove .venv, caches and build output
 # dev.txt holds all of serve.txt and build.txt in the same releases, so that .venv can serve both.
 
 .venv/.serve: .venv/pyvenv.cfg requirements/serve.txt requirements/build.txt pyproject.toml
+	@echo "installing what serving needs into .venv; the first time takes half a minute" >&2
 	$(PIP) install --require-hashes -r requirements/serve.txt -r requirements/build.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/.dev: .venv/pyvenv.cfg requirements/dev.txt pyproject.toml
+	@echo "installing what development needs into .venv; the first time takes a minute" >&2
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch .venv/.serve $@

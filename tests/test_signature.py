@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from foretell.signature import BATCH, Column, Dimension, Signature, Tensor
-from foretell.tensors import DTYPES
+from foretell.tensors import DTYPES, DTypeName
 
 SCALAR = Tensor("s", "float32", ())
 
@@ -161,6 +161,18 @@ A, B = Column("a", "float32", "x"), Column("b", "bool", "x")
             {"inputs": (TEXTS,), "columns": (Column("a", "bool", "t"),)},
             "'a' is bool, its input 't' is string",
         ),
+        (
+            {"inputs": (COUNTS,), "columns": (Column("a", "float32", "n"),)},
+            "'a' is float32, its input 'n' is int64",
+        ),
+        (
+            {"inputs": (COUNTS,), "columns": (Column("a", "bool", "n"),)},
+            "'a' is bool, its input 'n' is int64",
+        ),
+        (
+            {"inputs": (COUNTS,), "columns": (Column("a", "int32", "n"),)},
+            "'a' is int32, its input 'n' is int64",
+        ),
         ({"inputs": (COUNTS,), "columns": (Column("a", "int64", "n", "nan"),)}, "'a' cannot be missing"),
         ({"columns": (A, Column("b", "float32", "x", "empty"))}, "'b' cannot be missing"),
         ({"inputs": (TEXTS,), "columns": (Column("a", "string", "t", "nan"),)}, "'a' cannot be missing"),
@@ -186,6 +198,9 @@ A, B = Column("a", "float32", "x"), Column("b", "bool", "x")
         "column of nothing",
         "string for a number",
         "number for a string",
+        "float for an integer",
+        "boolean for an integer",
+        "narrow integer for an integer",
         "nan for an integer",
         "empty for a number",
         "nan for a string",
@@ -207,9 +222,32 @@ def test_a_signature_that_contradicts_itself_is_refused(changed: dict[str, Any],
         "example": (1.0, True),
     }
     assert Signature(**fitting).columns == (A, B)
-    without_example = {**fitting, "example": None} if "columns" in changed else fitting
+    contradicting: dict[str, Any] = {**fitting, **changed}
     with pytest.raises(ValueError, match=re.escape(says)):
-        Signature(**{**without_example, **changed})
+        Signature(**contradicting)
+
+
+@pytest.mark.parametrize(
+    ("column", "held"),
+    [
+        ("bool", True),
+        ("int8", True),
+        ("uint32", True),
+        ("int64", True),
+        ("uint64", False),
+        ("float16", True),
+        ("float32", True),
+        ("float64", False),
+        ("string", False),
+    ],
+)
+def test_a_tensor_of_floats_holds_the_columns_whose_values_all_fit(column: DTypeName, held: bool) -> None:
+    x = (tensor(BATCH, 1),)
+    if held:
+        assert Signature(x, (), (Column("a", column, "x"),)).columns
+    else:
+        with pytest.raises(ValueError, match=f"'a' is {column}, its input 'x' is float32"):
+            Signature(x, (), (Column("a", column, "x"),))
 
 
 def test_probabilities_may_be_as_many_as_the_graph_does_not_say() -> None:

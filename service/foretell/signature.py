@@ -159,8 +159,10 @@ def _check_columns(inputs: tuple[Tensor, ...], columns: tuple[Column, ...]) -> N
         tensor = tensors.get(column.input)
         if tensor is None:
             raise ValueError(f"column {column.name!r} belongs to {column.input!r}, which is not an input")
-        if (column.type.kind == "string") is not (tensor.type.kind == "string"):
-            raise ValueError(f"column {column.name!r} is {column.dtype}, its input {tensor.name!r} is {tensor.dtype}")
+        if not _holds(tensor.type, column.type):
+            raise ValueError(
+                f"column {column.name!r} is {column.dtype}, its input {tensor.name!r} is {tensor.dtype}"
+            )
         holds = {"refuse": True, "nan": tensor.type.kind == "float", "empty": tensor.type.kind == "string"}
         if not holds[column.missing]:
             raise ValueError(f"column {column.name!r} cannot be missing: its input is {tensor.dtype}")
@@ -169,6 +171,16 @@ def _check_columns(inputs: tuple[Tensor, ...], columns: tuple[Column, ...]) -> N
         count = sum(column.input == tensor.name for column in columns)
         if not tensor.batched or count != places:
             raise ValueError(f"the input {tensor.name!r} of shape {list(tensor.shape)} has {count} columns")
+
+
+def _holds(tensor: DType, column: DType) -> bool:
+    """Whether a tensor takes every value of a column, floats at worst rounded."""
+    if column.name == tensor.name or tensor.kind != "float":
+        return column.name == tensor.name
+    if column.maximum is None or tensor.maximum is None:
+        return column.kind == "bool"
+    # The decoder knows no bounds beyond 63 bits: only the tensor's own conversion refuses what uint64 cannot hold.
+    return column.name != "uint64" and column.maximum <= tensor.maximum
 
 
 def _check_probabilities(tensor: Tensor, classes: tuple[Scalar, ...] | None) -> None:

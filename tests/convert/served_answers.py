@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from foretell.convert import Conversion
+from foretell.convert.cells import is_missing, plain
 from foretell.engine.session import Session
 from foretell.parser import Parser
 from foretell.tensors import Array
@@ -24,13 +23,4 @@ def json_rows(table: Any) -> list[tuple[Any, ...]]:
     import pandas as pd
 
     cells: list[list[Any]] = pd.DataFrame(table).astype(object).to_numpy().tolist()
-    return [tuple(_plain(value) for value in row) for row in cells]
-
-
-def _plain(value: Any) -> Any:
-    import pandas as pd
-
-    if pd.isna(value):
-        return None
-    plain: Any = value.item() if isinstance(value, np.generic) else value
-    return plain
+    return [tuple(None if is_missing(value) else plain(value) for value in row) for row in cells]

@@ -14,7 +14,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from foretell.convert import Conversion, convert
@@ -32,10 +32,10 @@ def silent(done: float) -> None:
     del done
 
 
-def tampered(estimator: Any, X: Array, change: Any) -> ParityReport:
+def tampered(estimator: Any, X: Any, change: Any, *, is_string: bool = False) -> ParityReport:
     """The report on a converted estimator whose graph has been changed."""
     original = Original(estimator, Frame.of(X, estimator))
-    graph_input = GraphInput("features", is_string=False, width=X.shape[1])
+    graph_input = GraphInput("features", is_string=is_string, width=X.shape[1])
     proto = convert_estimator(estimator, [graph_input], "float32")
     served = Served.of(proto, original, "float32")
     model = onnx.load_from_string(served.model)
@@ -177,10 +177,12 @@ def test_the_same_estimator_gives_the_same_report(iris: tuple[Array, Array]) -> 
     assert first.signature == second.signature
 
 
-def test_progress_is_told_stage_by_stage(iris: tuple[Array, Array]) -> None:
+@pytest.mark.parametrize("scaled", [False, True], ids=["float32", "float64-in-the-end"])
+def test_progress_is_told_stage_by_stage(scaled: bool, iris: tuple[Array, Array]) -> None:
     X, y = iris
     told: list[tuple[str, float]] = []
-    estimator = RandomForestClassifier(4, random_state=0).fit(X, y)
+    estimator = RandomForestClassifier(4, random_state=0)
+    estimator = (make_pipeline(StandardScaler(), estimator) if scaled else estimator).fit(X, y)
     convert(estimator, X, probes=100, on_progress=lambda stage, done: told.append((stage, done)))
     assert list(dict.fromkeys(stage for stage, _ in told)) == ["convert", "probe", "compare"]
     assert all(0 <= done <= 1 for _, done in told)
@@ -209,6 +211,42 @@ def test_probes_have_gaps_only_where_the_sample_has(customers: tuple[Any, Array]
     original = Original(estimator, Frame.of(numbers, estimator))
     probes = make_probes(original, original.frame, 400, 0, silent)
     assert {at for row in probes for at, value in enumerate(row) if value is None} == {1, 2}
+
+
+def test_a_model_that_fails_on_some_rows_is_found(customers: tuple[Any, Array]) -> None:
+    """An encoder that ONNX Runtime lets fail on what is unknown, where the original goes on."""
+    frame, y = customers
+    plans = frame[["plan"]]
+    estimator = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(plans, y)
+
+    def forbid_unknown(model: Any) -> None:
+        (node,) = [node for node in model.graph.node if node.op_type == "OneHotEncoder"]
+        (attribute,) = [attribute for attribute in node.attribute if attribute.name == "zeros"]
+        attribute.i = 0
+
+    report = tampered(estimator, plans, forbid_unknown, is_string=True)
+
+    assert not report.agrees
+    assert report.reason is not None
+    assert "fails where the original answers" in report.reason
+    assert report.label_disagreements > 0
+
+
+def test_a_model_that_answers_in_another_shape_is_found(iris: tuple[Array, Array]) -> None:
+    X, y = iris
+
+    def double_the_width(model: Any) -> None:
+        for node in model.graph.node:
+            names = ["wide" if name == "probabilities" else name for name in node.output]
+            del node.output[:]
+            node.output.extend(names)
+        model.graph.node.append(onnx.helper.make_node("Concat", ["wide", "wide"], ["probabilities"], axis=1))
+        model.graph.output[1].type.tensor_type.shape.dim[1].dim_value = 6
+
+    report = tampered(DecisionTreeClassifier(random_state=0).fit(X, y), X, double_the_width)
+
+    assert report.reason == "'probabilities' has the shape (450, 6) instead of (450, 3)"
+    assert not report.agrees
 
 
 class Fickle(ClassifierMixin, BaseEstimator):

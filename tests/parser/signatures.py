@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from foretell.tensors import Array, DTypeName
 
 __all__ = [
+    "DTYPE_NAMES",
     "ODD_NAMES",
     "PREDICTION",
     "Table",
@@ -35,6 +36,9 @@ __all__ = [
     "separate",
     "tables",
 ]
+
+_ALL: tuple[DTypeName, ...] = tuple(DTYPES)
+DTYPE_NAMES: st.SearchStrategy[DTypeName] = st.sampled_from(_ALL)
 
 PREDICTION = Tensor("y", "float32", (BATCH,))
 
@@ -83,7 +87,9 @@ def packed(*columns: Column, dtype: DTypeName = "float32", **more: Any) -> Signa
 
 def separate(*columns: Column, flat: bool = False, **more: Any) -> Signature:
     """A signature with an input of its own for each column, of rank one if flat."""
-    inputs = tuple(Tensor(f"in_{each.name}", each.dtype, (BATCH,) if flat else (BATCH, 1)) for each in columns)
+    inputs = tuple(
+        Tensor(f"in_{each.name}", each.dtype, (BATCH,) if flat else (BATCH, 1)) for each in columns
+    )
     fed = tuple(
         msgspec.structs.replace(each, input=tensor.name) for each, tensor in zip(columns, inputs, strict=True)
     )
@@ -99,8 +105,9 @@ def nested(*shapes: tuple[Dimension, ...], dtype: DTypeName = "float32", **more:
 def from_rows(signature: Signature, rows: object, *, max_rows: int = 100) -> Tensors:
     """The tensors of rows that come as JSON."""
     parser = Parser(signature, max_rows=max_rows)
-    tensors, count = parser.tensors_of_rows(msgspec.json.decode(json.dumps(rows), type=parser.rows))
-    assert not isinstance(rows, list) or count == len(rows)
+    decoded = msgspec.json.decode(json.dumps(rows), type=parser.rows)
+    tensors, count = parser.tensors_of_rows(decoded)
+    assert count == len(decoded)
     return tensors
 
 
@@ -155,7 +162,7 @@ class Table(NamedTuple):
 _HELD_BY: dict[DTypeName, tuple[DTypeName, ...]] = {
     "float16": ("float16", "bool", "int8"),
     "float32": ("float32", "float16", "bool", "int64", "uint16"),
-    "float64": ("float64", "float32", "bool", "int32", "uint64"),
+    "float64": ("float64", "float32", "bool", "int32", "uint32"),
 }
 """Which columns a tensor of floats may hold; all others hold their own type."""
 
@@ -175,7 +182,7 @@ def json_scalars(dtype: DTypeName) -> st.SearchStrategy[Any]:
         limits = np.iinfo(dtype)
         least, greatest = int(limits.min), int(limits.max)
         return st.integers(least, greatest) | st.sampled_from([least, greatest])
-    width = 16 if dtype == "float16" else 32 if dtype == "float32" else 64
+    width: Literal[16, 32, 64] = 16 if dtype == "float16" else 32 if dtype == "float32" else 64
     greatest_float = float(np.finfo(dtype).max)
     return st.floats(allow_nan=False, allow_infinity=False, width=width) | st.sampled_from(
         [greatest_float, -greatest_float]
@@ -187,7 +194,7 @@ def tables(draw: st.DrawFn, max_rows: int = 5) -> Table:
     """Any number of columns, spread over any number of inputs of any type, with or without missing values."""
     names = draw(st.lists(_NAMES, min_size=1, max_size=5, unique=True))
     feeds = draw(st.lists(st.integers(0, 2), min_size=len(names), max_size=len(names)))
-    dtypes = {feed: draw(st.sampled_from(sorted(DTYPES))) for feed in sorted({*feeds})}
+    dtypes: dict[int, DTypeName] = {feed: draw(DTYPE_NAMES) for feed in sorted({*feeds})}
     inputs: list[Tensor] = []
     for feed, dtype in dtypes.items():
         flat = feeds.count(feed) == 1 and draw(st.booleans())

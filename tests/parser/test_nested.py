@@ -76,18 +76,17 @@ def test_rows_of_several_inputs_are_lists_in_their_order_or_records_and_may_be_m
     assert same(from_columns(signature, columns), expected)
 
 
-@pytest.mark.parametrize(
-    ("shape", "value", "expected"),
-    [
-        ((None, None), [[], []], (2, 0)),
-        ((None, None, 3), [[], []], (2, 0, 3)),
-        ((None, None, None), [[]], (1, 0, 0)),
-        ((None, 2, None), [[[], []]], (1, 2, 0)),
-        ((None, 0), [[], [], []], (3, 0)),
-        ((1, None, 2, 2), [[]], (1, 0, 2, 2)),
-    ],
-    ids=str,
-)
+EMPTY: list[tuple[Any, Any, tuple[int, ...]]] = [
+    ((None, None), [[], []], (2, 0)),
+    ((None, None, 3), [[], []], (2, 0, 3)),
+    ((None, None, None), [[]], (1, 0, 0)),
+    ((None, 2, None), [[[], []]], (1, 2, 0)),
+    ((None, 0), [[], [], []], (3, 0)),
+    ((1, None, 2, 2), [[]], (1, 0, 2, 2)),
+]
+
+
+@pytest.mark.parametrize(("shape", "value", "expected"), EMPTY, ids=str)
 def test_an_empty_inner_axis_keeps_the_rank(shape: Any, value: list[Any], expected: tuple[int, ...]) -> None:
     for tensors in (from_rows(nested(shape), value), from_columns(nested(shape), value)):
         assert tensors["p"].shape == expected
@@ -101,21 +100,29 @@ def test_a_variable_axis_that_counts_no_rows_may_be_empty(shapes: list[Any]) -> 
     assert from_columns(signature, empty)["p"].shape == (0,)
 
 
+RAGGED: list[tuple[Any, str, int, int]] = [
+    ([[1, 2], [3]], "$.instances[1]", 2, 1),
+    ([[1], [2, 3]], "$.instances[1]", 1, 2),
+    ([[], [1]], "$.instances[1]", 0, 1),
+    ([{"p": [1, 2]}, {"p": [3]}], "$.instances[1].p", 2, 1),
+    ([[1, 2], [3, 4], {"p": []}], "$.instances[2].p", 2, 0),
+]
+
+
 @pytest.mark.parametrize(
     ("rows", "place", "expected", "got"),
-    [
-        ([[1, 2], [3]], "$.instances[1]", 2, 1),
-        ([[1], [2, 3]], "$.instances[1]", 1, 2),
-        ([[], [1]], "$.instances[1]", 0, 1),
-        ([{"p": [1, 2]}, {"p": [3]}], "$.instances[1].p", 2, 1),
-        ([[1, 2], [3, 4], {"p": []}], "$.instances[2].p", 2, 0),
-    ],
+    RAGGED,
     ids=["shorter", "longer", "after an empty one", "records", "mixed"],
 )
-def test_ragged_rows_are_refused_with_their_place(rows: list[Any], place: str, expected: int, got: int) -> None:
+def test_ragged_rows_are_refused_with_their_place(
+    rows: list[Any], place: str, expected: int, got: int
+) -> None:
     with pytest.raises(InvalidInputError) as refused:
         from_rows(nested((None, None)), rows)
-    assert str(refused.value) == f"{place}: expected a list of length {expected}, as its neighbours have, got {got}"
+    assert (
+        str(refused.value)
+        == f"{place}: expected a list of length {expected}, as its neighbours have, got {got}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,7 +158,9 @@ def test_inputs_with_different_numbers_of_rows_are_refused() -> None:
 def test_axes_of_one_name_must_be_equally_long_in_rows_and_whole_tensors() -> None:
     signature = nested((None, "k"), (None, 2, "k"))
     assert from_rows(signature, [[[1, 2, 3], [[1, 2, 3], [1, 2, 3]]]])["q"].shape == (1, 2, 3)
-    with pytest.raises(InvalidInputError, match=r"^\$\.instances: axis 2 of 'q' has the length 1 and axis 1 of 'p' has 3"):
+    with pytest.raises(
+        InvalidInputError, match=r"^\$\.instances: axis 2 of 'q' has the length 1 and axis 1 of 'p' has 3"
+    ):
         from_rows(signature, [[[1, 2, 3], [[1], [1]]]])
     with pytest.raises(InvalidInputError, match=r"^\$\.inputs: axis 2 of 'q'"):
         from_columns(signature, {"p": [[1, 2, 3]], "q": [[[1], [1]]]})
@@ -165,7 +174,9 @@ def test_axes_of_one_name_must_be_equally_long_inside_one_input() -> None:
 
 
 def test_axes_without_a_name_or_with_different_names_are_independent() -> None:
-    tensors = from_columns(nested((None, None, "j"), (None, None, "k")), {"p": [[[1]]], "q": [[[1, 2], [3, 4]]]})
+    tensors = from_columns(
+        nested((None, None, "j"), (None, None, "k")), {"p": [[[1]]], "q": [[[1, 2], [3, 4]]]}
+    )
     assert [tensor.shape for tensor in tensors.values()] == [(1, 1, 1), (1, 2, 2)]
 
 
@@ -209,7 +220,15 @@ def test_an_integer_beyond_64_bits_is_refused_in_a_whole_tensor() -> None:
 
 @pytest.mark.parametrize(
     "rows",
-    [[[[1, 2]]], [[[1, 2], 3, 4]], [[1, 2]], [{"p": [1, 2]}], [{"p": [1, 2], "q": 3, "r": 4}], [None], [[[1, 2], None]]],
+    [
+        [[[1, 2]]],
+        [[[1, 2], 3, 4]],
+        [[1, 2]],
+        [{"p": [1, 2]}],
+        [{"p": [1, 2], "q": 3, "r": 4}],
+        [None],
+        [[[1, 2], None]],
+    ],
     ids=["too few", "too many", "wrong rank", "missing input", "unknown input", "null", "null input"],
 )
 def test_rows_of_another_form_are_refused_by_the_decoder(rows: list[Any]) -> None:

@@ -18,7 +18,10 @@ from tests.parser.signatures import column, from_columns, from_rows, nested, pac
 )
 @pytest.mark.parametrize("max_rows", [1, 7])
 def test_a_request_has_one_row_at_least_and_the_limit_at_most(signature: Signature, max_rows: int) -> None:
-    assert all(len(tensor) == max_rows for tensor in from_rows(signature, [[1, 2]] * max_rows, max_rows=max_rows).values())
+    assert all(
+        len(tensor) == max_rows
+        for tensor in from_rows(signature, [[1, 2]] * max_rows, max_rows=max_rows).values()
+    )
     for count in (0, max_rows + 1):
         with pytest.raises(msgspec.ValidationError):
             from_rows(signature, [[1, 2]] * count, max_rows=max_rows)

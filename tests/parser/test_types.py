@@ -72,7 +72,9 @@ def test_an_integer_may_be_written_for_a_float_but_no_float_for_an_integer() -> 
     ("name", "inside", "outside"),
     [("float32", [-1.5, 0, 2.5], [-1.6, 2.6]), ("int64", [-1, 0, 2], [-2, 3])],
 )
-def test_narrower_limits_hold_including_themselves(name: DTypeName, inside: list[Any], outside: list[Any]) -> None:
+def test_narrower_limits_hold_including_themselves(
+    name: DTypeName, inside: list[Any], outside: list[Any]
+) -> None:
     type_ = scalar_type(DTYPES[name], -1.5, 2.5)
     assert all(accepts(type_, value) for value in inside)
     assert not any(accepts(type_, value) for value in outside)
@@ -114,7 +116,9 @@ def test_enforced_categories_leave_a_missing_value_where_one_is_allowed() -> Non
 
 
 @pytest.mark.parametrize("enforce", [(), ("ranges",), ("categories",)], ids=str)
-def test_a_column_of_which_nothing_was_observed_takes_its_whole_type(enforce: tuple[Enforcement, ...]) -> None:
+def test_a_column_of_which_nothing_was_observed_takes_its_whole_type(
+    enforce: tuple[Enforcement, ...],
+) -> None:
     assert accepts(column_type(column("a", "string"), enforce), "anything")
     assert accepts(column_type(column("a", "int8"), enforce), -128)
     assert accepts(column_type(column("a", "bool"), enforce), False)
@@ -141,18 +145,17 @@ def test_a_list_has_exactly_its_values(values: list[type]) -> None:
     assert not accepts(type_, [None, *good[1:]])
 
 
-@pytest.mark.parametrize(
-    ("shape", "inside", "outside"),
-    [
-        ((), [1.0], [[1.0], None]),
-        ((2,), [[1, 2]], [[1], [1, 2, 3], 1]),
-        ((None,), [[], [1], [1, 2]], [1, [[1]]]),
-        (("n", 2), [[], [[1, 2]], [[1, 2], [3, 4]]], [[[]], [[1]], [1, 2]]),
-        ((1, None, 1), [[[]], [[[1]]], [[[1], [2]]]], [[], [[1]], [[[1, 2]]]]),
-        ((0, 2), [[]], [[[1, 2]]]),
-    ],
-    ids=str,
-)
+SHAPES: list[tuple[Any, Any, Any]] = [
+    ((), [1.0], [[1.0], None]),
+    ((2,), [[1, 2]], [[1], [1, 2, 3], 1]),
+    ((None,), [[], [1], [1, 2]], [1, [[1]]]),
+    (("n", 2), [[], [[1, 2]], [[1, 2], [3, 4]]], [[[]], [[1]], [1, 2]]),
+    ((1, None, 1), [[[]], [[[1]]], [[[1], [2]]]], [[], [[1]], [[[1, 2]]]]),
+    ((0, 2), [[]], [[[1, 2]]]),
+]
+
+
+@pytest.mark.parametrize(("shape", "inside", "outside"), SHAPES, ids=str)
 def test_nested_lists_follow_the_shape(shape: Any, inside: list[Any], outside: list[Any]) -> None:
     type_ = nested_type(DTYPES["float32"], shape)
     assert all(accepts(type_, value) for value in inside)

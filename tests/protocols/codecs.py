@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from foretell.protocols.codec import Codec
     from foretell.signature import Signature
 
-__all__ = ["answer", "body_of", "check_schema", "decode", "malformed", "native", "refused", "simple", "simple_batch"]
+__all__ = [
+    "answer",
+    "body_of",
+    "decode",
+    "fits",
+    "fits_schema",
+    "malformed",
+    "native",
+    "refused",
+    "simple",
+    "simple_batch",
+]
 
 
 def native(signature: Signature, *, max_rows: int = 10) -> NativeCodec:
@@ -35,7 +46,9 @@ def simple(signature: Signature, *, max_rows: int = 10) -> SimpleCodec:
 
 def simple_batch(signature: Signature, *, max_rows: int = 10) -> SimpleBatchCodec:
     """The simple protocol for several rows."""
-    return SimpleBatchCodec(Parser(signature, max_rows=max_rows, name="m.3."), model="m", version=3, name="m.3.")
+    return SimpleBatchCodec(
+        Parser(signature, max_rows=max_rows, name="m.3."), model="m", version=3, name="m.3."
+    )
 
 
 def body_of(value: object) -> bytes:
@@ -52,7 +65,7 @@ def answer(codec: Codec, body: object, outputs: Tensors) -> Any:
     """The answer to a request, read back from its bytes and checked against the schema of answers."""
     request, encode = codec.decode(body_of(body), "id")
     given = json.loads(encode(request, PredictResponse(outputs)), parse_constant=pytest.fail)
-    jsonschema.Draft202012Validator(codec.response_schema()).validate(given)
+    assert fits(codec.response_schema(), given)
     return given
 
 
@@ -71,8 +84,14 @@ def malformed(codec: Codec, body: bytes) -> str:
     return str(error.value)
 
 
-def check_schema(codec: Codec, body: object) -> None:
-    """Check a body against the schema that is published of requests."""
+def fits_schema(codec: Codec, body: object) -> bool:
+    """Whether a body fits the schema that is published of requests."""
     schema = msgspec.json.schema(codec.request_type)
     jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.Draft202012Validator(schema).validate(body)
+    return fits(schema, body)
+
+
+def fits(schema: dict[str, Any], value: object) -> bool:
+    """Whether a value fits a schema."""
+    validator: Any = jsonschema.Draft202012Validator(schema)
+    return bool(validator.is_valid(value))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from foretell.errors import InvalidInputError, MalformedError
 from foretell.protocols.codec import Codec
+from foretell.protocols.complaints import DECODE_ERRORS, complaint
 from foretell.signature import BATCH, Signature, Tensor
 from tests.parser.signatures import ODD_NAMES, PREDICTION, column, nested, packed, separate
 from tests.protocols.codecs import body_of, decode, malformed, native, refused, simple, simple_batch
@@ -87,7 +90,11 @@ def test_a_bad_row_is_refused_with_place_value_and_remedy(row: object, place: st
     [
         ({"age": [1, "x"], "income": [1, 2]}, ".age[1]", 'expected float, got "x"'),
         ({"age": [1]}, "", "'income' is missing: expected 'age', 'income', got 'age'"),
-        ({"age": [1], "incme": [1]}, "", "'incme' is not known: did you mean 'income'? expected 'age', 'income'"),
+        (
+            {"age": [1], "incme": [1]},
+            "",
+            "'incme' is not known: did you mean 'income'? expected 'age', 'income'",
+        ),
         ({"age": [], "income": []}, ".age", "expected 1 or more rows, got 0"),
         ({"age": [1] * 11, "income": [1]}, ".age", "expected 10 or fewer rows, got 11"),
         ({"age": 5, "income": [1]}, ".age", "expected list, got 5"),
@@ -98,7 +105,9 @@ def test_a_bad_row_is_refused_with_place_value_and_remedy(row: object, place: st
     ],
     ids=lambda value: json.dumps(value) if not isinstance(value, str) else "",
 )
-def test_a_bad_column_form_is_refused_with_place_value_and_remedy(columns: object, place: str, message: str) -> None:
+def test_a_bad_column_form_is_refused_with_place_value_and_remedy(
+    columns: object, place: str, message: str
+) -> None:
     assert refused(native(TWO), {"inputs": columns}) == (f"$.inputs{place}", message)
 
 
@@ -106,7 +115,11 @@ def test_a_bad_column_form_is_refused_with_place_value_and_remedy(columns: objec
     ("codec", "body", "message"),
     [
         (native(TWO), {}, "send either `instances` (rows) or `inputs` (columns)"),
-        (native(TWO), {**instances([1, 2]), "inputs": [[1, 2]]}, "send either `instances` (rows) or `inputs` (columns)"),
+        (
+            native(TWO),
+            {**instances([1, 2]), "inputs": [[1, 2]]},
+            "send either `instances` (rows) or `inputs` (columns)",
+        ),
         (native(nested(())), {}, "send `inputs`: this model's inputs share no first axis to be rows"),
         (native(TWO), [1], "expected object, got [1]"),
         (native(TWO), "instances", 'expected object, got "instances"'),
@@ -116,10 +129,18 @@ def test_a_bad_column_form_is_refused_with_place_value_and_remedy(columns: objec
             {"instance": []},
             "'instance' is not known: did you mean 'instances'? expected 'instances', 'inputs', 'signature_name'",
         ),
-        (native(TWO), {**instances([1, 2]), "age": 1}, "'age' is not known: expected 'instances', 'inputs', 'signature_name'"),
+        (
+            native(TWO),
+            {**instances([1, 2]), "age": 1},
+            "'age' is not known: expected 'instances', 'inputs', 'signature_name'",
+        ),
         (native(nested(())), instances(1), "'instances' is not known: expected 'inputs', 'signature_name'"),
         (simple(TWO), {}, "'features' is missing: expected 'features'"),
-        (simple(TWO), {"feature": [1, 2]}, "'feature' is not known: did you mean 'features'? expected 'features'"),
+        (
+            simple(TWO),
+            {"feature": [1, 2]},
+            "'feature' is not known: did you mean 'features'? expected 'features'",
+        ),
         (simple(TWO), {"age": 1}, "'age' is not known: expected 'features'"),
         (simple_batch(TWO), {"features": [1, 2]}, "'features' is not known: expected 'instances'"),
     ],
@@ -190,10 +211,15 @@ def test_the_place_and_the_value_are_right_under_any_name(name: str) -> None:
     columns = {"first": ["x"], name: ["w"], "last": ["y"]}
     assert refused(native(signature), {"inputs": columns}) == (f"$.inputs.{name}[0]", expected)
     empty = {"first": ["x"], name: [], "last": ["y"]}
-    assert refused(native(signature), {"inputs": empty}) == (f"$.inputs.{name}", "expected 1 or more rows, got 0")
+    assert refused(native(signature), {"inputs": empty}) == (
+        f"$.inputs.{name}",
+        "expected 1 or more rows, got 0",
+    )
 
 
-@pytest.mark.parametrize("value", ["w' - at `$.a", "' - at `$[", " - at `$", "'", '"', "it's `$`", "\n"], ids=ascii)
+@pytest.mark.parametrize(
+    "value", ["w' - at `$.a", "' - at `$[", " - at `$", "'", '"', "it's `$`", "\n"], ids=ascii
+)
 def test_the_place_is_right_whatever_the_value_looks_like(value: str) -> None:
     place, message = refused(native(CHOICE), instances("u", {"a": value}))
     assert place == "$.instances[1].a"
@@ -204,24 +230,42 @@ def test_the_place_is_right_whatever_the_value_looks_like(value: str) -> None:
 def test_a_column_whose_name_imitates_the_end_of_a_value_is_still_refused(name: str) -> None:
     columns = column("a", "string"), column(name, "string", categories=("u",))
     signature = packed(*columns, dtype="string", enforce=("categories",))
-    assert refused(native(signature), instances({"a": "", name: "w"}))[1].startswith("expected an allowed value, got 'w'")
+    assert refused(native(signature), instances({"a": "", name: "w"}))[1].startswith(
+        "expected an allowed value, got 'w'"
+    )
 
 
 @pytest.mark.parametrize(
     "name",
-    [*ODD_NAMES, " - at `$[", " - at `$", "x` - at `$[", "x` - at `$.instances[0]", "`", "Expected", '"', "\\", "\n", "\0"],
+    [
+        *ODD_NAMES,
+        " - at `$[",
+        " - at `$",
+        "x` - at `$[",
+        "x` - at `$.instances[0]",
+        "`",
+        "Expected",
+        '"',
+        "\\",
+        "\n",
+        "\0",
+    ],
     ids=ascii,
 )
 @pytest.mark.parametrize("where", ["body", "row", "features", "columns"])
 def test_an_unknown_key_is_refused_whatever_its_name(name: str, where: str) -> None:
     signature = packed(column("known"), column("other"))
     known = {"known": 1, "other": 2}
-    codec, body = {
-        "body": (native(signature), {**({"instances": [known]} if name != "instances" else {}), f"{name}?": 1}),
+    requests: dict[str, tuple[Codec, object]] = {
+        "body": (
+            native(signature),
+            {**({"instances": [known]} if name != "instances" else {}), f"{name}?": 1},
+        ),
         "row": (native(signature), {"instances": [{**known, name: 1}]}),
         "features": (simple(signature), {"features": {**known, name: 1}}),
         "columns": (native(signature), {"inputs": {**{key: [1] for key in known}, name: [1]}}),
-    }[where]
+    }
+    codec, body = requests[where]
     with pytest.raises(InvalidInputError, match="is not known"):
         decode(codec, body)
 
@@ -235,7 +279,12 @@ def test_integers_are_named_as_categories_too() -> None:
     ("codec", "body", "place", "message"),
     [
         (native(nested((None, 2))), instances([1, 2], [3]), "$.instances[1]", "expected 2 values, got 1"),
-        (native(nested((None, 2, 2))), instances([[1, 2], [3]]), "$.instances[0][1]", "expected 2 values, got 1"),
+        (
+            native(nested((None, 2, 2))),
+            instances([[1, 2], [3]]),
+            "$.instances[0][1]",
+            "expected 2 values, got 1",
+        ),
         (native(nested((None, 2))), instances([1, [2]]), "$.instances[0][1]", "expected float, got [2]"),
         (native(nested((None, 2))), {"inputs": [[1]]}, "$.inputs[0]", "expected 2 values, got 1"),
         (native(nested((None, 2))), {"inputs": []}, "$.inputs", "expected 1 or more rows, got 0"),
@@ -249,10 +298,25 @@ def test_integers_are_named_as_categories_too() -> None:
             "$.instances[0]",
             "'q' is missing: expected 'p', 'q', got 'p'",
         ),
-        (simple(nested((None, 2), (None,))), {"features": {"p": [1], "q": 1}}, "$.features.p", "expected 2 values, got 1"),
-        (simple(nested((None, 2), (None,))), {"features": [[1, 2], "x"]}, "$.features[1]", 'expected float, got "x"'),
+        (
+            simple(nested((None, 2), (None,))),
+            {"features": {"p": [1], "q": 1}},
+            "$.features.p",
+            "expected 2 values, got 1",
+        ),
+        (
+            simple(nested((None, 2), (None,))),
+            {"features": [[1, 2], "x"]},
+            "$.features[1]",
+            'expected float, got "x"',
+        ),
         (simple(nested((None, 2))), {"features": [1, 2, 3]}, "$.features", "expected 2 values, got 3"),
-        (simple(nested((None, None))), {"features": [1, None]}, "$.features[1]", "expected float, got null; this value may not be missing"),
+        (
+            simple(nested((None, None))),
+            {"features": [1, None]},
+            "$.features[1]",
+            "expected float, got null; this value may not be missing",
+        ),
     ],
     ids=[
         "row",
@@ -289,11 +353,14 @@ def test_a_row_beyond_the_features_of_one_column_says_so() -> None:
 @pytest.mark.parametrize("digits", ["1e999", "-1e999", "9" * 400, "9" * 5000])
 def test_a_number_that_no_float_holds_is_refused(digits: str) -> None:
     body = b'{"instances": [[1, %s]]}' % digits.encode()
-    assert refused(native(TWO), body) == ("$.instances[0][1]", "expected a number that a 64-bit float can hold")
+    assert refused(native(TWO), body) == (
+        "$.instances[0][1]",
+        "expected a number that a 64-bit float can hold",
+    )
 
 
 def test_an_integer_of_thousands_of_digits_is_refused() -> None:
-    codec = native(packed(column("a", "int64"), column("b", "uint64"), dtype="float64"))
+    codec = native(packed(column("a", "uint64"), column("b", "uint64"), dtype="uint64"))
     body = b'{"instances": [[1, %s]]}' % (b"9" * 5000)
     assert refused(codec, body) == ("$.instances[0][1]", "expected an integer of fewer digits")
 
@@ -339,10 +406,19 @@ def test_many_columns_are_named_up_to_a_dozen() -> None:
 
 
 def test_a_value_before_a_cut_is_refused_though_the_rest_cannot_be_read() -> None:
-    assert refused(native(CHOICE), b'{"instances": ["w", ') == ("$.instances[0]", "expected one of 'u', 'v', got 'w'")
-    assert refused(native(MIXED), b'{"instances": [{"age": "x"') == ("$.instances[0].age", "expected int, got str")
+    assert refused(native(CHOICE), b'{"instances": ["w", ') == (
+        "$.instances[0]",
+        "expected one of 'u', 'v', got 'w'",
+    )
+    assert refused(native(MIXED), b'{"instances": [{"age": "x"') == (
+        "$.instances[0].age",
+        "expected int, got str",
+    )
     assert refused(native(MIXED), b'{"instances": [{"age": 5') == ("$.instances[0].age", "expected int >= 18")
-    assert refused(native(TWO), b'{"instances": [[1, 2, 3], ') == ("$.instances[0]", "expected list of length <= 2")
+    assert refused(native(TWO), b'{"instances": [[1, 2, 3], ') == (
+        "$.instances[0]",
+        "expected list of length <= 2",
+    )
     assert refused(native(TWO), b'{"instances": [{"x": ')[1].startswith("'x' is not known")
 
 
@@ -394,10 +470,14 @@ def test_what_is_no_json_is_refused_with_its_place(body: bytes, says: str) -> No
     ids=repr,
 )
 def test_a_text_that_is_no_text_is_refused(text: bytes, says: str) -> None:
-    assert says in malformed(native(packed(column("a", "string"), dtype="string")), b'{"instances": [%s]}' % text)
+    assert says in malformed(
+        native(packed(column("a", "string"), dtype="string")), b'{"instances": [%s]}' % text
+    )
 
 
-@pytest.mark.parametrize("codec", [native(TWO), native(nested((None, None))), simple(TWO), simple_batch(TWO)], ids=str)
+@pytest.mark.parametrize(
+    "codec", [native(TWO), native(nested((None, None))), simple(TWO), simple_batch(TWO)], ids=str
+)
 @pytest.mark.parametrize("bracket", [b"[", b'{"a":'], ids=["brackets", "braces"])
 @pytest.mark.parametrize(
     "before",
@@ -439,3 +519,26 @@ def test_the_complaint_remembers_what_the_decoder_said() -> None:
     with pytest.raises(InvalidInputError) as error:
         native(TWO).decode(body_of(instances([1])), "id")
     assert error.value.__cause__ is not None
+
+
+class Loose(msgspec.Struct):
+    """A request with a part of any form, as other protocols have."""
+
+    parameters: Any = None
+    at: dt.datetime | None = None
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "message"),
+    [
+        (b'{"parameters": ' + b"[" * 10**6, MalformedError, "the JSON is nested too deeply"),
+        (b'{"at": "yesterday"}', InvalidInputError, "$.at: Invalid RFC3339 encoded datetime"),
+    ],
+    ids=["any depth", "any other type"],
+)
+def test_what_only_other_protocols_can_get_wrong_is_said_too(body: bytes, kind: type, message: str) -> None:
+    with pytest.raises(DECODE_ERRORS) as error:
+        msgspec.json.decode(body, type=Loose)
+    said = complaint(error.value, body, Loose, TWO)
+    assert type(said) is kind
+    assert str(said) == message

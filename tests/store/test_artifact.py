@@ -10,12 +10,12 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from tests.models import digest_of, linear_model_bytes, make_manifest, signature_of, write_version
 
 from foretell.engine.session import Session
 from foretell.errors import IntegrityError, ManifestError, ScreeningError, StoreError
 from foretell.store.artifact import read_artifact
 from foretell.store.manifest import FileDigest
+from tests.models import digest_of, linear_model_bytes, make_manifest, signature_of, write_version
 
 MODEL = linear_model_bytes()
 WEIGHTS = np.array([[2.0], [3.0]], dtype=np.float32).tobytes()

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.models import linear_model_bytes, write_model_toml, write_version
 
 from foretell.errors import NotFoundError, StoreError
-from foretell.store.catalog import find_model, scan
+from foretell.store.catalog import _read_model, find_model, scan
 from foretell.store.model_config import ModelConfig, ModelLimits
+from tests.models import linear_model_bytes, write_model_toml, write_version
 
 MODEL = linear_model_bytes()
 
@@ -177,3 +177,15 @@ def test_a_model_folder_without_permission_does_not_hide_the_others() -> None:
     assert isinstance(found, dict)
     assert found["good"] is None
     assert "cannot be read" in found["bad"]
+
+
+def test_a_model_that_is_removed_during_a_scan_is_left_out(store: Path) -> None:
+    assert _read_model(store / "removed") is None
+
+
+def test_a_model_that_stops_being_a_folder_during_a_scan_is_kept_with_the_reason(store: Path) -> None:
+    (store / "m").write_text("")
+    model = _read_model(store / "m")
+    assert model is not None
+    assert model.config is None
+    assert model.error == f"{store / 'm'} cannot be read: Not a directory"

@@ -51,3 +51,12 @@ def test_only_a_folder_can_be_flushed_as_one(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"")
     with pytest.raises(NotADirectoryError):
         sync_folder(tmp_path / "a")
+
+
+def test_a_replaced_file_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "model.toml"
+    replace_file(path, b"first")
+    assert path.stat().st_mode & 0o777 == 0o644
+    path.chmod(0o664)
+    replace_file(path, b"second")
+    assert (path.stat().st_mode & 0o777, path.read_bytes()) == (0o664, b"second")

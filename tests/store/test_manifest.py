@@ -11,7 +11,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.models import digest_of, linear_model_bytes, make_manifest
 
 from foretell.errors import ManifestError
 from foretell.signature import Column, Signature, Tensor
@@ -23,6 +22,7 @@ from foretell.store.manifest import (
     ParityReport,
     Provenance,
 )
+from tests.models import digest_of, linear_model_bytes, make_manifest
 
 MODEL = linear_model_bytes()
 BARE = make_manifest(MODEL)

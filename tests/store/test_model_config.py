@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.models import write_model_toml
 
 from foretell.errors import InvalidNameError, ManifestError, StoreError
 from foretell.store.model_config import ModelConfig, ModelLimits, set_alias
+from tests.models import write_model_toml
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.models import digest_of, linear_model_bytes, make_manifest, signature_of
 
 from foretell.errors import InvalidNameError, StoreError
 from foretell.store.artifact import read_artifact
 from foretell.store.catalog import scan
 from foretell.store.manifest import FileDigest, Manifest
 from foretell.store.publish import add_version
+from tests.models import digest_of, linear_model_bytes, make_manifest, signature_of
 
 MODEL = linear_model_bytes()
 FILES = {"model.onnx": MODEL, "notes.bin": bytes(range(256)) * 64}

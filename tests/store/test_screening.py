@@ -14,12 +14,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
-from tests.models import classifier_bytes, graph_of, linear_model_bytes, model_bytes, value_info
 
 from foretell.engine.session import Session
 from foretell.errors import ScreeningError
 from foretell.store import screening
 from foretell.store.screening import ExternalData, confine, external_data
+from tests.models import classifier_bytes, graph_of, linear_model_bytes, model_bytes, value_info
 
 FLOATS = np.array([5, 7], dtype=np.float32).tobytes()
 IDENTITY = helper.make_node("Identity", ["X"], ["Y"])

@@ -51,8 +51,9 @@ def show_model(name: str, version: int | None, store: Path) -> None:
     if (folder / MANIFEST_FILE).exists():
         click.echo(Manifest.read(folder / MANIFEST_FILE).encode().decode().rstrip())
     else:
-        digest = FileDigest.of(folder / MODEL_FILE) if (folder / MODEL_FILE).exists() else None
-        click.echo(f"no manifest; {MODEL_FILE}: {digest or 'absent'}")
+        found = FileDigest.of(folder / MODEL_FILE) if (folder / MODEL_FILE).is_file() else None
+        measured = f"{found.size_bytes} bytes, SHA-256 {found.sha256}" if found else "absent"
+        click.echo(f"no manifest; {MODEL_FILE}: {measured}")
 
 
 @models.command("alias")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from foretell.cli.options import gather, store_option
+from foretell.errors import NotReadyError
+from foretell.store.catalog import find_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +40,9 @@ def predict(name: str, body: str, version: int | None, alias: str | None, store:
     from foretell.engine.registry import Registry
     from foretell.protocols.endpoint import NATIVE, Endpoint
 
+    config = find_model(store, name).config
+    if config is not None and not config.enabled:
+        raise NotReadyError(f"{name} is disabled: its model.toml says `enabled = false`")
     settings = gather({"store": str(store)}).settings
     registry = Registry(store, Loader.of(settings), max_rows=settings.limits.max_rows, serve=Endpoint)
     raw = sys.stdin.buffer.read() if body == "-" else body.encode()
@@ -45,10 +50,16 @@ def predict(name: str, body: str, version: int | None, alias: str | None, store:
     async def answer() -> bytes:
         await registry.load(only=name)
         model = registry.model(name)
-        if version is not None:
-            endpoint = model.version(version)
-        else:
-            endpoint = model.alias(alias) if alias is not None else registry.default(name)
+        try:
+            if version is not None:
+                endpoint = model.version(version)
+            else:
+                endpoint = model.alias(alias) if alias is not None else registry.default(name)
+        except NotReadyError as error:
+            reasons = [f"version {number}: {reason}" for number, reason in model.failures.items()]
+            raise NotReadyError(
+                f"{error.args[0].partition(';')[0]}: {model.error or '; '.join(reasons)}"
+            ) from error
         request, encode = endpoint.codecs[NATIVE].decode(raw, "cli")
         return encode(request, await endpoint.predict(request))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from foretell.convert.nodes import GraphWriter
 from foretell.convert.registry import Registry
-from foretell.convert.tree_operators import add_tree, doubles, label_attribute, signed_classifier
+from foretell.convert.tree_operators import add_tree, choose, doubles, label_attribute, signed_classifier
 from foretell.convert.trees import LEAF, Trees
 from foretell.errors import ConversionError
 from foretell.tensors import Array
@@ -44,22 +44,28 @@ def _boosting_classifier(scope: Any, operator: Any, container: Any) -> None:
     writer = GraphWriter(scope, container)
     label, probabilities = operator.outputs
     classes = model.classes_
-    trees, targets = _boosted(model, operator)
     values = doubles(writer, operator)
-    if targets == 1:
-        chosen, scores = signed_classifier(writer, values, trees, classes)
-        if getattr(model, "loss", None) == "exponential":
-            scores = writer.add("Mul", scores, writer.constant(2.0, np.float32))
-        shares = writer.add("Sigmoid", scores)
+    count = len(np.ravel(_baseline(model)))
+    if getattr(model, "is_categorical_", None) is not None:
+        # ONNX Runtime's classifier misreads leaves that several nodes lead to; its regressor of one target does not.
+        parts = [_sum(writer, _boosted(model, operator, target), values) for target in range(count)]
+        if count == 1:
+            parts.insert(0, writer.add("Neg", parts[0]))
+        scores = writer.add("Concat", *parts, axis=1)
+        chosen = choose(writer, scores, classes)
+    elif count == 1:
+        chosen, scores = signed_classifier(writer, values, _boosted(model, operator), classes)
     else:
         chosen, scores = writer.add_ml(
             "TreeEnsembleClassifier",
             values,
             outputs=2,
             **label_attribute(classes),
-            **trees.attributes("class"),
+            **_boosted(model, operator).attributes("class"),
         )
-        shares = writer.add("Softmax", scores, axis=1)
+    if getattr(model, "loss", None) == "exponential":
+        scores = writer.add("Mul", scores, writer.constant(2.0, np.float32))
+    shares = writer.add("Sigmoid", scores) if count == 1 else writer.add("Softmax", scores, axis=1)
     writer.add("Identity", chosen, to=label.full_name)
     writer.deliver(shares, probabilities, np.float32)
 
@@ -67,39 +73,52 @@ def _boosting_classifier(scope: Any, operator: Any, container: Any) -> None:
 def _boosting_regressor(scope: Any, operator: Any, container: Any) -> None:
     model = operator.raw_operator
     writer = GraphWriter(scope, container)
-    trees, targets = _boosted(model, operator)
-    total = writer.add_ml(
-        "TreeEnsembleRegressor", doubles(writer, operator), n_targets=targets, **trees.attributes("target")
-    )[0]
+    total = _sum(writer, _boosted(model, operator), doubles(writer, operator))
     loss = type(getattr(model, "_loss", None)).__name__
     if loss in {"HalfPoissonLoss", "HalfGammaLoss"}:  # their link is the logarithm
         total = writer.add("Exp", total)
     writer.deliver(total, operator.outputs[0], np.float32)
 
 
-def _boosted(model: Any, operator: Any) -> tuple[Trees, int]:
-    """The trees of a boosting model, its first guess among them, in the order in which it adds them up."""
-    trees = Trees()
+def _sum(writer: GraphWriter, trees: Trees, values: str) -> str:
+    return writer.add_ml("TreeEnsembleRegressor", values, n_targets=1, **trees.attributes("target"))[0]
+
+
+def _baseline(model: Any) -> Array:
+    """``float64[targets]``: the first guess, which every tree adds to."""
     if hasattr(model, "_predictors"):
-        baseline = np.asarray(model._baseline_prediction, np.float64).ravel()  # noqa: SLF001
-        trees.add_constant(baseline)
-        for iteration in model._predictors:  # noqa: SLF001
-            for target, predictor in enumerate(iteration):
-                _add_histogram_tree(trees, model, predictor, target)
-        return trees, len(baseline)
+        return np.asarray(model._baseline_prediction, np.float64).ravel()  # noqa: SLF001
     if not (model.init is None or model.init == "zero"):
         raise ConversionError(
             f"{type(model).__name__}(init={model.init!r}) starts from another estimator, which has no ONNX form "
             "here: train it with init=None or init='zero'"
         )
     nothing = np.zeros((1, model.n_features_in_), np.float32)
-    baseline = np.asarray(model._raw_predict_init(nothing), np.float64).ravel()  # noqa: SLF001
-    trees.add_constant(baseline)
-    for stage in model.estimators_:
-        for target, estimator in enumerate(stage):
-            tree = estimator.tree_
-            add_tree(trees, operator, tree, model.learning_rate * tree.value[:, 0, :], target)
-    return trees, len(baseline)
+    return np.asarray(model._raw_predict_init(nothing), np.float64).ravel()  # noqa: SLF001
+
+
+def _boosted(model: Any, operator: Any, only: int | None = None) -> Trees:
+    """The trees of a boosting model, its first guess among them, in the order in which it adds them up.
+
+    Args:
+        model: The estimator.
+        operator: skl2onnx's operator.
+        only: The one target whose trees are meant; all if None.
+    """
+    trees = Trees()
+    baseline = _baseline(model)
+    trees.add_constant(baseline if only is None else baseline[only : only + 1])
+    for stage in model._predictors if hasattr(model, "_predictors") else model.estimators_:  # noqa: SLF001
+        for target, member in enumerate(stage):
+            if only not in {None, target}:
+                continue
+            place = target if only is None else 0
+            if hasattr(member, "nodes"):
+                _add_histogram_tree(trees, model, member, place)
+            else:
+                tree = member.tree_
+                add_tree(trees, operator, tree, model.learning_rate * tree.value[:, 0, :], place)
+    return trees
 
 
 def _add_histogram_tree(trees: Trees, model: Any, predictor: Any, target: int) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from foretell.convert.encoders import is_missing
+from foretell.convert.cells import is_missing, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,11 @@ __all__ = ["UNSEEN", "required_choices"]
 
 _MOST: Final = 2000
 """More values than this are not tried out."""
+
+_DEEPEST: Final = 12
+"""Estimators are not looked into any deeper."""
+
+_SEQUENCES: Any = (list, tuple)
 
 UNSEEN: Final[dict[str, Scalar]] = {"string": "\N{REPLACEMENT CHARACTER} never seen", "int": -(2**52) - 1}
 """Values that no sensible training data has."""
@@ -71,23 +76,27 @@ def _takes(original: Original, base: Row, at: int, values: list[Scalar]) -> list
 
 def _categories(node: Any, depth: int = 0) -> Iterator[Scalar]:
     """Every category that an encoder inside an estimator knows."""
-    if depth > 12:
+    if depth > _DEEPEST:
         return
-    if isinstance(node, (list, tuple)):
-        for part in node:
-            yield from _categories(part, depth + 1)
-        return
-    if not hasattr(node, "get_params"):
-        return
-    for part in getattr(node, "categories_", None) or ():
-        values = np.asarray(part, object).tolist()
-        yield from (_plain(value) for value in values if not is_missing(value))
-    for name, value in vars(node).items():
-        if name != "categories_":
-            yield from _categories(value, depth + 1)
+    members: list[Any] = []
+    if isinstance(node, _SEQUENCES):
+        members = list(node)
+    elif callable(getattr(node, "get_params", None)):
+        members = list(_attributes(node).values())
+        for column in _known(node):
+            values: list[Any] = np.asarray(column, object).tolist()
+            yield from (_whole(plain(value)) for value in values if not is_missing(value))
+    for member in members:
+        yield from _categories(member, depth + 1)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value.item() if isinstance(value, np.generic) else value
+def _attributes(node: Any) -> dict[str, Any]:
+    return getattr(node, "__dict__", {})
+
+
+def _known(encoder: Any) -> list[Any]:
+    return list(getattr(encoder, "categories_", None) or ())
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import importlib.metadata
 import importlib.util
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -18,9 +21,6 @@ from foretell.convert.sklearn_onnx import GraphInput, Precision, convert_estimat
 from foretell.errors import ConversionError, MissingExtraError
 from foretell.signature import Enforcement, Signature
 from foretell.store.manifest import ParityReport, Provenance
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 __all__ = ["PROBES", "TOLERANCE", "Conversion", "convert"]
 
@@ -93,10 +93,31 @@ def convert(
         MissingExtraError: The libraries that convert are not installed.
     """
     _require()
-    tell = on_progress or _silent
     converter = _converter_for(estimator)
     frame = Frame.of(sample, estimator, feature_names)
     original = Original(estimator, frame)
+    tell = on_progress or _silent
+    with _one_thread():
+        served, report = _climb(
+            converter, original, enforce, tolerance=tolerance, precision=precision, probes=probes, tell=tell
+        )
+    tell("convert", 1.0)
+    tell("compare", 1.0)
+    return Conversion(served.model, served.signature, served.opset, _provenance(original), report)
+
+
+def _climb(
+    converter: _Converter,
+    original: Original,
+    enforce: Sequence[Enforcement],
+    *,
+    tolerance: float,
+    precision: Literal["auto", "float32", "float64"],
+    probes: int,
+    tell: Callable[[str, float], None],
+) -> tuple[Served, ParityReport]:
+    """Convert in one precision after the other until one agrees; the better one if none does."""
+    frame = original.frame
     generated = None
     best: tuple[Served, ParityReport] | None = None
     failure: ConversionError | None = None
@@ -105,11 +126,11 @@ def convert(
         tell("convert", rung / len(ladder))
         try:
             original.frame = frame
-            served = converter(estimator, original, chosen, enforce)
+            served = converter(original, chosen, enforce)
         except ConversionError as error:
             failure = failure or error
             continue
-        tell("convert", 1.0)
+        tell("convert", (rung + 1) / len(ladder))
         if generated is None:
             generated = make_probes(original, served.frame, probes, _SEED, lambda done: tell("probe", done))
         report = compare(
@@ -119,7 +140,7 @@ def convert(
             generated,
             tolerance=tolerance,
             precision=chosen,
-            on_progress=lambda done: tell("compare", done),
+            on_progress=lambda done, before=rung: tell("compare", (before + done) / len(ladder)),
         )
         if best is None or _badness(report) < _badness(best[1]):
             best = served, report
@@ -127,12 +148,18 @@ def convert(
             break
     if best is None:
         raise failure or ConversionError(f"{original.name} has no ONNX form")
-    served, report = best
-    return Conversion(served.model, served.signature, served.opset, _provenance(original), report)
+    return best
 
 
 def _badness(report: ParityReport) -> tuple[int, int, float]:
     return report.label_disagreements, report.beyond_tolerance, report.max_abs_diff
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Let the original answer in this thread: for batches as small as these, handing them to others takes longer."""
+    threads: Any = importlib.import_module("threadpoolctl")
+    limits: AbstractContextManager[Any] = threads.threadpool_limits(limits=1)
+    return limits
 
 
 def _silent(stage: str, done: float) -> None:
@@ -142,10 +169,12 @@ def _silent(stage: str, done: float) -> None:
 # ---------------------------------------------------------------- libraries
 
 
-def _convert_scikit_learn(
-    estimator: Any, original: Original, precision: Precision, enforce: Sequence[Enforcement]
-) -> Served:
-    frame = original.frame
+_Converter = Callable[[Original, Precision, Sequence[Enforcement]], Served]
+"""Converts an estimator in one precision."""
+
+
+def _convert_scikit_learn(original: Original, precision: Precision, enforce: Sequence[Enforcement]) -> Served:
+    estimator, frame = original.estimator, original.frame
     strings = [column.kind == "string" for column in frame.columns]
     single = [
         GraphInput(column.name, is_string, None if frame.form == "texts" else 1)
@@ -165,11 +194,11 @@ def _convert_scikit_learn(
     return Served.of(proto, original, precision, enforce)
 
 
-_CONVERTERS: Final = {"sklearn": _convert_scikit_learn}
+_CONVERTERS: Final[dict[str, _Converter]] = {"sklearn": _convert_scikit_learn}
 """How to convert, by the top module of the estimator's class. Another library's converter is registered here."""
 
 
-def _converter_for(estimator: Any) -> Callable[[Any, Original, Precision, Sequence[Enforcement]], Served]:
+def _converter_for(estimator: Any) -> _Converter:
     for kind in type(estimator).__mro__:
         found = _CONVERTERS.get(kind.__module__.partition(".")[0])
         if found is not None:

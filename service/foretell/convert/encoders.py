@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from foretell.convert.cells import is_missing
 from foretell.convert.nodes import GraphWriter, is_double
 from foretell.convert.registry import Registry
 from foretell.errors import ConversionError
 from foretell.tensors import Array
 
-__all__ = ["is_missing", "register"]
+__all__ = ["register"]
 
 
 def register(registry: Registry) -> None:
@@ -54,13 +55,6 @@ def _parse(floating: Any, scope: Any, model: Any, inputs: Any, custom_parsers: A
     return operator.outputs
 
 
-def is_missing(value: object) -> bool:
-    """Whether a value of a column stands for none: None, NaN or pandas' NA."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return True
-    return type(value).__name__ in {"NAType", "NaTType"}
-
-
 # ---------------------------------------------------------------- imputing
 
 
@@ -83,7 +77,7 @@ def _imputed_width(model: Any) -> int:
 def _kept(model: Any) -> Array:
     """Which columns stay: an imputer drops those that had no value at all."""
     statistics = model.statistics_
-    if model.keep_empty_features or model.strategy == "constant":
+    if model.keep_empty_features:
         return np.ones(len(statistics), bool)
     return np.array([not is_missing(value) for value in statistics.tolist()])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 import numpy as np
 
-from foretell.convert.encoders import is_missing
+from foretell.convert.cells import is_missing, plain
 from foretell.errors import ConversionError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Frame(msgspec.Struct, frozen=True):
             {name: list(array[:, index]) for index, name in enumerate(names)},
             dtype=np.float64 if form == "numbers" else object,
         )
-        return cls._of_table(table, form if trained_on is None else "frame", plain=True)
+        return cls._of_table(table, form if trained_on is None else "frame", from_array=True)
 
     @classmethod
     def _of_texts(cls, sample: Any, feature_names: Sequence[str] | None) -> Frame:
@@ -110,14 +110,14 @@ class Frame(msgspec.Struct, frozen=True):
         return cls((column,), tuple((text,) for text in texts), "texts")
 
     @classmethod
-    def _of_table(cls, table: Any, form: Any, *, plain: bool = False) -> Frame:
+    def _of_table(cls, table: Any, form: Any, *, from_array: bool = False) -> Frame:
         _check_names(list(table.columns))
         if not len(table):
             raise ConversionError("the sample has no rows: give some of the training data's")
         columns: list[Observed] = []
         values: list[list[Scalar | None]] = []
         for name in table.columns:
-            column, cells = _observe(name, table[name], plain=plain)
+            column, cells = _observe(name, table[name], from_array=from_array)
             columns.append(column)
             values.append(cells)
         return cls(tuple(columns), tuple(zip(*values, strict=True)), form)
@@ -221,10 +221,10 @@ def _check_names(names: list[Any]) -> None:
         raise ConversionError(f"the column name {twice[0]!r} is there twice: rename one and train again")
 
 
-def _observe(name: str, series: Any, *, plain: bool) -> tuple[Observed, list[Scalar | None]]:
+def _observe(name: str, series: Any, *, from_array: bool) -> tuple[Observed, list[Scalar | None]]:
     values = series.tolist()
     missing = [is_missing(value) for value in values]
-    present: list[Any] = [_scalar(value) for value, absent in zip(values, missing, strict=True) if not absent]
+    present: list[Any] = [plain(value) for value, absent in zip(values, missing, strict=True) if not absent]
     kind = _kind(name, present, str(series.dtype))
     if kind == "float":
         present = [float(value) for value in present]
@@ -240,12 +240,7 @@ def _observe(name: str, series: Any, *, plain: bool) -> tuple[Observed, list[Sca
             "replace one of them before training"
         )
     first = next((value for value, absent in zip(values, missing, strict=True) if absent), None)
-    return Observed(name, kind, None if plain else series.dtype, first, any(missing)), cells
-
-
-def _scalar(value: Any) -> Any:
-    scalar: Any = value.item() if isinstance(value, np.generic) else value
-    return scalar
+    return Observed(name, kind, None if from_array else series.dtype, first, any(missing)), cells
 
 
 def _kind(name: str, present: list[Any], dtype: str) -> Kind:

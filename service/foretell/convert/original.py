@@ -222,8 +222,11 @@ def _labels(predicted: Array) -> Array:
 
 def _parts(probabilities: Any) -> list[Array]:
     """One array, or one for each output."""
-    several: list[Any] = probabilities if isinstance(probabilities, list) else [probabilities]
-    return [np.asarray(part) for part in several]
+    several: Any = list
+    return [
+        np.asarray(part)
+        for part in (probabilities if isinstance(probabilities, several) else [probabilities])
+    ]
 
 
 def _dense(values: Any) -> Array:

@@ -113,7 +113,8 @@ def _weigh(
         tied[differs] = original.undecided(some, tally.tolerance) & ~found.beyond[differs]
         tied[differs] |= original.at_a_vote(some, tally.tolerance)
         convicted = 0
-        for index in differs[~tied[differs]].tolist():
+        left: list[int] = differs[~tied[differs]].tolist()
+        for index in left:
             if convicted == _CONVICTED:
                 break
             one = {name: values[index : index + 1] for name, values in given.items()}

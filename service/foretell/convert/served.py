@@ -100,6 +100,7 @@ class Served(msgspec.Struct, frozen=True):
         raw = _trial(graph, Signature(inputs, (), columns), rows)
         sources = _outputs(graph, original, raw, expected, precision)
         graph.set_outputs(sources)
+        names_out = [tensor.name for _, tensor in sources]
         signature = Signature(
             inputs=inputs,
             outputs=tuple(tensor for _, tensor in sources),
@@ -107,7 +108,7 @@ class Served(msgspec.Struct, frozen=True):
             task=original.task,
             classes=original.classes,
             prediction=original.answer_name,
-            probabilities="probabilities" if "probabilities" in expected and original.classes else None,
+            probabilities="probabilities" if original.classes and "probabilities" in names_out else None,
             enforce=tuple(enforce),
             example=next((row for row in frame.rows if None not in row), frame.rows[0]),
         )
@@ -193,10 +194,6 @@ def _outputs(
         if name == original.answer_name:
             source = names[0]
             given = raw[source]
-            if isinstance(given, list):
-                raise ConversionError(
-                    f"{original.name} answers with a list of tensors, which cannot be served"
-                )
         elif len(names) < 2:
             continue
         elif name == "scores":

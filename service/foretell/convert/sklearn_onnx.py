@@ -168,7 +168,10 @@ def with_last_step(estimator: Any, **parameters: Any) -> Any:
 
 def _with_plain_labels(estimator: Any) -> Any:
     """The estimator with its integer labels as int64, the one kind of integer that label operators know."""
-    classes: Array = np.asarray(getattr(last_step(estimator), "classes_", ()))
+    found: Any = getattr(last_step(estimator), "classes_", None)
+    if isinstance(found, list):  # one array for each output
+        return estimator
+    classes: Array = np.asarray(() if found is None else found)
     if classes.dtype.kind in "iu" and classes.dtype != np.int64:
         with contextlib.suppress(AttributeError):  # a property of some that wrap others
             return with_last_step(estimator, classes_=classes.astype(np.int64))

@@ -101,8 +101,8 @@ class Trees:
         """
         leaf = left == LEAF
         nodes = np.arange(len(left))
-        leaves = nodes[leaf]
-        targets = weights.shape[1]
+        leaves: Array = nodes[leaf]
+        targets: int = weights.shape[1]
         modes: Array = np.where(leaf, b"LEAF", b"BRANCH_LEQ")
         if is_equality is not None:
             modes = np.where(is_equality & ~leaf, b"BRANCH_EQ", modes)
@@ -115,9 +115,9 @@ class Trees:
             "nodes_truenodeids": np.where(leaf, 0, left),
             "nodes_falsenodeids": np.where(leaf, 0, right),
             "nodes_missing_value_tracks_true": np.where(leaf, 0, missing_left),
-            "leaf_treeids": np.full(len(leaves) * targets, self._count),
+            "leaf_treeids": np.full(leaves.size * targets, self._count),
             "leaf_nodeids": np.repeat(leaves, targets),
-            "leaf_ids": np.tile(np.arange(first_target, first_target + targets), len(leaves)),
+            "leaf_ids": np.tile(np.arange(targets) + first_target, leaves.size),
         }
         for name, column in columns.items():
             self._columns.setdefault(name, []).append(column)

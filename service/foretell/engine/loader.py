@@ -73,10 +73,13 @@ class Loader(msgspec.Struct, frozen=True):
         else:
             signature = artifact.manifest.signature
             _check_signature(signature, session)
-        parser = Parser(signature, max_rows=max_rows, name=f"{name}.{version}.")
+        try:
+            parser = Parser(signature, max_rows=max_rows, name=f"{name}.{version}.")
+            cost = measure(session, signature, parser)
+        except (TypeError, ValueError) as error:
+            raise IntegrityError(f"the signature or its example cannot be used: {error}") from error
         info = ModelInfo(name, version, artifact.digest, signature, artifact.manifest)
         threads = self.run_threads or usable_cpus()
-        cost = measure(session, signature, parser)
         return Version(info, session, parser, cost=cost, inline_us=self.inline_us, threads=threads)
 
 

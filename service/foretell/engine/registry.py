@@ -71,9 +71,11 @@ class Model(msgspec.Struct, Generic[S]):
 
         Raises:
             NotFoundError: The model has no such alias, or it points at a version that does not exist.
-            NotReadyError: The version failed to load.
+            NotReadyError: The version failed to load, or the model's aliases cannot be read.
         """
         number = self.config.aliases.get(alias)
+        if number is None and self.error is not None and not self.versions:
+            raise NotReadyError(f"model {self.name!r} cannot serve; see GET /v1/models/{self.name}")
         if number is None:
             known = ", ".join(sorted(self.config.aliases)) or "none"
             raise NotFoundError(f"model {self.name!r} has no alias {alias!r}; it has: {known}")

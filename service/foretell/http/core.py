@@ -95,7 +95,7 @@ class Core:
             check_json(content_type, content_encoding)
             codec = endpoint.codecs.get(route.protocol)
             if codec is None:
-                message = f"model {record.model!r} has no row axis; send `inputs` to /v1/models/{record.model}:predict"
+                message = f"model {record.model!r} does not answer one row at a time; send `inputs` to /v1/models/{record.model}:predict"
                 return self._failed(InvalidInputError(Problem("$", message)), route, record)
             request, encode = codec.decode(body, record.request_id)
             record.rows = request.rows

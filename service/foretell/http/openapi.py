@@ -33,7 +33,7 @@ _REF: Final = "#/components/schemas/{name}"
 _REFUSALS: Final = {
     "400": "The body is not well-formed JSON",
     "404": "There is no such model, version or alias",
-    "413": "The body, or the number of rows, is over the limit",
+    "413": "The body is over the limit",
     "415": "The media type, charset or content encoding is not accepted",
     "422": "The body is not what the model takes; `errors` tells places",
     "500": "The server failed; its log has the request id",

@@ -34,7 +34,7 @@ class Parser:
         name: The prefix of the generated type names, which become component names in OpenAPI.
 
     Attributes:
-        row: The type of one row; None where the model has no row axis.
+        row: The type of one row; None where a request cannot be one row.
         rows: The type of a list of rows, bounded in length; None where the model has no row axis.
         columns: The type of the column form.
 
@@ -56,7 +56,7 @@ class Parser:
         self._equal_axes = _equal_axes(signature)
         self.columns: Type = self._layout.columns
         counts = _row_counts(signature, max_rows)
-        self.row: Type | None = None if counts is None else self._layout.row
+        self.row: Type | None = self._layout.row if counts is not None and counts.min_length == 1 else None
         self.rows: Type | None = None if counts is None else list_type(self._layout.row, counts)
 
     def tensors_of_rows(self, rows: Sequence[Any], at: str = "$.instances[{}]") -> tuple[Tensors, int]:

@@ -101,11 +101,7 @@ def too_large(dtype: DType, elements: Iterable[tuple[tuple[int, ...], Any]]) -> 
         elements: All elements, with their indices.
     """
     least, greatest = dtype.minimum or 0, dtype.maximum or 0
-    indices, value = next(
-        (indices, value)
-        for indices, value in elements
-        if value is not None and not least <= value <= greatest
-    )
+    indices, value = next((indices, value) for indices, value in elements if not least <= value <= greatest)
     digits = str(value)
     shown = digits if len(digits) <= _SHOWN_DIGITS else digits[:_SHOWN_DIGITS] + "…"
     bound = f">= {least}" if value < least else f"<= {greatest}"

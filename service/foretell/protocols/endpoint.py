@@ -24,7 +24,7 @@ class Endpoint:
 
     Attributes:
         info: What is known of the version.
-        codecs: By the name of a route's protocol; the simple ones are absent where the model has no row axis.
+        codecs: By the name of a route's protocol; a simple one is absent where the model cannot answer one row, or rows.
         headers: The response headers that say what answered.
         predict: The chain that answers, with the version at its end.
     """
@@ -39,6 +39,7 @@ class Endpoint:
         }
         if parser.row is not None:
             self.codecs[SIMPLE] = SimpleCodec(parser, model=name, version=number, name=f"{name}.{number}.")
+        if parser.rows is not None:
             self.codecs[SIMPLE_BATCH] = SimpleBatchCodec(
                 parser, model=name, version=number, name=f"{name}.{number}."
             )

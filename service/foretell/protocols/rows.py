@@ -22,8 +22,11 @@ def rows_of(name: str, tensor: Array, rows: int) -> list[Any]:
         InvalidInputError: The output has another first axis than the rows.
     """
     if tensor.ndim == 0 or len(tensor) != rows:
-        message = f"the output {name!r} has the shape {list(tensor.shape)}, not one value for each row; send `inputs`"
-        raise InvalidInputError(Problem("$.instances", message))
+        message = (
+            f"the output {name!r} has the shape {list(tensor.shape)}, not one value for each row; "
+            "send `inputs` to the model's own path, /v1/models/<model>:predict"
+        )
+        raise InvalidInputError(Problem("$", message))
     return json_rows(tensor.reshape(rows) if tensor.ndim == 2 and tensor.shape[1] == 1 else tensor)
 
 

@@ -135,7 +135,7 @@ class SimpleBatchCodec:
 
     def example(self) -> object | None:
         """See `Codec`."""
-        row = example_row(self._parser.signature)
+        row = None if self._parser.row is None else example_row(self._parser.signature)
         return None if row is None else {"instances": [row]}
 
     def response_schema(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Duration = Annotated[float, Meta(ge=0)]
+Text = Annotated[str, Meta(min_length=1)]
 
 
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,7 +25,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         drain_s: How long requests that are going on may take to finish when the server is told to stop, seconds.
     """
 
-    host: str = "127.0.0.1"
+    host: Text = "127.0.0.1"
     port: Port = 8000
     drain_s: Positive = 25
 
@@ -39,7 +40,7 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         max_file_bytes: The greatest size of one file of a version, bytes. A larger one is refused.
     """
 
-    path: str = "model_store"
+    path: Text = "model_store"
     default_model: str | None = None
     max_file_bytes: Positive = 2 * 1024**3
 

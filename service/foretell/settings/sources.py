@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 import types
 import typing
@@ -22,6 +23,9 @@ __all__ = ["CONFIG_VARIABLE", "DEFAULT_FILE", "PREFIX", "EffectiveSettings", "lo
 DEFAULT_FILE: Final = "foretell.toml"
 PREFIX: Final = "FORETELL_"
 CONFIG_VARIABLE: Final = "FORETELL_CONFIG"
+
+_OF_KUBERNETES: Final = re.compile(r"FORETELL_(?:SERVICE_(?:HOST|PORT(?:_[A-Z0-9_]+)?)|PORT(?:_\d+_[A-Z_]+)?)")
+"""What Kubernetes tells every container of a Service that is called foretell; none of it is a setting."""
 
 
 class EffectiveSettings(msgspec.Struct, frozen=True):
@@ -87,14 +91,13 @@ def _from_file(path: Path | None) -> list[tuple[str, Any, str, bool]]:
         return []
     try:
         document = tomllib.loads(path.read_bytes().decode())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from error
     found: list[tuple[str, Any, str, bool]] = []
     for section, group in document.items():
+        _check_section(section, str(path))
         if not _is_table(group):
-            _check_known(f"{section}.", str(path))
             raise SettingsError(f"{path}: {section} must be a table: [{section}]")
-        _check_known(f"{section}.", str(path))
         found += [(f"{section}.{key}", value, str(path), False) for key, value in group.items()]
     return found
 
@@ -106,7 +109,7 @@ def _is_table(value: Any) -> TypeGuard[dict[str, Any]]:
 def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, Any, str, bool]]:
     found: list[tuple[str, Any, str, bool]] = []
     for variable, value in sorted(environ.items()):
-        if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE:
+        if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE and not _OF_KUBERNETES.fullmatch(variable):
             section, separator, key = variable.removeprefix(PREFIX).lower().partition("__")
             if not separator:
                 raise SettingsError(f"{variable} is not a setting: write {PREFIX}<SECTION>__<KEY>")
@@ -123,15 +126,18 @@ def _known() -> dict[str, Any]:
     }
 
 
-def _check_known(key: str, origin: str) -> None:
-    """Refuse a setting, or with a trailing dot a section, that does not exist."""
-    known = _known()
-    section, _, name = key.partition(".")
-    sections = sorted({other.partition(".")[0] for other in known})
+def _check_section(section: str, origin: str) -> None:
+    sections = sorted({key.partition(".")[0] for key in _known()})
     if section not in sections:
         raise SettingsError(f"{origin}: there is no section {section!r}{_hint(section, sections)}")
-    names = [other.partition(".")[2] for other in known if other.startswith(f"{section}.")]
-    if name and name not in names:
+
+
+def _check_key(key: str, origin: str) -> None:
+    known = _known()
+    section, _, name = key.partition(".")
+    _check_section(section, origin)
+    if key not in known:
+        names = [other.partition(".")[2] for other in known if other.startswith(f"{section}.")]
         raise SettingsError(f"{origin}: there is no setting {key!r}{_hint(name, names)}")
 
 
@@ -141,15 +147,22 @@ def _hint(word: str, known: list[str]) -> str:
 
 
 def _convert(key: str, value: Any, origin: str, *, from_text: bool) -> Any:
-    _check_known(key, origin)
+    _check_key(key, origin)
     expected = _known()[key]
     if from_text and value == "" and type(None) in _alternatives(expected):
         return None
     try:
         return msgspec.convert(value, expected, strict=not from_text)
     except msgspec.ValidationError as error:
-        message = str(error)
-        raise SettingsError(f"{origin}: {key} = {value!r}: {message[0].lower()}{message[1:]}") from error
+        raise SettingsError(f"{origin}: {key} = {value!r}: {_complaint(expected, error)}") from error
+
+
+def _complaint(expected: Any, error: msgspec.ValidationError) -> str:
+    """What was expected; msgspec does not say it of a choice."""
+    if typing.get_origin(expected) is typing.Literal:
+        return f"expected one of {', '.join(map(repr, typing.get_args(expected)))}"
+    message = str(error)
+    return f"{message[0].lower()}{message[1:]}"
 
 
 def _alternatives(expected: Any) -> tuple[Any, ...]:

@@ -1,0 +1,128 @@
+"""The command as such: help, version, exit codes, and messages instead of tracebacks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from foretell.cli.main import _COMMANDS, cli
+from tests.cli.conftest import Run
+
+COMMANDS = list(_COMMANDS)
+EVERY_COMMAND = [
+    *([name] for name in COMMANDS),
+    *(["models", name] for name in ("list", "show", "alias", "verify")),
+]
+
+
+def process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "foretell", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_lists_every_command_with_one_line(run: Run, option: str) -> None:
+    code, out, err = run(option)
+    assert (code, err) == (0, "")
+    for name, (_, _, line) in _COMMANDS.items():
+        assert any(row.split(maxsplit=1) == [name, line] for row in out.splitlines())
+    assert "Begin with `foretell serve`" in out
+
+
+@pytest.mark.parametrize("path", EVERY_COMMAND, ids=" ".join)
+def test_every_command_has_help(run: Run, path: list[str]) -> None:
+    code, out, err = run(*path, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Usage: foretell {' '.join(path)}")
+
+
+@pytest.mark.parametrize("path", EVERY_COMMAND, ids=" ".join)
+def test_every_option_says_what_it_does(path: list[str]) -> None:
+    command: click.Command = cli
+    for name in path:
+        assert isinstance(command, click.Group)
+        found = command.get_command(click.Context(command), name)
+        assert found is not None
+        command = found
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+
+
+def test_the_one_line_of_help_is_the_command_s_own() -> None:
+    context = click.Context(cli)
+    assert cli.list_commands(context) == COMMANDS
+    for name in COMMANDS:
+        assert cli.get_command(context, name) is not None
+
+
+def test_the_version_is_the_distribution_s(run: Run) -> None:
+    code, out, _ = run("--version")
+    assert code == 0
+    assert out == f"foretell, version {version('foretell')}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["sreve"], "No such command 'sreve'"),
+        (["--colour"], "No such option"),
+        (["models", "show"], "Missing argument 'NAME'"),
+        (["models", "show", "iris", "0"], "0 is not in the range x>=1"),
+        (["config", "--set", "port=1"], "'port=1' is not SECTION.KEY=VALUE"),
+        (["config", "--set", "server.port"], "'server.port' is not SECTION.KEY=VALUE"),
+    ],
+    ids=["command", "option", "missing argument", "version zero", "no section", "no value"],
+)
+def test_a_wrong_use_is_explained_with_exit_code_2(run: Run, arguments: list[str], wanted: str) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("Usage: foretell")
+    assert wanted in err
+
+
+def test_an_error_is_one_line_with_exit_code_1(run: Run) -> None:
+    code, out, err = run("models", "list", "--store", "nowhere")
+    assert (code, out) == (1, "")
+    assert err.startswith("foretell: the model store 'nowhere' does not exist")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "start"),
+    [
+        (["--version"], 0, ""),
+        (["models", "list", "--store", "nowhere"], 1, "foretell: the model store 'nowhere'"),
+        (["serve", "--store", "nowhere"], 1, "foretell: the model store 'nowhere'"),
+        (["serve", "--set", "server.prot=1"], 1, "foretell: --set server.prot: there is no setting"),
+        (["sreve"], 2, "Usage: foretell"),
+    ],
+    ids=["good", "absent store", "serve an absent store", "misspelt setting", "unknown command"],
+)
+def test_a_shell_sees_the_exit_code_and_no_traceback(
+    tmp_path: Path, arguments: list[str], code: int, start: str
+) -> None:
+    done = process(*arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert done.stderr.startswith(start)
+    assert bool(done.stderr) is bool(code)
+    assert "Traceback" not in done.stderr
+
+
+def test_the_console_command_is_the_same(tmp_path: Path) -> None:
+    command = Path(sys.executable).with_name("foretell")
+    done = subprocess.run([command, "config", "--json"], capture_output=True, check=True, cwd=tmp_path)
+    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    assert rows[0] == {"setting": "server.host", "value": "127.0.0.1", "origin": "default"}

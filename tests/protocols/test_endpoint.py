@@ -1,0 +1,67 @@
+"""A loaded version speaks the protocols that fit its inputs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foretell.engine.loader import Loader
+from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH, Endpoint
+from tests.models import identity_bytes, linear_model_bytes, write_version
+
+
+def endpoint(store: Path, model: bytes) -> Endpoint:
+    folder = write_version(store, "m", 3, model, manifest=False)
+    loader = Loader(max_file_bytes=10**6, intra_op_threads=1, run_threads=1, inline_us=10**6)
+    return Endpoint(loader.load("m", 3, folder, max_rows=10))
+
+
+@pytest.mark.parametrize(
+    ("shape", "protocols"),
+    [
+        (("batch", 2), {NATIVE, SIMPLE, SIMPLE_BATCH}),
+        ((1, 2), {NATIVE, SIMPLE, SIMPLE_BATCH}),
+        ((3, 2), {NATIVE, SIMPLE_BATCH}),
+        ((), {NATIVE}),
+        ((11, 2), {NATIVE}),
+    ],
+    ids=str,
+)
+def test_a_model_is_served_under_the_protocols_that_its_inputs_allow(
+    tmp_path: Path, shape: Any, protocols: set[str]
+) -> None:
+    assert {*endpoint(tmp_path, identity_bytes("float32", shape)).codecs} == protocols
+
+
+def test_the_headers_name_the_model_and_the_version(tmp_path: Path) -> None:
+    served = endpoint(tmp_path, linear_model_bytes())
+    assert served.headers == [(b"x-model-name", b"m"), (b"x-model-version", b"3")]
+    assert (served.info.name, served.info.version) == ("m", 3)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "body", "key", "expected"),
+    [
+        (NATIVE, {"instances": [[1, 2], [3, 4]]}, "predictions", [3.0, 7.0]),
+        (NATIVE, {"inputs": [[1, 2], [3, 4]]}, "outputs", {"Y": [[3.0], [7.0]]}),
+        (SIMPLE, {"features": [1, 2]}, "prediction", 3.0),
+        (SIMPLE_BATCH, {"instances": [[1, 2]]}, "predictions", [{"prediction": 3.0}]),
+    ],
+    ids=["rows", "columns", "simple", "batch"],
+)
+def test_every_protocol_answers_with_what_the_model_computes(
+    tmp_path: Path, protocol: str, body: object, key: str, expected: object
+) -> None:
+    served = endpoint(tmp_path, linear_model_bytes())
+    request, encode = served.codecs[protocol].decode(json.dumps(body).encode(), "id")
+
+    async def predict() -> bytes:
+        return encode(request, await served.predict(request))
+
+    answer = json.loads(asyncio.run(predict()))
+    assert answer[key] == expected
+    assert (answer["model_name"], answer["model_version"], answer["request_id"]) == ("m", "3", "id")
