@@ -141,7 +141,7 @@ def test_types_that_skops_does_not_trust_are_named(store: Path, sample_csv: Path
     refused = _run(store, sample_csv, str(tmp_path / "tree.skops"))
     assert refused.exception is not None
     assert "sklearn.tree._tree.Tree" in str(refused.exception)
-    accepted = _run(store, sample_csv, str(tmp_path / "tree.skops"), "--trust", "sklearn.tree._tree.Tree")
+    accepted = _run(store, sample_csv, str(tmp_path / "tree.skops"), "--trusted", "sklearn.tree._tree.Tree")
     assert accepted.exit_code == 0, accepted.output
 
 

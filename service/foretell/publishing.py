@@ -128,14 +128,16 @@ def _manifest(conversion: Conversion, files: dict[str, FileDigest], description:
 
 
 def _refusal(name: str, parity: ParityReport) -> str:
+    failed = "" if parity.reason is None else f"  not even compared    {parity.reason}\n"
     return (
         f"{name} was not published: its ONNX form answers differently from the original.\n"
         f"  rows compared        {parity.rows} ({parity.probes} of them generated)\n"
         f"  labels that differ   {parity.label_disagreements}\n"
         f"  largest difference   {parity.max_abs_diff:.6g} absolute, {parity.max_rel_diff:.6g} relative\n"
-        f"  tolerance            {parity.tolerance:.6g}\n"
+        f"  rows beyond it       {parity.beyond_tolerance}, where the tolerance is {parity.tolerance:.6g}\n"
         f"  precision            {parity.precision}\n"
         f"  worst row            {msgspec.json.encode(parity.worst_row).decode()}\n"
+        f"{failed}"
         "Try precision='float64' (--precision float64); if such a difference is acceptable, raise the tolerance "
         "(--tolerance), or publish it as it is with allow_mismatch=True (--allow-mismatch), which is recorded."
     )

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal
 
 import msgspec
 
+from foretell.errors import InvalidNameError
 from foretell.tensors import DTYPES, DType, DTypeName
 
-__all__ = ["BATCH", "Column", "Dimension", "Enforcement", "Missing", "Scalar", "Signature", "Task", "Tensor"]
+__all__ = [
+    "BATCH",
+    "Column",
+    "Dimension",
+    "Enforcement",
+    "Missing",
+    "Scalar",
+    "Signature",
+    "Task",
+    "Tensor",
+    "check_record_key",
+]
 
 Scalar = bool | int | float | str
 """One JSON value of a column, a class label or a category."""
@@ -26,6 +39,24 @@ Task = Literal["classification", "regression", "other"]
 
 BATCH: Final = "batch"
 """The name that `publish` gives to the variable first axis."""
+
+
+_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
+"""What JSON writes with a backslash; msgspec knows no such keys in the records that it decodes."""
+
+
+def check_record_key(name: str) -> str:
+    """Return the name of a column or input unchanged.
+
+    Raises:
+        InvalidNameError: It cannot be a key of a record.
+    """
+    if _ESCAPED.search(name):
+        raise InvalidNameError(
+            f"{name!r} cannot be a key of a record: rename it without quotation marks, backslashes and "
+            "control characters"
+        )
+    return name
 
 
 class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

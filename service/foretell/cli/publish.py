@@ -49,7 +49,7 @@ __all__ = ["publish"]
     help="Load a .joblib or .pickle file. THIS EXECUTES CODE that is in the file: only for files that you made.",
 )
 @click.option(
-    "--trust", multiple=True, metavar="TYPE", help="A type that a .skops file may hold; may be repeated."
+    "--trusted", multiple=True, metavar="TYPE", help="A type that a .skops file may hold; may be repeated."
 )
 def publish(
     estimator: Path,
@@ -58,7 +58,7 @@ def publish(
     store: Path,
     enforce: str,
     trust_pickle: bool,
-    trust: tuple[str, ...],
+    trusted: tuple[str, ...],
     **options: Any,
 ) -> None:
     r"""Convert a trained scikit-learn estimator to ONNX, prove that it answers as before, and add it to a store.
@@ -79,7 +79,7 @@ def publish(
         raise click.BadParameter(f"{unknown[0]!r} is not one of ranges, categories", param_hint="--enforce")
     with progress() as on_progress:
         published = publish_estimator(
-            load_estimator(estimator, trust_pickle=trust_pickle, trusted=trust),
+            load_estimator(estimator, trust_pickle=trust_pickle, trusted=trusted),
             load_sample(sample),
             name=name,
             store=store,

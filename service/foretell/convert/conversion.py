@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Final, Literal
 
 import msgspec
@@ -140,7 +141,7 @@ def _climb(
             generated,
             tolerance=tolerance,
             precision=chosen,
-            on_progress=lambda done, before=rung: tell("compare", (before + done) / len(ladder)),
+            on_progress=partial(_tell_part, tell, rung, len(ladder)),
         )
         if best is None or _badness(report) < _badness(best[1]):
             best = served, report
@@ -153,6 +154,10 @@ def _climb(
 
 def _badness(report: ParityReport) -> tuple[int, int, float]:
     return report.label_disagreements, report.beyond_tolerance, report.max_abs_diff
+
+
+def _tell_part(tell: Callable[[str, float], None], rung: int, rungs: int, done: float) -> None:
+    tell("compare", (rung + done) / rungs)
 
 
 def _one_thread() -> AbstractContextManager[Any]:

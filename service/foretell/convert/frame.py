@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 
 from foretell.convert.cells import is_missing, plain
-from foretell.errors import ConversionError
+from foretell.errors import ConversionError, InvalidNameError
+from foretell.signature import check_record_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -216,6 +217,11 @@ def _check_names(names: list[Any]) -> None:
             f"column names must be non-empty strings, got {odd[0]!r}: rename it "
             "(frame.columns = frame.columns.astype(str)) and train again"
         )
+    try:
+        for name in names:
+            check_record_key(name)
+    except InvalidNameError as error:
+        raise ConversionError(str(error)) from error
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConversionError(f"the column name {twice[0]!r} is there twice: rename one and train again")

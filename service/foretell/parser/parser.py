@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Meta
 
-from foretell.errors import InvalidInputError, InvalidNameError, Problem
+from foretell.errors import InvalidInputError, Problem
 from foretell.parser.columns import ColumnLayout
 from foretell.parser.nested import NestedLayout
 from foretell.parser.types import list_type
+from foretell.signature import check_record_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from foretell.signature import Signature
 
 __all__ = ["Parser"]
-
-_ESCAPED: Final = re.compile(r"[\"\\\x00-\x1f]")
-"""What JSON escapes in a key; msgspec takes no such field names."""
 
 
 class Parser:
@@ -46,11 +43,7 @@ class Parser:
         self.signature = signature
         self.max_rows = max_rows
         for named in signature.columns or signature.inputs:
-            if _ESCAPED.search(named.name):
-                raise InvalidNameError(
-                    f"{named.name!r} cannot be a key of a record: rename it without quotation marks, backslashes and "
-                    "control characters"
-                )
+            check_record_key(named.name)
         make = ColumnLayout if signature.columns else NestedLayout
         self._layout: Layout = make(signature, max_rows=max_rows, name=name)
         self._equal_axes = _equal_axes(signature)

@@ -24,7 +24,9 @@ DEFAULT_FILE: Final = "foretell.toml"
 PREFIX: Final = "FORETELL_"
 CONFIG_VARIABLE: Final = "FORETELL_CONFIG"
 
-_OF_KUBERNETES: Final = re.compile(r"FORETELL_(?:SERVICE_(?:HOST|PORT(?:_[A-Z0-9_]+)?)|PORT(?:_\d+_[A-Z_]+)?)")
+_OF_KUBERNETES: Final = re.compile(
+    r"FORETELL_(?:SERVICE_(?:HOST|PORT(?:_[A-Z0-9_]+)?)|PORT(?:_\d+_[A-Z_]+)?)"
+)
 """What Kubernetes tells every container of a Service that is called foretell; none of it is a setting."""
 
 
@@ -109,7 +111,11 @@ def _is_table(value: Any) -> TypeGuard[dict[str, Any]]:
 def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, Any, str, bool]]:
     found: list[tuple[str, Any, str, bool]] = []
     for variable, value in sorted(environ.items()):
-        if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE and not _OF_KUBERNETES.fullmatch(variable):
+        if (
+            variable.startswith(PREFIX)
+            and variable != CONFIG_VARIABLE
+            and not _OF_KUBERNETES.fullmatch(variable)
+        ):
             section, separator, key = variable.removeprefix(PREFIX).lower().partition("__")
             if not separator:
                 raise SettingsError(f"{variable} is not a setting: write {PREFIX}<SECTION>__<KEY>")

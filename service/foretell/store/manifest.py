@@ -78,9 +78,10 @@ class ParityReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
         rows: How many rows were compared: sample and probes together.
         probes: How many of them were generated (thresholds straddled, missing values).
         max_abs_diff: The largest absolute difference between two numbers.
-        max_rel_diff: The largest relative difference.
+        max_rel_diff: The largest relative difference of numbers that are beyond the tolerance from zero.
         label_disagreements: Rows where the class labels differ although the original is decided.
-        ties: Rows where they differ and the original's best two classes are within the tolerance of each other.
+        ties: Rows where they differ and either would do: the original's best two classes are within the tolerance of
+            each other, or it gives the other answer itself a few float64 steps beside the row.
         tolerance: The absolute and relative difference that was accepted.
         worst_row: The row with the worst disagreement, as JSON values; None if every row agrees exactly.
         precision: The floating-point type that the ONNX form computes in.
