@@ -149,11 +149,11 @@ class Document:
 
 def _what_make_serve_does() -> str:
     """The last command of ``make serve``. The ones before it make the environment that this test runs in."""
-    plan = subprocess.run(
-        ["make", "-n", "serve"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "--no-print-directory", "--dry-run", "serve"]
+    plan = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout
     last = plan.splitlines()[-1].strip()
-    assert last == "exec .venv/bin/foretell serve", last
+    assert last == "exec .venv/bin/foretell serve", plan
     return "foretell serve"
 
 
