@@ -149,7 +149,9 @@ class Document:
 
 def _what_make_serve_does() -> str:
     """The last command of ``make serve``. The ones before it make the environment that this test runs in."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith(("ARGS", "MAKE", "MFLAGS"))
+    }
     command = ["make", "--no-print-directory", "--dry-run", "serve"]
     plan = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout
     last = plan.splitlines()[-1].strip()
