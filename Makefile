@@ -8,6 +8,7 @@ ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+CHECK_INSTALLED = broken=$$($(BIN)/python -m pip --disable-pip-version-check check) || { echo "$$broken" >&2; exit 1; }
 UV_VERSION := 0.13.9
 MIN_COVERAGE := 95
 
@@ -54,19 +55,22 @@ clean: ## remove .venv, caches and build output
 		.mypy_cache .pytest_cache .ruff_cache
 	find service plugins scripts tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-# The locks hold every release with its hashes; the project itself goes in as two plain path lines.
+# The locks hold every release with its hashes, so pip resolves nothing (--no-deps): left to resolve, it asks for
+# the newest release of what is required with an extra, and refuses it as not locked. `pip check` sees to the rest.
 # dev.txt holds all of serve.txt and build.txt in the same releases, so that .venv can serve both.
 
 .venv/.serve: .venv/pyvenv.cfg requirements/serve.txt requirements/build.txt pyproject.toml
 	@echo "installing what serving needs into .venv; the first time takes half a minute" >&2
-	$(PIP) install --require-hashes -r requirements/serve.txt -r requirements/build.txt
+	$(PIP) install --no-deps --require-hashes -r requirements/serve.txt -r requirements/build.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(CHECK_INSTALLED)
 	@touch $@
 
 .venv/.dev: .venv/pyvenv.cfg requirements/dev.txt pyproject.toml
 	@echo "installing what development needs into .venv; the first time takes a minute" >&2
-	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(CHECK_INSTALLED)
 	@touch .venv/.serve $@
 
 .venv/pyvenv.cfg:
