@@ -17,13 +17,16 @@ LOCK := .venv-lock/bin/uv pip compile --no-config --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint fmt store assets lock clean
+.PHONY: help serve convert test lint fmt store assets lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-serve: .venv/.serve ## start the server (installs what serving needs, and no more)
+serve: .venv/.serve ## start the server (installs foretell and what serving needs into .venv, and no more)
 	@exec $(BIN)/foretell serve $(ARGS)
+
+convert: .venv/.convert ## install what publishing needs besides: scikit-learn, pandas and the converters
+	@echo "foretell can publish now: source .venv/bin/activate" >&2
 
 test: .venv/.dev ## run the tests with branch coverage; with ARGS, those tests and no coverage floor
 	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered $(if $(ARGS),,--cov-fail-under=$(MIN_COVERAGE)) $(ARGS)
@@ -48,6 +51,7 @@ assets: ## fetch the vendored OpenAPI page anew and check its digests (needs npm
 lock: .venv-lock/.uv-$(UV_VERSION) ## resolve the locks anew from pyproject.toml; ARGS=--upgrade takes newer releases
 	$(LOCK) $(ARGS) --extra dev --output-file requirements/dev.txt pyproject.toml
 	$(LOCK) $(ARGS) --constraints requirements/dev.txt --output-file requirements/serve.txt pyproject.toml
+	$(LOCK) $(ARGS) --constraints requirements/dev.txt --extra convert --output-file requirements/convert.txt pyproject.toml
 	$(LOCK) $(ARGS) --constraints requirements/dev.txt --output-file requirements/build.txt requirements/build.in
 
 clean: ## remove .venv, caches and build output
@@ -57,7 +61,7 @@ clean: ## remove .venv, caches and build output
 
 # The locks hold every release with its hashes, so pip resolves nothing (--no-deps): left to resolve, it asks for
 # the newest release of what is required with an extra, and refuses it as not locked. `pip check` sees to the rest.
-# dev.txt holds all of serve.txt and build.txt in the same releases, so that .venv can serve both.
+# dev.txt holds all of the other locks in the same releases, so that .venv can serve all.
 
 .venv/.serve: .venv/pyvenv.cfg requirements/serve.txt requirements/build.txt pyproject.toml
 	@echo "installing what serving needs into .venv; the first time takes half a minute" >&2
@@ -66,12 +70,18 @@ clean: ## remove .venv, caches and build output
 	@$(CHECK_INSTALLED)
 	@touch $@
 
+.venv/.convert: .venv/.serve requirements/convert.txt
+	@echo "installing what publishing needs into .venv; the first time takes half a minute" >&2
+	$(PIP) install --no-deps --require-hashes -r requirements/convert.txt
+	@$(CHECK_INSTALLED)
+	@touch $@
+
 .venv/.dev: .venv/pyvenv.cfg requirements/dev.txt pyproject.toml
 	@echo "installing what development needs into .venv; the first time takes a minute" >&2
 	$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@$(CHECK_INSTALLED)
-	@touch .venv/.serve $@
+	@touch .venv/.serve .venv/.convert $@
 
 .venv/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

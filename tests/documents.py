@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from importlib.metadata import metadata
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -26,8 +26,10 @@ from foretell.store.model_config import ModelConfig
 from tests.end_to_end.conftest import ROOT, RunningServer
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_SERVERS = re.compile(r"make serve|foretell serve|litestar run|hypercorn ")
-_EXTRA = re.compile(r"pip install '?foretell\[(\w+)\]'?")
+_SERVERS = re.compile(r"make serve|foretell serve|litestar run|(?:^| )(?:hypercorn|uvicorn) ")
+_INSTALL = re.compile(r"pip install ([\w-]+)")
+_BIN = Path(sys.executable).parent
+_LOCKED = re.compile(r"^([\w.-]+)==(\S+)( ;.*)?", re.MULTILINE)
 _REQUEST_ID = re.compile(r"[0-9a-f]{16}-[0-9a-f]+")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
@@ -46,9 +48,11 @@ class Document:
     Args:
         path: The document.
         folder: An empty folder.
+        activated: Whether the reader has activated ``.venv`` elsewhere; if not, its commands are not to be found
+            before the document says how to.
     """
 
-    def __init__(self, path: Path, folder: Path) -> None:
+    def __init__(self, path: Path, folder: Path, *, activated: bool = True) -> None:
         self.text = path.read_text()
         self._folder = folder
         self._servers = ExitStack()
@@ -57,8 +61,19 @@ class Document:
         shutil.copy2(ROOT / "foretell.toml", folder)
         self._environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("FORETELL_")},
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join(
+                part
+                for part in os.environ["PATH"].split(os.pathsep)
+                if not (Path(part) / "foretell").exists()
+            ),
         }
+        if activated:
+            self._activate()
+
+    @classmethod
+    def read(cls, path: Path, folder: Path) -> Self:
+        """A document of this project: README comes first, and the others take for granted what it says."""
+        return cls(path, folder, activated=path.name != "README.md")
 
     def __enter__(self) -> Self:
         return self
@@ -86,13 +101,22 @@ class Document:
     def _run_commands(self, content: str) -> Iterator[Command]:
         for part in re.split(r"^\$ ", content, flags=re.MULTILINE)[1:]:
             command, _, expected = part.partition("\n")
-            if extra := _EXTRA.fullmatch(command):
-                assert extra[1] in (metadata("foretell").get_all("Provides-Extra") or [])
+            if package := _INSTALL.fullmatch(command):
+                assert version(package[1]), "what a reader installs is what the document is tested with"
+            elif command == "make convert":
+                _check_make_convert()
+            elif command == "source .venv/bin/activate":
+                self._activate()
             elif _SERVERS.search(command):
                 self._serve(command)
                 assert not expected.strip(), f"{command!r} goes on serving and prints nothing here"
             else:
                 yield Command(command, expected, self._shell(["bash", "-c", self._local(command)]))
+
+    def _activate(self) -> None:
+        """What ``source .venv/bin/activate`` does for the commands after it."""
+        assert (_BIN / "activate").is_file()
+        self._environ["PATH"] = f"{_BIN}{os.pathsep}{self._environ['PATH']}"
 
     def _serve(self, command: str) -> None:
         """Start a server on a free port; later commands that speak to localhost:8000 are led to it."""
@@ -100,12 +124,13 @@ class Document:
         words = command.replace("make serve", _what_make_serve_does())
         words = re.sub(r"(foretell serve.*)", r"\1 --port 0", words)
         words = re.sub(r"(litestar run.*)", r"\1 --port 0", words)
+        words = re.sub(r"(^uvicorn )", r"\1--port 0 ", words)
         words = re.sub(r"(hypercorn )", r"\1--bind 127.0.0.1:0 ", words)
         server = RunningServer(
             ["bash", "-c", f"exec {self._exported(words)}"], cwd=self._folder, environ=self._environ
         )
         self._servers.callback(server.stop)
-        if "litestar" in words or "hypercorn" in words:
+        if re.search(r"litestar|hypercorn|uvicorn", words):
             line = server.wait_for_text("unning on")
             self._url = next(iter(re.findall(r"http://127\.0\.0\.1:\d+", line)))
         else:
@@ -149,14 +174,27 @@ class Document:
 
 def _what_make_serve_does() -> str:
     """The last command of ``make serve``. The ones before it make the environment that this test runs in."""
+    plan = _plan("serve")
+    assert plan.splitlines()[-1].strip() == "exec .venv/bin/foretell serve", plan
+    return f"{_BIN / 'foretell'} serve"
+
+
+def _check_make_convert() -> None:
+    """That ``make convert`` installs a lock whose packages are, in these releases, the ones of this environment."""
+    plan = _plan("--always-make", "convert")
+    assert "install --no-deps --require-hashes -r requirements/convert.txt" in plan, plan
+    for name, locked, marker in _LOCKED.findall((ROOT / "requirements" / "convert.txt").read_text()):
+        if not marker:
+            assert version(name) == locked
+
+
+def _plan(*arguments: str) -> str:
+    """What make would do."""
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("ARGS", "MAKE", "MFLAGS"))
     }
-    command = ["make", "--no-print-directory", "--dry-run", "serve"]
-    plan = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout
-    last = plan.splitlines()[-1].strip()
-    assert last == "exec .venv/bin/foretell serve", plan
-    return "foretell serve"
+    command = ["make", "--no-print-directory", "--dry-run", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout
 
 
 def same(expected: str, printed: str) -> bool:
@@ -170,7 +208,7 @@ def same(expected: str, printed: str) -> bool:
 
 def rewrite(path: Path) -> None:
     """Write what commands print now into a document."""
-    with tempfile.TemporaryDirectory() as folder, Document(path, Path(folder)) as document:
+    with tempfile.TemporaryDirectory() as folder, Document.read(path, Path(folder)) as document:
         text = document.text
         for command in document.run():
             if _REQUEST_ID.sub("", command.expected) != _REQUEST_ID.sub("", command.printed):

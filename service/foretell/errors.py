@@ -2,6 +2,7 @@
 
 ForetellError
 ├── SettingsError            a setting is misspelt, ill-typed or contradicts another
+├── ListenError              the server cannot listen where it is told to
 ├── MissingExtraError        an optional dependency is not installed
 ├── StoreError               the model store, or a version in it, cannot be used
 │   ├── InvalidNameError     a model, version, alias, column or input has a name that is not allowed
@@ -31,6 +32,7 @@ __all__ = [
     "IntegrityError",
     "InvalidInputError",
     "InvalidNameError",
+    "ListenError",
     "MalformedError",
     "ManifestError",
     "MissingExtraError",
@@ -55,6 +57,10 @@ class ForetellError(Exception):
 
 class SettingsError(ForetellError, ValueError):
     """A setting is misspelt, ill-typed or contradicts another."""
+
+
+class ListenError(ForetellError, OSError):
+    """The server cannot listen where it is told to: the port is taken, or the address is not this machine's."""
 
 
 class MissingExtraError(ForetellError, ImportError):

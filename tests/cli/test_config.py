@@ -60,15 +60,15 @@ def test_the_last_of_two_assignments_counts_and_one_goes_before_a_flag(run: Run)
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
-        (["--port", "http"], "--port: server.port = 'http': expected `int`, got `str`"),
+        (["--port", "http"], "--port: server.port: expected a whole number from 0 to 65535, got 'http'"),
         (
             ["--log-level", "loud"],
-            "--log-level: log.level = 'loud': expected one of 'debug', 'info', 'warning', 'error'",
+            "--log-level: log.level: expected one of 'debug', 'info', 'warning', 'error', got 'loud'",
         ),
         (["--set", "log.levl=info"], "--set log.levl: there is no setting 'log.levl'; did you mean 'level'?"),
         (
             ["--config", "absent.toml"],
-            "absent.toml cannot be read: [Errno 2] No such file or directory: 'absent.toml'",
+            "absent.toml does not exist: create it, or name another file with --config or FORETELL_CONFIG",
         ),
     ],
     ids=["ill-typed", "no choice", "misspelt", "absent file"],

@@ -49,6 +49,24 @@ def test_every_command_has_help(run: Run, path: list[str]) -> None:
     assert out.startswith(f"Usage: foretell {' '.join(path)}")
 
 
+@pytest.mark.parametrize("path", [[], *EVERY_COMMAND], ids=lambda path: " ".join(path) or "foretell")
+def test_help_is_laid_out_as_it_is_written(run: Run, path: list[str]) -> None:
+    out = run(*path, "--help").out
+    assert "\\" not in out
+    assert [character for character in out if not character.isprintable() and character != "\n"] == []
+    assert all(not line.strip().partition("foretell ")[0] for line in _examples(out))
+
+
+def _examples(out: str) -> list[str]:
+    """The lines below the heading of examples: each is a command."""
+    return out.partition("Examples:\n")[2].partition("\n\n")[0].splitlines()
+
+
+@pytest.mark.parametrize("path", [["serve"], ["predict"], ["publish"]], ids=" ".join)
+def test_the_commands_that_most_begin_with_have_examples(run: Run, path: list[str]) -> None:
+    assert len(_examples(run(*path, "--help").out)) >= 2
+
+
 @pytest.mark.parametrize("path", EVERY_COMMAND, ids=" ".join)
 def test_every_option_says_what_it_does(path: list[str]) -> None:
     command: click.Command = cli
@@ -77,14 +95,25 @@ def test_the_version_is_the_distribution_s(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
-        (["sreve"], "No such command 'sreve'"),
+        (["sreve"], "No such command 'sreve'. Did you mean 'serve'?"),
+        (["modles", "list"], "No such command 'modles'. Did you mean 'models'?"),
+        (["xyz"], "No such command 'xyz'."),
         (["--colour"], "No such option"),
         (["models", "show"], "Missing argument 'NAME'"),
         (["models", "show", "iris", "0"], "0 is not in the range x>=1"),
         (["config", "--set", "port=1"], "'port=1' is not SECTION.KEY=VALUE"),
         (["config", "--set", "server.port"], "'server.port' is not SECTION.KEY=VALUE"),
     ],
-    ids=["command", "option", "missing argument", "version zero", "no section", "no value"],
+    ids=[
+        "command",
+        "group",
+        "nothing like any command",
+        "option",
+        "missing argument",
+        "version zero",
+        "no section",
+        "no value",
+    ],
 )
 def test_a_wrong_use_is_explained_with_exit_code_2(run: Run, arguments: list[str], wanted: str) -> None:
     code, out, err = run(*arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,27 @@ def test_what_cannot_be_answered_is_one_line(
     assert wanted in ran.err
     assert "GET /" not in ran.err
     assert code == 2 or ran.err.count("\n") == 1
+
+
+def test_a_body_of_the_simple_protocol_is_told_what_this_command_takes(run: Run, filled: Path) -> None:
+    ran = run("predict", "m", '{"features": [1, 2]}', "--store", filled)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == (
+        'foretell: $: send {"instances": [row, …]} or {"inputs": columns}: `features` is only for POST /predict\n'
+    )
+
+
+@pytest.mark.parametrize("body", ["[1]", "1", '"features"'])
+def test_a_body_that_is_no_object_is_refused_as_over_http(run: Run, filled: Path, body: str) -> None:
+    ran = run("predict", "m", body, "--store", filled)
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert ran.err.startswith("foretell: $: expected object")
+
+
+def test_bytes_that_are_no_text_are_refused_as_over_http(run: Run, filled: Path) -> None:
+    ran = run("predict", "m", os.fsdecode(b"\xff"), "--store", filled)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("foretell: the JSON is malformed")
 
 
 def test_a_run_that_fails_is_one_line(run: Run, store: Path) -> None:

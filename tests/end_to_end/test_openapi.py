@@ -116,13 +116,15 @@ def _same_lengths(columns: list[Any] | dict[str, list[Any]]) -> bool:
     return isinstance(columns, list) or len({len(values) for values in columns.values()}) == 1
 
 
-def test_the_page_loads_nothing_from_elsewhere(sample: httpx.Client) -> None:
-    page = sample.get("/schema")
+@pytest.mark.parametrize("path", ["/schema", "/schema/"])
+def test_the_page_loads_nothing_from_elsewhere(sample: httpx.Client, path: str) -> None:
+    page = sample.get(path)
+    assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
     for address in re.findall(r'(?:src|href)="([^"]+)"', page.text):
         assert address.startswith("data:") or not re.match(r"[a-z]+:|//", address)
         if not address.startswith("data:"):
-            assert sample.get(f"/{address}").status_code == 200
+            assert sample.get(str(page.url.join(address))).status_code == 200
     assert "default-src 'self'" in page.text
 
 
@@ -131,7 +133,10 @@ def test_assets_that_do_not_exist_are_not_found(sample: httpx.Client) -> None:
         assert sample.get(f"/schema/assets/{name}").status_code == 404
 
 
-def test_a_browser_without_internet_shows_every_model(sample_server: RunningServer, tmp_path: Any) -> None:
+@pytest.mark.parametrize("path", ["/schema", "/schema/"])
+def test_a_browser_without_internet_shows_every_model(
+    sample_server: RunningServer, tmp_path: Any, path: str
+) -> None:
     chromium = require_program("chromium")
     command = [
         chromium,
@@ -141,7 +146,7 @@ def test_a_browser_without_internet_shows_every_model(sample_server: RunningServ
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         "--virtual-time-budget=20000",
         "--dump-dom",
-        f"{sample_server.url}/schema",
+        f"{sample_server.url}{path}",
     ]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     assert 'id="operations-predictions-predict_batch"' in shown

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from foretell.settings import Settings
+from foretell.errors import SettingsError
+from foretell.settings import Settings, load_settings
 
 SECTIONS: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 
@@ -46,3 +47,17 @@ def test_settings_cannot_be_changed_and_know_no_other_keys() -> None:
 
 def test_the_server_is_reachable_from_this_machine_only_until_told_otherwise() -> None:
     assert Settings().server.host == "127.0.0.1"
+
+
+NUMBERS = [
+    f"{section}.{field.name}"
+    for section, struct in SECTIONS.items()
+    for field in msgspec.structs.fields(struct)
+    if isinstance(field.default, (int, float)) or field.name == "run_threads"
+]
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+def test_every_number_has_a_greatest_value(key: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^--set: {key}: expected a .*number from \d+ to \d+, got"):
+        load_settings(environ={}, flags={key: ("--set", "99999999999999999999")})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,22 @@ def test_a_file_that_is_named_goes_before_the_variable(folder: Path) -> None:
     ids=["variable", "argument"],
 )
 def test_a_file_that_is_named_must_be_there(environ: dict[str, str], file: Path | None) -> None:
-    with pytest.raises(SettingsError, match=r"^absent\.toml cannot be read: .*No such file"):
+    with pytest.raises(SettingsError, match=r"^absent\.toml does not exist: create it, or name another"):
         load_settings(environ=environ, file=file)
+
+
+def test_only_a_regular_file_is_read(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.toml")
+    for name in ("pipe.toml", str(folder)):
+        with pytest.raises(SettingsError, match=r"is not a regular file|Is a directory") as caught:
+            load_settings(environ={}, file=Path(name))
+        assert str(caught.value).count(name) == 1
+
+
+def test_no_settings_file_is_longer_than_a_mebibyte(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="has more than 1048576 bytes"):
+        load(toml="#" * 2**20 + "\n")
+    assert load(toml="#" * (2**20 - 1) + "\n").settings == Settings()
 
 
 UNREADABLE = {
@@ -165,7 +180,18 @@ MISSPELT: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "one underscore": (
         {"environ": {"FORETELL_HOST": "1"}},
-        "FORETELL_HOST is not a setting: write FORETELL_<SECTION>__<KEY>",
+        "FORETELL_HOST is not a setting: write FORETELL_<SECTION>__<KEY>; did you mean FORETELL_SERVER__HOST?",
+    ),
+    "one underscore between section and key": (
+        {"environ": {"FORETELL_LIMITS_MAX_ROWS": "1"}},
+        (
+            "FORETELL_LIMITS_MAX_ROWS is not a setting: write FORETELL_<SECTION>__<KEY>; "
+            "did you mean FORETELL_LIMITS__MAX_ROWS?"
+        ),
+    ),
+    "nothing like any variable": (
+        {"environ": {"FORETELL_XYZ": "1"}},
+        "FORETELL_XYZ is not a setting: write FORETELL_<SECTION>__<KEY>",
     ),
     "a key of no letters": (
         {"environ": {"FORETELL_SERVER__": "1"}},
@@ -194,59 +220,81 @@ def test_a_misspelt_setting_is_named_with_its_source_and_the_likely_word(
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "text for a number": (
         {"toml": '[server]\nport = "8000"'},
-        "settings.toml: server.port = '8000': expected `int`, got `str`",
+        "settings.toml: server.port: expected a whole number from 0 to 65535, got '8000'",
     ),
     "a fraction for an integer": (
         {"toml": "[server]\nport = 1.5"},
-        "server.port = 1.5: expected `int`, got `float`",
+        "server.port: expected a whole number from 0 to 65535, got 1.5",
     ),
     "a boolean for a number": (
         {"toml": "[server]\nport = true"},
-        "server.port = True: expected `int`, got `bool`",
+        "server.port: expected a whole number from 0 to 65535, got True",
     ),
-    "a list": ({"toml": "[server]\nhost = []"}, "server.host = []: expected `str`, got `array`"),
-    "a number for text": ({"toml": "[server]\nhost = 1"}, "server.host = 1: expected `str`, got `int`"),
+    "a list": ({"toml": "[server]\nhost = []"}, "server.host: expected text that is not empty, got []"),
+    "a number for text": (
+        {"toml": "[server]\nhost = 1"},
+        "server.host: expected text that is not empty, got 1",
+    ),
     "letters in the environment": (
         {"environ": {"FORETELL_SERVER__PORT": "http"}},
-        "FORETELL_SERVER__PORT: server.port = 'http': expected `int`, got `str`",
+        "FORETELL_SERVER__PORT: server.port: expected a whole number from 0 to 65535, got 'http'",
     ),
     "letters in a flag": (
         {"flags": {"server.port": ("--port", "http")}},
-        "--port: server.port = 'http': expected `int`, got `str`",
+        "--port: server.port: expected a whole number from 0 to 65535, got 'http'",
     ),
     "too large": (
         {"flags": {"server.port": ("--port", "65536")}},
-        "--port: server.port = '65536': expected `int` <= 65535",
+        "--port: server.port: expected a whole number from 0 to 65535, got '65536'",
     ),
-    "negative": ({"toml": "[server]\nport = -1"}, "server.port = -1: expected `int` >= 0"),
+    "negative": (
+        {"toml": "[server]\nport = -1"},
+        "server.port: expected a whole number from 0 to 65535, got -1",
+    ),
     "zero where it makes no sense": (
         {"environ": {"FORETELL_LIMITS__MAX_ROWS": "0"}},
-        "FORETELL_LIMITS__MAX_ROWS: limits.max_rows = '0': expected `int` >= 1",
+        "FORETELL_LIMITS__MAX_ROWS: limits.max_rows: expected a whole number from 1 to 10000000, got '0'",
     ),
     "a fraction above one": (
         {"toml": "[log]\npredictions = 1.1"},
-        "log.predictions = 1.1: expected `float` <= 1.0",
+        "log.predictions: expected a number from 0 to 1, got 1.1",
     ),
     "not a number": (
         {"toml": "[engine]\ninline_us = nan"},
-        "engine.inline_us = nan: expected `float` >= 0.0",
+        "engine.inline_us: expected a number from 0 to 86400000000, got nan",
     ),
     "no address": (
         {"environ": {"FORETELL_SERVER__HOST": ""}},
-        "FORETELL_SERVER__HOST: server.host = '': expected `str` of length >= 1",
+        "FORETELL_SERVER__HOST: server.host: expected text that is not empty, got ''",
     ),
-    "no folder": ({"toml": '[store]\npath = ""'}, "store.path = '': expected `str` of length >= 1"),
+    "no folder": ({"toml": '[store]\npath = ""'}, "store.path: expected text that is not empty, got ''"),
+    "more rows than any machine takes": (
+        {"environ": {"FORETELL_LIMITS__MAX_ROWS": "99999999999999999999"}},
+        "limits.max_rows: expected a whole number from 1 to 10000000, got '99999999999999999999'",
+    ),
+    "more threads than any machine takes": (
+        {"environ": {"FORETELL_ENGINE__INTRA_OP_THREADS": "99999999999"}},
+        "engine.intra_op_threads: expected a whole number from 1 to 1024, got '99999999999'",
+    ),
+    "a wrong number where none may stand": (
+        {"environ": {"FORETELL_ENGINE__RUN_THREADS": "many"}},
+        "engine.run_threads: expected a whole number from 1 to 1024, got 'many'",
+    ),
+    "bytes that are no text": (
+        {"environ": {"FORETELL_STORE__PATH": "\udcff"}},
+        "FORETELL_STORE__PATH: store.path: expected text in UTF-8, got '\\udcff'",
+    ),
     "none of the choices": (
         {"environ": {"FORETELL_LOG__LEVEL": "loud"}},
-        "FORETELL_LOG__LEVEL: log.level = 'loud': expected one of 'debug', 'info', 'warning', 'error'",
+        "FORETELL_LOG__LEVEL: log.level: expected one of 'debug', 'info', 'warning', 'error', got 'loud'",
     ),
     "none of the choices in a flag": (
         {"flags": {"log.format": ("--log-format", "xml")}},
-        "--log-format: log.format = 'xml': expected one of 'auto', 'json', 'text'",
+        "--log-format: log.format: expected one of 'auto', 'json', 'text', got 'xml'",
     ),
     "another type than the choices": (
         {"toml": "[log]\nlevel = 10"},
-        "settings.toml: log.level = 10: expected one of 'debug', 'info', 'warning', 'error'",
+        "settings.toml: log.level: expected one of 'debug', 'info', 'warning', 'error', got 10",
     ),
 }
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from foretell.cli.options import gather, store_option
-from foretell.errors import NotReadyError
+from foretell.errors import InvalidInputError, NotReadyError, Problem
 from foretell.store.catalog import find_model
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ __all__ = ["predict"]
 @click.option("--alias", help="The alias to ask.")
 @store_option
 def predict(name: str, body: str, version: int | None, alias: str | None, store: Path) -> None:
-    r"""Ask a model of a store, without a server.
+    """Ask a model of a store, without a server.
 
     BODY is what would be posted to /v1/models/NAME:predict; it is read from standard input if it is not given.
 
@@ -33,7 +35,7 @@ def predict(name: str, body: str, version: int | None, alias: str | None, store:
     Examples:
       foretell predict iris '{"instances": [[5.1, 3.5, 1.4, 0.2]]}'
       foretell predict iris --alias candidate < rows.json
-    """
+    """  # noqa: D301 - click wants the control character, not its name
     if version is not None and alias is not None:
         raise click.UsageError("name a version or an alias, not both")
     from foretell.engine.loader import Loader
@@ -45,7 +47,7 @@ def predict(name: str, body: str, version: int | None, alias: str | None, store:
         raise NotReadyError(f"{name} is disabled: its model.toml says `enabled = false`")
     settings = gather({"store": str(store)}).settings
     registry = Registry(store, Loader.of(settings), max_rows=settings.limits.max_rows, serve=Endpoint)
-    raw = sys.stdin.buffer.read() if body == "-" else body.encode()
+    raw = sys.stdin.buffer.read() if body == "-" else os.fsencode(body)
 
     async def answer() -> bytes:
         await registry.load(only=name)
@@ -60,10 +62,28 @@ def predict(name: str, body: str, version: int | None, alias: str | None, store:
             raise NotReadyError(
                 f"{error.args[0].partition(';')[0]}: {model.error or '; '.join(reasons)}"
             ) from error
-        request, encode = endpoint.codecs[NATIVE].decode(raw, "cli")
+        try:
+            request, encode = endpoint.codecs[NATIVE].decode(raw, "cli")
+        except InvalidInputError as error:
+            if not _has_features(raw):
+                raise
+            message = (
+                'send {"instances": [row, …]} or {"inputs": columns}: `features` is only for POST /predict'
+            )
+            raise InvalidInputError(Problem("$", message)) from error
         return encode(request, await endpoint.predict(request))
 
     try:
         click.echo(asyncio.run(answer()))
     finally:
         registry.close()
+
+
+def _has_features(raw: bytes) -> bool:
+    """Whether a body is one of the simple protocol."""
+    from foretell.protocols.complaints import DECODE_ERRORS
+
+    try:
+        return "features" in msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except DECODE_ERRORS:
+        return False

@@ -61,7 +61,7 @@ def publish(
     trusted: tuple[str, ...],
     **options: Any,
 ) -> None:
-    r"""Convert a trained scikit-learn estimator to ONNX, prove that it answers as before, and add it to a store.
+    """Convert a trained scikit-learn estimator to ONNX, prove that it answers as before, and add it to a store.
 
     FILE is a .skops file, or a .joblib or .pickle file with --trust-pickle.
 
@@ -69,7 +69,7 @@ def publish(
     Examples:
       foretell publish churn.skops --name churn --sample rows.csv
       foretell publish churn.joblib --trust-pickle --name churn --sample rows.csv --enforce ranges,categories
-    """
+    """  # noqa: D301 - click wants the control character, not its name
     from foretell.convert import load_estimator, load_sample
     from foretell.publishing import publish as publish_estimator
 

@@ -15,7 +15,7 @@ __all__ = ["serve"]
 @click.command()
 @settings_options
 def serve(**options: Any) -> None:
-    r"""Serve a model store over HTTP.
+    """Serve a model store over HTTP.
 
     \b
     Examples:
@@ -24,13 +24,15 @@ def serve(**options: Any) -> None:
       foretell serve --set limits.max_rows=1000 --set log.predictions=0.01
 
     Stop it with Ctrl-C or SIGTERM: requests that are going on are finished first.
-    """
+    """  # noqa: D301 - click wants the control character, not its name
     settings = gather(options).settings
     from foretell.app import create_app
+    from foretell.http.listening import bind
     from foretell.http.server import run_server
     from foretell.logs import open_log
     from foretell.store.catalog import scan
 
     scan(Path(settings.store.path))
-    if not run_server(create_app(settings), settings.server, open_log(settings.log)):
+    sockets = bind(settings.server.host, settings.server.port)
+    if not run_server(create_app(settings), sockets, settings.server, open_log(settings.log)):
         raise SystemExit(1)

@@ -43,6 +43,9 @@ _PAGE: Final = b"""<!doctype html>
 </html>
 """
 
+_PAGE_BELOW: Final = _PAGE.replace(b'="schema/', b'="')
+"""The page for an address that ends in a slash."""
+
 _START: Final = b"""SwaggerUIBundle({
   url: new URL("openapi.json", document.currentScript.src.replace("assets/", "")).href,
   dom_id: "#documentation",
@@ -53,11 +56,13 @@ _START: Final = b"""SwaggerUIBundle({
 
 
 class DocumentationPage(OpenAPIRenderPlugin):
-    """``/schema``, and what it loads from ``/schema/assets``."""
+    """``/schema`` and ``/schema/``, and what it loads from ``/schema/assets``."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002 - Litestar's signature
-        """The page."""
-        return _PAGE
+        """The page, with links that hold where it was asked for."""
+        # They are relative, so that they hold behind a proxy that adds a prefix. Litestar takes a slash off the end
+        # of the path, and a browser does not.
+        return _PAGE_BELOW if request.scope.get("raw_path", b"").endswith(b"/") else _PAGE
 
     def receive_router(self, router: Router) -> None:
         """Add the page's assets to the router of the documentation."""

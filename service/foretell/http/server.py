@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from foretell.http.listening import refusal
+
 if TYPE_CHECKING:
     from litestar import Litestar
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["run_server"]
 
 
-def run_server(app: Litestar, settings: ServerSettings, log: Logger) -> bool:
+def run_server(app: Litestar, sockets: list[socket.socket], settings: ServerSettings, log: Logger) -> bool:
     """Serve an application until the process is told to stop; requests that are going on are finished first.
 
     It takes over the signals of the process and what uvicorn writes to the standard library's log, so call it from
@@ -26,11 +28,15 @@ def run_server(app: Litestar, settings: ServerSettings, log: Logger) -> bool:
 
     Args:
         app: The application.
-        settings: Where to listen, and how long to wait for requests at the end.
+        sockets: Where to listen, bound; they are closed at the end.
+        settings: How long to wait for requests at the end, and how the address is called.
         log: Where events go.
 
     Returns:
         Whether it served at all; if not, the log says why.
+
+    Raises:
+        ListenError: Somebody else has begun to listen there since the sockets were bound.
     """
     uvicorn_log = logging.getLogger("uvicorn")
     uvicorn_log.handlers = [_Forward(log)]
@@ -53,9 +59,13 @@ def run_server(app: Litestar, settings: ServerSettings, log: Logger) -> bool:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)
     try:
-        server.run()
+        server.run(sockets)
     except SystemExit:
         return False
+    if server.refused is not None:
+        raise refusal(server.refused, settings.host, settings.port) from server.refused
+    if server.started:
+        log.info("stopped")
     return server.started
 
 
@@ -63,10 +73,18 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, log: Logger) -> None:
         super().__init__(config)
         self._log = log
+        self._drain_s = config.timeout_graceful_shutdown
+        self.refused: OSError | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say where."""
-        await super().startup(sockets=sockets)
+        try:
+            await super().startup(sockets=sockets)
+        except OSError as error:
+            # Two sockets can be bound to a port as long as none listens, and another server was first to.
+            self.refused = error
+            self.should_exit = True
+            await self.lifespan.shutdown()
         for server in self.servers if self.started else []:
             for listening in server.sockets:
                 host, port = listening.getsockname()[:2]
@@ -74,6 +92,11 @@ class _Server(uvicorn.Server):
                 self._log.info(
                     "serving", url=f"http://{shown}:{port}", documentation=f"http://{shown}:{port}/schema"
                 )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, and say so first: the last requests may take a while."""
+        self._log.info("stopping", waits_at_most_s=self._drain_s)
+        await super().shutdown(sockets=sockets)
 
 
 class _Forward(logging.Handler):

@@ -10,9 +10,14 @@ from msgspec import Meta
 __all__ = ["EngineSettings", "LimitSettings", "LogSettings", "ServerSettings", "Settings", "StoreSettings"]
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
-Positive = Annotated[int, Meta(ge=1)]
+# Upper bounds refuse what can only be a slip; no machine needs more.
+Bytes = Annotated[int, Meta(ge=1, le=1024**4)]
+Rows = Annotated[int, Meta(ge=1, le=10_000_000)]
+Threads = Annotated[int, Meta(ge=1, le=1024)]
+WholeSeconds = Annotated[int, Meta(ge=1, le=86_400)]
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+Microseconds = Annotated[float, Meta(ge=0, le=86_400e6)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
-Duration = Annotated[float, Meta(ge=0)]
 Text = Annotated[str, Meta(min_length=1)]
 
 
@@ -27,7 +32,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     host: Text = "127.0.0.1"
     port: Port = 8000
-    drain_s: Positive = 25
+    drain_s: WholeSeconds = 25
 
 
 class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,7 +47,7 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     path: Text = "model_store"
     default_model: str | None = None
-    max_file_bytes: Positive = 2 * 1024**3
+    max_file_bytes: Bytes = 2 * 1024**3
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,8 +58,8 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         max_rows: The greatest number of rows in one request; model.toml can set another for its model.
     """
 
-    max_body_bytes: Positive = 16 * 1024**2
-    max_rows: Positive = 10_000
+    max_body_bytes: Bytes = 16 * 1024**2
+    max_rows: Rows = 10_000
 
 
 class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,10 +76,10 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             503 for what is still being loaded.
     """
 
-    intra_op_threads: Positive = 1
-    run_threads: Positive | None = None
-    inline_us: Duration = 200.0
-    startup_wait_s: Duration = 30.0
+    intra_op_threads: Threads = 1
+    run_threads: Threads | None = None
+    inline_us: Microseconds = 200.0
+    startup_wait_s: Seconds = 30.0
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import tomllib
 import types
 import typing
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 import msgspec
 
 from foretell.errors import SettingsError
+from foretell.settings.expectation import expectation
 from foretell.settings.model import Settings
 
 if TYPE_CHECKING:
@@ -23,6 +26,9 @@ __all__ = ["CONFIG_VARIABLE", "DEFAULT_FILE", "PREFIX", "EffectiveSettings", "lo
 DEFAULT_FILE: Final = "foretell.toml"
 PREFIX: Final = "FORETELL_"
 CONFIG_VARIABLE: Final = "FORETELL_CONFIG"
+
+_MAX_FILE_BYTES: Final = 2**20
+"""No settings file is longer, bytes."""
 
 _OF_KUBERNETES: Final = re.compile(
     r"FORETELL_(?:SERVICE_(?:HOST|PORT(?:_[A-Z0-9_]+)?)|PORT(?:_\d+_[A-Z_]+)?)"
@@ -92,8 +98,16 @@ def _from_file(path: Path | None) -> list[tuple[str, Any, str, bool]]:
     if path is None:
         return []
     try:
-        document = tomllib.loads(path.read_bytes().decode())
-    except (OSError, ValueError, RecursionError) as error:
+        document = tomllib.loads(_read(path).decode())
+    except FileNotFoundError as error:
+        raise SettingsError(
+            f"{path} does not exist: create it, or name another file with --config or {CONFIG_VARIABLE}"
+        ) from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
+    except SettingsError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from error
     found: list[tuple[str, Any, str, bool]] = []
     for section, group in document.items():
@@ -102,6 +116,17 @@ def _from_file(path: Path | None) -> list[tuple[str, Any, str, bool]]:
             raise SettingsError(f"{path}: {section} must be a table: [{section}]")
         found += [(f"{section}.{key}", value, str(path), False) for key, value in group.items()]
     return found
+
+
+def _read(path: Path) -> bytes:
+    """The content of a regular file; opening a pipe would wait for its writer."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise SettingsError(f"{path} is not a regular file: settings are read from a TOML file")
+        content = file.read(_MAX_FILE_BYTES + 1)
+    if len(content) > _MAX_FILE_BYTES:
+        raise SettingsError(f"{path} has more than {_MAX_FILE_BYTES} bytes: no settings file is that long")
+    return content
 
 
 def _is_table(value: Any) -> TypeGuard[dict[str, Any]]:
@@ -118,9 +143,21 @@ def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, Any, str, b
         ):
             section, separator, key = variable.removeprefix(PREFIX).lower().partition("__")
             if not separator:
-                raise SettingsError(f"{variable} is not a setting: write {PREFIX}<SECTION>__<KEY>")
+                raise SettingsError(
+                    f"{variable} is not a setting: write {PREFIX}<SECTION>__<KEY>{_meant(variable)}"
+                )
             found.append((f"{section}.{key}", value, variable, True))
     return found
+
+
+def _meant(variable: str) -> str:
+    """The variable that one without a double underscore may stand for."""
+    wanted = variable.removeprefix(PREFIX)
+    known = [key.replace(".", "__").upper() for key in _known()]
+    joined = {name.replace("__", "_"): name for name in known}
+    found = [joined[name] for name in get_close_matches(wanted, joined, n=1, cutoff=0.8)]
+    found += [name for name in known if name.partition("__")[2] == wanted]
+    return f"; did you mean {PREFIX}{found[0]}?" if found else ""
 
 
 def _known() -> dict[str, Any]:
@@ -155,18 +192,29 @@ def _hint(word: str, known: list[str]) -> str:
 def _convert(key: str, value: Any, origin: str, *, from_text: bool) -> Any:
     _check_key(key, origin)
     expected = _known()[key]
+    if isinstance(value, str) and _is_not_text(value):
+        raise SettingsError(f"{origin}: {key}: expected text in UTF-8, got {value!r}")
     if from_text and value == "" and type(None) in _alternatives(expected):
         return None
     try:
         return msgspec.convert(value, expected, strict=not from_text)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{origin}: {key} = {value!r}: {_complaint(expected, error)}") from error
+        raise SettingsError(f"{origin}: {key}: {_complaint(expected, value, error)}") from error
 
 
-def _complaint(expected: Any, error: msgspec.ValidationError) -> str:
-    """What was expected; msgspec does not say it of a choice."""
-    if typing.get_origin(expected) is typing.Literal:
-        return f"expected one of {', '.join(map(repr, typing.get_args(expected)))}"
+def _is_not_text(value: str) -> bool:
+    """Whether it holds bytes that were no UTF-8, as Python hands them on from the environment and command line."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _complaint(expected: Any, value: Any, error: msgspec.ValidationError) -> str:
+    wanted = expectation(expected)
+    if wanted is not None:
+        return f"expected {wanted}, got {value!r}"
     message = str(error)
     return f"{message[0].lower()}{message[1:]}"
 

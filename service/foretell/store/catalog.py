@@ -48,7 +48,8 @@ def scan(store: Path) -> dict[str, CatalogModel]:
         found = [_read_model(folder) for folder in folders]
     except FileNotFoundError as error:
         message = (
-            f"the model store {str(store)!r} does not exist: create the folder, or name another with --store"
+            f"the model store {str(store)!r} does not exist: create the folder, "
+            "or name another with --store or FORETELL_STORE__PATH"
         )
         raise StoreError(message) from error
     except OSError as error:
