@@ -62,7 +62,8 @@ class DocumentationPage(OpenAPIRenderPlugin):
         """The page, with links that hold where it was asked for."""
         # They are relative, so that they hold behind a proxy that adds a prefix. Litestar takes a slash off the end
         # of the path, and a browser does not.
-        return _PAGE_BELOW if request.scope.get("raw_path", b"").endswith(b"/") else _PAGE
+        below = "raw_path" in request.scope and request.scope["raw_path"].endswith(b"/")
+        return _PAGE_BELOW if below else _PAGE
 
     def receive_router(self, router: Router) -> None:
         """Add the page's assets to the router of the documentation."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import signal
 import socket
 from typing import TYPE_CHECKING
@@ -62,6 +64,9 @@ def run_server(app: Litestar, sockets: list[socket.socket], settings: ServerSett
         server.run(sockets)
     except SystemExit:
         return False
+    finally:
+        for bound in sockets:
+            bound.close()
     if server.refused is not None:
         raise refusal(server.refused, settings.host, settings.port) from server.refused
     if server.started:
@@ -74,16 +79,24 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._log = log
         self._drain_s = config.timeout_graceful_shutdown
+        self.servers = []
         self.refused: OSError | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say where."""
         try:
             await super().startup(sockets=sockets)
+            # uvloop does not raise what `listen` says.
+            if not all(map(_listens, sockets or [])):
+                self.refused = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         except OSError as error:
-            # Two sockets can be bound to a port as long as none listens, and another server was first to.
             self.refused = error
+        if self.refused is not None:
+            # Two sockets can be bound to a port as long as none listens, and another server was first to.
+            self.started = False
             self.should_exit = True
+            for server in self.servers:
+                server.close()
             await self.lifespan.shutdown()
         for server in self.servers if self.started else []:
             for listening in server.sockets:
@@ -97,6 +110,10 @@ class _Server(uvicorn.Server):
         """Stop, and say so first: the last requests may take a while."""
         self._log.info("stopping", waits_at_most_s=self._drain_s)
         await super().shutdown(sockets=sockets)
+
+
+def _listens(sock: socket.socket) -> bool:
+    return sock.fileno() >= 0 and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 class _Forward(logging.Handler):
