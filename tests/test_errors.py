@@ -55,7 +55,8 @@ def test_an_error_can_be_caught_as_the_builtin_that_fits(name: str, builtin: typ
 
 def test_a_missing_extra_is_named_with_the_command_that_installs_it() -> None:
     assert str(MissingExtraError("convert", "publishing")) == (
-        "publishing needs an optional dependency: pip install 'foretell[convert]'"
+        "publishing needs an optional dependency: "
+        "`make convert` in a clone of foretell, or pip install 'foretell[convert]'"
     )
 
 

@@ -67,7 +67,10 @@ class MissingExtraError(ForetellError, ImportError):
     """An optional dependency is needed and not installed; the message names the extra."""
 
     def __init__(self, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs an optional dependency: pip install 'foretell[{extra}]'")
+        in_a_clone = "`make convert` in a clone of foretell, or " if extra == "convert" else ""
+        super().__init__(
+            f"{purpose} needs an optional dependency: {in_a_clone}pip install 'foretell[{extra}]'"
+        )
 
 
 class StoreError(ForetellError):

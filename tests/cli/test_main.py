@@ -102,6 +102,10 @@ def test_the_version_is_the_distribution_s(run: Run) -> None:
         (["models", "show"], "Missing argument 'NAME'"),
         (["models", "show", "iris", "0"], "0 is not in the range x>=1"),
         (["config", "--set", "port=1"], "'port=1' is not SECTION.KEY=VALUE"),
+        (
+            ["publish", __file__, "--name", "m", "--sample", __file__, "--description", "\udcff"],
+            "'\\udcff' is not text in UTF-8",
+        ),
         (["config", "--set", "server.port"], "'server.port' is not SECTION.KEY=VALUE"),
     ],
     ids=[
@@ -112,6 +116,7 @@ def test_the_version_is_the_distribution_s(run: Run) -> None:
         "missing argument",
         "version zero",
         "no section",
+        "bytes that are no text",
         "no value",
     ],
 )

@@ -13,7 +13,7 @@ from foretell.settings import EffectiveSettings, load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["gather", "settings_options", "store_option"]
+__all__ = ["gather", "settings_options", "store_option", "utf8_text"]
 
 _FLAGS = {
     "host": ("--host", "server.host", "ADDRESS", "Address to bind."),
@@ -84,3 +84,12 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="FOLDER",
         help="The model store; the setting store.path if not given.",
     )(command)
+
+
+def utf8_text(_: click.Context, __: click.Parameter, value: str) -> str:
+    """The callback of an option whose text is written to a file: bytes that are no UTF-8 cannot be."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise click.BadParameter(f"{value!r} is not text in UTF-8") from error
+    return value

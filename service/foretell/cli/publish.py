@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from foretell.cli.options import store_option
+from foretell.cli.options import store_option, utf8_text
 from foretell.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ __all__ = ["publish"]
     help="Rows such as the estimator was trained on, without the target: .csv, .parquet or .json.",
 )
 @store_option
-@click.option("--description", default="", help="What readers of the catalogue should know.")
+@click.option(
+    "--description", default="", callback=utf8_text, help="What readers of the catalogue should know."
+)
 @click.option(
     "--enforce", default="", metavar="LIST", help="ranges,categories: refuse what the sample does not show."
 )

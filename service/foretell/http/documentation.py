@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from litestar import Response, get
 from litestar.exceptions import NotFoundException
@@ -62,8 +62,8 @@ class DocumentationPage(OpenAPIRenderPlugin):
         """The page, with links that hold where it was asked for."""
         # They are relative, so that they hold behind a proxy that adds a prefix. Litestar takes a slash off the end
         # of the path, and a browser does not.
-        below = "raw_path" in request.scope and request.scope["raw_path"].endswith(b"/")
-        return _PAGE_BELOW if below else _PAGE
+        scope = cast("dict[str, Any]", request.scope)  # ASGI leaves `raw_path` to the server
+        return _PAGE_BELOW if (scope.get("raw_path") or b"").endswith(b"/") else _PAGE
 
     def receive_router(self, router: Router) -> None:
         """Add the page's assets to the router of the documentation."""
