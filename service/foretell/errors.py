@@ -23,7 +23,7 @@ ForetellError
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 __all__ = [
     "ConversionError",
@@ -46,15 +46,7 @@ __all__ = [
     "StoreError",
     "TooLargeError",
     "UnsupportedMediaError",
-    "shortened",
 ]
-
-_SHOWN_CHARACTERS: Final = 60
-
-
-def shortened(text: str, characters: int = _SHOWN_CHARACTERS) -> str:
-    """A text of a caller's as messages and log lines show it: no longer than some characters, then an ellipsis."""
-    return text if len(text) <= characters else text[:characters] + "…"
 
 
 class ForetellError(Exception):

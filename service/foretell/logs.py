@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
-from foretell.errors import RunError, shortened
+from foretell.errors import RunError
+from foretell.excerpts import shortened
 
 if TYPE_CHECKING:
     from foretell.prediction import RequestRecord

@@ -170,7 +170,7 @@ CASES = {
     ),
     "a huge model name": Case("/v1/models/" + "a" * 30_000 + ":predict", {}, 404, ("no model 'aaa", "…")),
     "many more rows than fit": Case(
-        IRIS, {"instances": [[1, 1, 1, 1]] * 200_000}, 422, ("10000 or fewer rows", "got 200001 lists"), "$"
+        IRIS, {"instances": [[1, 1, 1, 1]] * 200_000}, 422, ("10000 or fewer rows", "got 200002 lists"), "$"
     ),
     "unknown model": Case("/v1/models/lily:predict", {"instances": [ROW]}, 404, ("'lily'", "GET /v1/models")),
     "unknown version": Case(

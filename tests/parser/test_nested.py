@@ -151,12 +151,13 @@ def test_a_ragged_whole_tensor_is_refused_with_its_place(columns: Any, place: st
 def test_ragged_lists_of_any_type_are_refused_with_their_place(dtype: DTypeName) -> None:
     value: Any = {"string": "a", "uint64": 2**64}[dtype]
     signature = nested((None, None, None), dtype=dtype)
-    for rows, place in (
+    ragged: list[tuple[list[Any], str]] = [
         ([[[value], [value]], [[value], [value, value]]], "$.instances[1][1]"),
         ([[[value], [value]], [[value]]], "$.instances[1]"),
         ([[[]], [[value]]], "$.instances[1][0]"),
         ([[], [[value]]], "$.instances[1]"),
-    ):
+    ]
+    for rows, place in ragged:
         with pytest.raises(InvalidInputError) as refused:
             from_rows(signature, rows)
         assert refused.value.problems[0].path == place

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretell.errors import InvalidInputError, MalformedError, shortened
+from foretell.errors import InvalidInputError, MalformedError
+from foretell.excerpts import shortened
 from foretell.protocols import complaints
 from foretell.protocols.codec import Codec
 from foretell.protocols.complaints import DECODE_ERRORS, complaint

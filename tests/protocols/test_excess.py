@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +26,7 @@ TEXTS = packed(column("a", "string"), column("b", "string"), dtype="string")
     ("codec", "body"),
     [
         (native(TWO), b'{"instances": [%s]}' % b",".join([b"[1,1]"] * 20_000)),
-        (native(TWO), b'{"instances": [%s]}' % b",".join([b"{}"] * 40_000)),
+        (native(TWO), b'{"instances": [%s]}' % b",".join([b'{"age":1,"income":1}'] * 40_000)),
         (native(TWO), b'{"instances": [[%s]]}' % b",".join([b"1"] * 100_000)),
         (native(TWO), b'{"inputs": {"age": [%s]}}' % b",".join([b"1"] * 100_000)),
         (native(TEXTS), b'{"instances": [%s]}' % b",".join([rb'["[,\\\\", "\\""]'] * 20_000)),
@@ -48,13 +49,35 @@ TEXTS = packed(column("a", "string"), column("b", "string"), dtype="string")
         "lists of open axes",
     ],
 )
-def test_more_than_fits_is_refused_undecoded(
+def test_more_than_fits_is_refused_after_a_look_at_its_beginning(
     codec: Codec, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codec, "_decode", pytest.fail)
+    decoded: list[int] = []
+    decode_body: Any = codec.__dict__["_decode"]
+
+    def count(part: bytes) -> object:
+        decoded.append(len(part))
+        return decode_body(part)
+
+    monkeypatch.setattr(codec, "_decode", count)
     place, message = refused(codec, body)
     assert place == "$"
     assert "or fewer rows" in message
+    assert sum(decoded) <= 64 * 1024
+
+
+@pytest.mark.parametrize(
+    ("row", "place", "message"),
+    [
+        (b"[1,2,3]", "$.instances[0]", "expected 2 values ('age', 'income')"),
+        (b'[1,"x"]', "$.instances[0][1]", "expected float, got str"),
+        (b"{}", "$.instances[0]", "'age' is missing: expected 'age', 'income'"),
+    ],
+    ids=["length", "type", "record"],
+)
+def test_what_is_wrong_at_the_beginning_comes_first(row: bytes, place: str, message: str) -> None:
+    body = b'{"instances": [%s]}' % b",".join([row] * 40_000)
+    assert refused(native(TWO), body) == (place, message)
 
 
 FULL: list[tuple[Signature, int, Any]] = [
@@ -94,10 +117,10 @@ def test_a_full_column_form_is_taken(signature: Signature) -> None:
 def test_brackets_and_commas_in_texts_do_not_count(texts: list[str], ascii_only: bool) -> None:
     body = json.dumps({"instances": [[text] for text in texts] * 9000}, ensure_ascii=ascii_only).encode()
     rows = len(texts) * 9000
-    check_excess(body, Capacity(rows, rows, 2 * rows))
+    check_excess(body, Capacity(rows, rows, 2 * rows), msgspec.json.decode)
     if len(body) > 100_000:
         with pytest.raises(InvalidInputError):
-            check_excess(body, Capacity(rows // 2, rows // 2, 2 * rows))
+            check_excess(body, Capacity(rows // 2, rows // 2, 2 * rows), msgspec.json.decode)
 
 
 def test_the_capacity_of_one_row_is_that_of_the_simple_protocol() -> None:

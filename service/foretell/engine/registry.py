@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
-from foretell.errors import ForetellError, NotFoundError, NotReadyError, StoreError, shortened
+from foretell.errors import ForetellError, NotFoundError, NotReadyError, StoreError
+from foretell.excerpts import shortened
 from foretell.store.catalog import scan
 from foretell.store.model_config import ModelConfig
 

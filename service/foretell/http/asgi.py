@@ -11,7 +11,8 @@ from litestar import asgi
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
-from foretell.errors import NotFoundError, RequestError, TooLargeError, shortened
+from foretell.errors import NotFoundError, RequestError, TooLargeError
+from foretell.excerpts import shortened
 from foretell.http.problems import MethodNotAllowedError
 from foretell.http.routes import MODELS, Route, route_of_models
 from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH

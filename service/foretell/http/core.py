@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from foretell.errors import InvalidInputError, NotFoundError, NotReadyError, Problem, shortened
+from foretell.errors import InvalidInputError, NotFoundError, NotReadyError, Problem
+from foretell.excerpts import shortened
 from foretell.http.catalog import ModelDescription, ModelList, describe_model
 from foretell.http.media import check_json
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from litestar import Response
 from litestar.exceptions import HTTPException
 
-from foretell.errors import shortened
+from foretell.excerpts import shortened
 from foretell.http.identity import request_id_of
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, describe, problem_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from foretell.errors import shortened
+from foretell.excerpts import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from foretell.errors import UnsupportedMediaError, shortened
+from foretell.errors import UnsupportedMediaError
+from foretell.excerpts import shortened
 
 __all__ = ["check_json"]
 

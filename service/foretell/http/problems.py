@@ -19,8 +19,8 @@ from foretell.errors import (
     NotReadyError,
     TooLargeError,
     UnsupportedMediaError,
-    shortened,
 )
+from foretell.excerpts import shortened
 
 __all__ = ["PROBLEM_MEDIA_TYPE", "MethodNotAllowedError", "Problem", "problem_of", "problem_schema"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import numpy as np
 from msgspec import Meta
 
-from foretell.errors import shortened
+from foretell.excerpts import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from foretell.errors import InvalidInputError, MalformedError, Problem, RequestError, shortened
+from foretell.errors import InvalidInputError, MalformedError, Problem, RequestError
+from foretell.excerpts import shortened
 from foretell.protocols.json_values import is_list, is_object
 
 if TYPE_CHECKING:

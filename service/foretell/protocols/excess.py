@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import numpy as np
 
 from foretell.errors import InvalidInputError, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from foretell.parser import Capacity
@@ -23,7 +26,7 @@ _MEMBERS: Final = 16
 """What the members of the body itself may add to its lists and values."""
 
 
-def check_excess(body: bytes, capacity: Capacity) -> None:
+def check_excess(body: bytes, capacity: Capacity, decode: Callable[[bytes], object]) -> None:
     """Refuse a body with many more lists or values than fit into the rows that the model takes.
 
     The decoder makes a value of everything in a list before it looks at the list's length; of sixteen megabytes it
@@ -32,9 +35,12 @@ def check_excess(body: bytes, capacity: Capacity) -> None:
     Args:
         body: The body.
         capacity: The most that it can hold.
+        decode: The decoder of the whole body.
 
     Raises:
         InvalidInputError: It holds more.
+        ValidationError: It does, and already its beginning is wrong.
+        RecursionError: It does, and already its beginning is nested too deeply.
     """
     if len(body) <= _SMALL_BYTES:
         return
@@ -42,12 +48,24 @@ def check_excess(body: bytes, capacity: Capacity) -> None:
         return
     lists, commas = _outside_of_strings(body)
     if not _fits(lists, commas, capacity):
+        _check_beginning(body, decode)
         most = f"{capacity.lists} lists" if capacity.values is None else f"{capacity.values} values"
         message = (
             f"expected {capacity.rows} or fewer rows, with at most {most} in them, "
             f"got {lists} lists and about {commas + 1} values"
         )
         raise InvalidInputError(Problem("$", message))
+
+
+def _check_beginning(body: bytes, decode: Callable[[bytes], object]) -> None:
+    """Raise what is wrong with the beginning of a body; it is cut behind a comma, so not within a number."""
+    end = body.rfind(b",", 0, _SMALL_BYTES) + 1 or _SMALL_BYTES
+    try:
+        decode(body[:end])
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:  # cut short
+        return
 
 
 def _fits(lists: int, commas: int, capacity: Capacity) -> bool:

@@ -55,8 +55,8 @@ class NativeCodec:
 
     def decode(self, body: bytes, request_id: str) -> tuple[PredictRequest, Encode]:
         """See `Codec`."""
-        check_excess(body, self._capacity)
         try:
+            check_excess(body, self._capacity, self._decode)
             envelope = self._decode(body)
         except DECODE_ERRORS as error:
             raise complaint(error, body, self.request_type, self._parser.signature) from error

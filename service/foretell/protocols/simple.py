@@ -93,8 +93,8 @@ class SimpleCodec:
 
     def decode(self, body: bytes, request_id: str) -> tuple[PredictRequest, Encode]:
         """See `Codec`."""
-        check_excess(body, self._capacity)
         try:
+            check_excess(body, self._capacity, self._decode)
             features = self._decode(body).features
         except DECODE_ERRORS as error:
             raise complaint(error, body, self.request_type, self._parser.signature) from error
@@ -130,8 +130,8 @@ class SimpleBatchCodec:
 
     def decode(self, body: bytes, request_id: str) -> tuple[PredictRequest, Encode]:
         """See `Codec`."""
-        check_excess(body, self._capacity)
         try:
+            check_excess(body, self._capacity, self._decode)
             instances = self._decode(body).instances
         except DECODE_ERRORS as error:
             raise complaint(error, body, self.request_type, self._parser.signature) from error
