@@ -177,6 +177,16 @@ def failing_model_bytes() -> bytes:
     )
 
 
+def open_width_bytes() -> bytes:
+    """``Y = X · W`` with four rows in ``W``: declares no width of ``X``, and ONNX Runtime fails on any but four."""
+    return model_bytes(
+        [helper.make_node("MatMul", ["X", "W"], ["Y"])],
+        [value_info("X", "float32", ("batch", None))],
+        [value_info("Y", "float32", ("batch", 3))],
+        {"W": np.ones((4, 3), dtype=np.float32)},
+    )
+
+
 def two_input_bytes() -> bytes:
     """``Y = cos(A + B)``, each ``float32[rows, 1]``: a model with more than one input."""
     return model_bytes(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pytest
 
-from foretell.errors import InvalidInputError, Problem
+from foretell.errors import InvalidInputError, Problem, RunError
 from foretell.logs import RequestLog, open_log
 from foretell.prediction import RequestRecord
 from foretell.settings import LogSettings
@@ -182,6 +182,14 @@ def test_a_refused_request_always_leaves_a_warning_with_the_reason() -> None:
     assert (line["level"], line["event"], line["status"]) == ("warning", "request refused", 422)
     assert line["reason"] == "$.instances[0]: too short"
     assert not {"version", "rows", "run_ms", "exception"} & line.keys()
+
+
+def test_a_long_reason_is_cut_and_what_the_runtime_said_is_told() -> None:
+    failure = InvalidInputError(Problem("$", "x" * 10**6))
+    failure.__cause__ = RunError("MatMul dimension mismatch")
+    (line,) = lines(observe(answered(status=422, failure=failure), fraction=0.0))
+    assert len(line["reason"]) < 3000
+    assert line["cause"] == "MatMul dimension mismatch"
 
 
 def test_a_request_without_a_model_leaves_it_out() -> None:

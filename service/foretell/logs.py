@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
+from foretell.errors import RunError
+from foretell.excerpts import shortened
+
 if TYPE_CHECKING:
     from foretell.prediction import RequestRecord
     from foretell.settings import LogSettings
@@ -18,6 +21,7 @@ __all__ = ["Logger", "RequestLog", "open_log"]
 Logger = structlog.typing.FilteringBoundLogger
 """Writes events with fields: ``log.info("model loaded", model="iris")``."""
 
+_SHOWN_REASON = 2000
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -76,7 +80,10 @@ class RequestLog:
         if record.status == 500:
             self._log.error("request failed", **_fields(record), exc_info=failure)
         else:
-            self._log.warning("request refused", **_fields(record), reason=str(failure))
+            fields = _fields(record)
+            if isinstance(failure.__cause__, RunError):  # the caller is not told what the runtime said
+                fields["cause"] = shortened(str(failure.__cause__), _SHOWN_REASON)
+            self._log.warning("request refused", **fields, reason=shortened(str(failure), _SHOWN_REASON))
 
 
 def _fields(record: RequestRecord) -> dict[str, Any]:

@@ -120,9 +120,7 @@ CASES = {
     "features too short": Case(
         "/predict", {"features": [1]}, 422, ("expected 4 values", "got 1"), "$.features"
     ),
-    "too many rows": Case(
-        IRIS, {"instances": [ROW] * 10_001}, 422, ("10000 or fewer rows", "got 10001"), "$.instances"
-    ),
+    "too many rows": Case(IRIS, {"instances": [ROW] * 10_001}, 422, ("10000 or fewer rows",), "$.instances"),
     "cut short": Case(IRIS, b'{"instances": [[1, 2', 400, ("cut short",)),
     "trailing text": Case(
         IRIS, b'{"instances": [[1, 2, 3, 4]]} x', 400, ("the JSON is malformed", "trailing", "byte 31")
@@ -139,7 +137,9 @@ CASES = {
     "invalid UTF-8": Case(PENGUINS, b'{"instances": [{"island": "\xff"}]}', 400, ("UTF-8",)),
     "invalid UTF-8 outside of strings": Case(IRIS, b"\xff\xfe{}", 400, ("byte 0",)),
     "UTF-16": Case(IRIS, json.dumps({"instances": [ROW]}).encode("utf-16"), 400, ("byte 0",)),
-    "half a surrogate": Case(PENGUINS, b'{"instances": [{"island": "\\ud800"}]}', 400, ("cut short",)),
+    "half a surrogate": Case(
+        PENGUINS, b'{"instances": [{"island": "\\ud800"}]}', 400, ("byte 27", "half a surrogate pair")
+    ),
     "wrong media type": Case(
         IRIS, b"1,2,3,4", 415, ("text/csv", "application/json"), headers=(("content-type", "text/csv"),)
     ),
@@ -158,6 +158,20 @@ CASES = {
         headers=(("content-type", "application/json; charset=utf-16"),),
     ),
     "compressed": Case(IRIS, b"\x1f\x8b", 415, ("gzip",), headers=(("content-encoding", "gzip"),)),
+    "compressed, said with two headers": Case(
+        IRIS,
+        b"\x1f\x8b",
+        415,
+        ("gzip",),
+        headers=(("content-encoding", "gzip"), ("content-encoding", "identity")),
+    ),
+    "a key that imitates a place": Case(
+        IRIS, b'{"z` - at `$[%s]": 1}' % (b"9" * 5000), 422, ("is not known",), "$"
+    ),
+    "a huge model name": Case("/v1/models/" + "a" * 30_000 + ":predict", {}, 404, ("no model 'aaa", "…")),
+    "many more rows than fit": Case(
+        IRIS, {"instances": [[1, 1, 1, 1]] * 200_000}, 422, ("10000 or fewer rows", "got 200002 lists"), "$"
+    ),
     "unknown model": Case("/v1/models/lily:predict", {"instances": [ROW]}, 404, ("'lily'", "GET /v1/models")),
     "unknown version": Case(
         "/v1/models/iris/versions/9:predict", {"instances": [ROW]}, 404, ("no version 9", "1, 2")
@@ -195,7 +209,9 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_bad_input_is_refused_with_place_value_and_remedy(sample: httpx.Client, case: Case) -> None:
     content = case.body if isinstance(case.body, bytes) else json.dumps(case.body).encode()
-    headers = {"content-type": "application/json", "x-request-id": "bad-input", **dict(case.headers)}
+    usual = {"content-type": "application/json", "x-request-id": "bad-input"}
+    said = {name for name, _ in case.headers}
+    headers = [*(pair for pair in usual.items() if pair[0] not in said), *case.headers]
     response = sample.request(case.method, case.path, content=content, headers=headers)
 
     assert response.status_code == case.status, response.text

@@ -122,12 +122,32 @@ def test_what_does_not_exist_is_not_described(sample: httpx.Client, path: str) -
     assert sample.get(path).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/iris", "/v1/models/iris/versions/1"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/v1/models",
+        "/v1/models/iris",
+        "/v1/models/iris/versions/1",
+    ],
+)
 def test_head_gives_headers_without_a_body(sample: httpx.Client, path: str) -> None:
     response = sample.head(path)
     assert response.status_code == 200
     assert response.content == b""
     assert int(response.headers["content-length"]) == len(sample.get(path).content)
+
+
+def test_a_body_that_is_decoded_in_a_thread_is_answered_like_any_other(sample: httpx.Client) -> None:
+    path, row = "/v1/models/iris:predict", [5.1, 3.5, 1.4, 0.2]
+    body = json.dumps({"instances": [row] * 10_000}).encode().ljust(10**6)
+    predictions = sample.post(path, content=body).json()["predictions"]
+    assert predictions == sample.post(path, json={"instances": [row]}).json()["predictions"] * 10_000
+    refused = sample.post(path, content=body.replace(b"5.1", b"nul", 1))
+    assert refused.status_code == 400
 
 
 def test_the_index_links_to_what_there_is(sample: httpx.Client) -> None:

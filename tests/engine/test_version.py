@@ -13,10 +13,16 @@ import pytest
 from foretell.engine.session import Session
 from foretell.engine.version import ModelInfo, Version
 from foretell.engine.warm_up import Cost
-from foretell.errors import RunError
+from foretell.errors import InvalidInputError, RunError
 from foretell.parser import Parser
 from foretell.prediction import PredictRequest
-from tests.models import failing_model_bytes, linear_model_bytes, signature_of, slow_model_bytes
+from tests.models import (
+    failing_model_bytes,
+    linear_model_bytes,
+    open_width_bytes,
+    signature_of,
+    slow_model_bytes,
+)
 
 INLINE = Cost(0, 0)
 MakeVersion = Callable[..., Version]
@@ -132,6 +138,25 @@ def test_a_run_that_fails_is_a_run_error_and_the_version_goes_on(
             await version.predict(ask({"X": np.array([99])}))
         answer = await version.predict(ask({"X": np.array([1])}))
         assert answer.outputs["Y"].tolist() == [2]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("cost", [INLINE, None], ids=["event loop", "thread"])
+def test_a_run_that_fails_on_an_axis_of_undeclared_length_is_the_caller_s_error(
+    make_version: MakeVersion, cost: Cost | None
+) -> None:
+    version = make_version(open_width_bytes(), cost)
+
+    async def scenario() -> None:
+        with pytest.raises(InvalidInputError) as refused:
+            await version.predict(rows_of(1, 2))
+        assert str(refused.value) == (
+            "$: the model failed on this input: it does not declare how long axis 1 of 'X' must be, and got the "
+            "length 2; send the length that it was made for"
+        )
+        assert isinstance(refused.value.__cause__, RunError)
+        assert (await version.predict(rows_of(1, 4))).outputs["Y"].shape == (1, 3)
 
     asyncio.run(scenario())
 

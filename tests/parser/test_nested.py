@@ -147,6 +147,29 @@ def test_a_ragged_whole_tensor_is_refused_with_its_place(columns: Any, place: st
     assert refused.value.problems[0].path == place
 
 
+@pytest.mark.parametrize("dtype", ["string", "uint64"])
+def test_ragged_lists_of_any_type_are_refused_with_their_place(dtype: DTypeName) -> None:
+    value: Any = {"string": "a", "uint64": 2**64}[dtype]
+    signature = nested((None, None, None), dtype=dtype)
+    ragged: list[tuple[list[Any], str]] = [
+        ([[[value], [value]], [[value], [value, value]]], "$.instances[1][1]"),
+        ([[[value], [value]], [[value]]], "$.instances[1]"),
+        ([[[]], [[value]]], "$.instances[1][0]"),
+        ([[], [[value]]], "$.instances[1]"),
+    ]
+    for rows, place in ragged:
+        with pytest.raises(InvalidInputError) as refused:
+            from_rows(signature, rows)
+        assert refused.value.problems[0].path == place
+        assert "as its neighbours have" in refused.value.problems[0].message
+
+
+def test_a_regular_list_is_handed_to_numpy_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    signature = nested((None, None, None))
+    monkeypatch.setattr("foretell.parser.nested._check_regular", pytest.fail)
+    assert from_rows(signature, [[[1.0] * 4] * 3] * 2)["p"].shape == (2, 3, 4)
+
+
 def test_inputs_with_different_numbers_of_rows_are_refused() -> None:
     with pytest.raises(InvalidInputError) as refused:
         from_columns(nested((None, 1), ("n",)), {"p": [[1], [2]], "q": [1, 2, 3]})

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from foretell.errors import InvalidInputError, MalformedError
+from foretell.excerpts import shortened
+from foretell.protocols import complaints
 from foretell.protocols.codec import Codec
 from foretell.protocols.complaints import DECODE_ERRORS, complaint
 from foretell.signature import BATCH, Signature, Tensor
@@ -227,12 +233,96 @@ def test_the_place_is_right_whatever_the_value_looks_like(value: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["' - at `$[7]", "' - at `$.x", "' - at `$.inputs.instances"])
-def test_a_column_whose_name_imitates_the_end_of_a_value_is_still_refused(name: str) -> None:
+def test_the_place_is_right_though_a_column_s_name_imitates_one(name: str) -> None:
     columns = column("a", "string"), column(name, "string", categories=("u",))
     signature = packed(*columns, dtype="string", enforce=("categories",))
-    assert refused(native(signature), instances({"a": "", name: "w"}))[1].startswith(
-        "expected an allowed value, got 'w'"
+    assert refused(native(signature), instances({"a": "", name: "w"})) == (
+        f"$.instances[0].{name}",
+        "expected one of 'u', got \"w\"",
     )
+
+
+IMITATIONS = st.lists(
+    st.sampled_from(
+        ["z", "` - at `$", "' - at `$", " - at `$", ".instances", ".age", "[0]", "[", "]", "`", "'"]
+    )
+    | st.text(max_size=2)
+    | st.just("[" + "9" * 5000 + "]"),
+    min_size=1,
+    max_size=6,
+).map("".join)
+
+
+@given(
+    key=IMITATIONS.filter(lambda key: key not in {"instances", "inputs", "signature_name", "age", "income"})
+)
+def test_the_place_is_never_taken_from_a_key(key: str) -> None:
+    for ascii_only in (True, False):
+
+        def place(body: object, ascii_only: bool = ascii_only) -> tuple[str, str]:
+            text = json.dumps(body, ensure_ascii=ascii_only)
+            return refused(native(TWO), text.encode("utf-8", "surrogatepass"))
+
+        for expected, body in (
+            ("$", {key: 1}),
+            ("$", {**instances([1, 2]), key: [1]}),
+            ("$.instances[1]", instances([1, 2], {"age": 1, "income": 2, key: 3})),
+            ("$.inputs", {"inputs": {"age": [1], key: [2]}}),
+        ):
+            found, message = place(body)
+            assert found == expected
+            assert message.startswith(f"{shortened(key)!r} is not known")
+
+
+@given(value=IMITATIONS)
+def test_the_place_is_never_taken_from_a_value(value: str) -> None:
+    assert refused(native(CHOICE), instances("u", {"a": value}))[0] == "$.instances[1].a"
+    assert refused(native(TWO), instances([1, value]))[0] == "$.instances[0][1]"
+
+
+def test_a_key_of_a_long_body_does_not_give_the_place_either() -> None:
+    body = b'{"z` - at `$.instances[0]": 1, "pad": "%s"}' % (b"x" * 10**6)
+    assert refused(native(TWO), body)[0] == "$"
+
+
+def test_a_long_body_is_refused_with_its_place_but_not_read_again_for_the_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[int] = []
+    decode_json = msgspec.json.decode
+
+    def count(body: bytes, **options: Any) -> Any:
+        read.append(len(body))
+        return decode_json(body, **options)
+
+    monkeypatch.setattr(msgspec.json, "decode", count)
+    rest = [[1, 2]] * 2
+    assert refused(native(TWO), instances(["x", 2], *rest)) == (
+        "$.instances[0][0]",
+        'expected float, got "x"',
+    )
+    assert len(read) == 1
+    long = body_of(instances(["x", 2], *rest)).ljust(10**6)
+    assert refused(native(TWO), long) == ("$.instances[0][0]", "expected float, got str")
+    assert refused(native(TWO), body_of(instances(*[[1, 2]] * 11)).ljust(10**6)) == (
+        "$.instances",
+        "expected 10 or fewer rows",
+    )
+    assert len(read) == 1
+
+
+def test_of_many_columns_only_the_similar_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+
+    def close(name: str, known: Sequence[str], n: int) -> list[str]:
+        compared.append(len(known))
+        return get_close_matches(name, known, n=n)
+
+    monkeypatch.setattr(complaints, "get_close_matches", close)
+    signature = packed(*(column(f"feature_number_{at:04}") for at in range(1000)))
+    message = refused(native(signature), instances({"feature_numbre_0421": 1}))[1]
+    assert "did you mean 'feature_number_0421'?" in message
+    assert max(compared) <= 50
 
 
 @pytest.mark.parametrize(
@@ -393,7 +483,7 @@ def test_what_is_huge_is_shown_shortened(body: object) -> None:
 def test_a_huge_category_is_shown_shortened() -> None:
     assert refused(native(CHOICE), instances("w" * 10**6)) == (
         "$.instances[0]",
-        f"expected one of 'u', 'v', got \"{'w' * 59}…",
+        f"expected one of 'u', 'v', got '{'w' * 59}…",
     )
 
 
@@ -417,7 +507,7 @@ def test_a_value_before_a_cut_is_refused_though_the_rest_cannot_be_read() -> Non
     assert refused(native(MIXED), b'{"instances": [{"age": 5') == ("$.instances[0].age", "expected int >= 18")
     assert refused(native(TWO), b'{"instances": [[1, 2, 3], ') == (
         "$.instances[0]",
-        "expected list of length <= 2",
+        "expected 2 values ('age', 'income')",
     )
     assert refused(native(TWO), b'{"instances": [{"x": ')[1].startswith("'x' is not known")
 
@@ -429,6 +519,10 @@ def test_a_value_before_a_cut_is_refused_though_the_rest_cannot_be_read() -> Non
         (b" \r\n\t", "the body is empty; send a JSON object"),
         (b"{", "the JSON is cut short"),
         (b'{"instances": [[1, 2]', "the JSON is cut short"),
+        (rb'{"\ud83d', "the JSON is cut short"),
+        (b'{"\\ud83d\\', "the JSON is cut short"),
+        (rb'{"\ud83d\ude', "the JSON is cut short"),
+        (rb'{"\ud83d": 1}', r"\ud83d at byte 2 is half a surrogate pair; send both halves, or none"),
         (b'{"instances": [[1, 2]]} x', "the JSON is malformed: trailing characters"),
         (b'{"instances": [[1, 2]]}{}', "the JSON is malformed: trailing characters"),
         (b'{"instances": [[1, 2],]}', "the JSON is malformed: trailing comma in array (byte 22)"),
@@ -460,7 +554,7 @@ def test_what_is_no_json_is_refused_with_its_place(body: bytes, says: str) -> No
         (b'"\xff"', "the body is not UTF-8: invalid start byte"),
         (b'"\xe2\x82"', "the body is not UTF-8"),
         (b'"\xed\xa0\x80"', "the body is not UTF-8"),
-        (rb'"\ud800"', "cut short"),
+        (rb'"\ud800"', r"\ud800 at byte 16 is half a surrogate pair"),
         (rb'"\ud800\ud800"', "surrogate"),
         (rb'"\udc00 and more"', "surrogate"),
         (rb'"\ud800 and more"', "malformed"),

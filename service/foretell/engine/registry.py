@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import msgspec
 
 from foretell.errors import ForetellError, NotFoundError, NotReadyError, StoreError
+from foretell.excerpts import shortened
 from foretell.store.catalog import scan
 from foretell.store.model_config import ModelConfig
 
@@ -64,7 +65,7 @@ class Model(msgspec.Struct, Generic[S]):
                 f"version {number} of {self.name!r} failed to load; see GET /v1/models/{self.name}"
             )
         known = ", ".join(map(str, sorted(self.versions | dict.fromkeys(self.failures)))) or "none"
-        raise NotFoundError(f"model {self.name!r} has no version {number}; it has: {known}")
+        raise NotFoundError(f"model {self.name!r} has no version {shortened(str(number))}; it has: {known}")
 
     def alias(self, alias: str) -> S:
         """What serves the version that an alias points at.
@@ -78,7 +79,7 @@ class Model(msgspec.Struct, Generic[S]):
             raise NotReadyError(f"model {self.name!r} cannot serve; see GET /v1/models/{self.name}")
         if number is None:
             known = ", ".join(sorted(self.config.aliases)) or "none"
-            raise NotFoundError(f"model {self.name!r} has no alias {alias!r}; it has: {known}")
+            raise NotFoundError(f"model {self.name!r} has no alias {shortened(alias)!r}; it has: {known}")
         return self.version(number)
 
 
@@ -126,7 +127,9 @@ class Registry(Generic[S]):
             raise NotReadyError("the models are still being loaded")
         if self.error is not None:
             raise NotReadyError("the model store cannot be read; see GET /health")
-        raise NotFoundError(f"there is no model {name!r}; GET /v1/models lists those that are served")
+        raise NotFoundError(
+            f"there is no model {shortened(name)!r}; GET /v1/models lists those that are served"
+        )
 
     def default(self, name: str) -> S:
         """What answers for a model when the caller names no version.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from foretell.errors import InvalidInputError, Problem, RunError
 from foretell.prediction import PredictRequest, PredictResponse
 
 if TYPE_CHECKING:
@@ -75,11 +76,33 @@ class Version:
 
         Raises:
             RunError: ONNX Runtime failed.
+            InvalidInputError: It failed, and the model does not declare how long its inputs' axes may be.
         """
-        if request.rows <= self._inline_rows:
-            return PredictResponse(self._session.run(request.inputs))
-        loop = asyncio.get_running_loop()
-        return PredictResponse(await loop.run_in_executor(self._threads, self._session.run, request.inputs))
+        try:
+            if request.rows <= self._inline_rows:
+                return PredictResponse(self._session.run(request.inputs))
+            loop = asyncio.get_running_loop()
+            return PredictResponse(
+                await loop.run_in_executor(self._threads, self._session.run, request.inputs)
+            )
+        except RunError as error:
+            undeclared = self._undeclared(request)
+            if undeclared is None:
+                raise
+            raise InvalidInputError(undeclared) from error
+
+    def _undeclared(self, request: PredictRequest) -> Problem | None:
+        """What is most likely wrong with inputs that a run failed on; None if every axis but that of rows is declared."""
+        for tensor in self.info.signature.inputs:
+            for axis, declared in enumerate(tensor.shape):
+                if not isinstance(declared, int) and not (axis == 0 and self.info.signature.batched):
+                    length = request.inputs[tensor.name].shape[axis]
+                    message = (
+                        f"the model failed on this input: it does not declare how long axis {axis} of "
+                        f"{tensor.name!r} must be, and got the length {length}; send the length that it was made for"
+                    )
+                    return Problem("$", message)
+        return None
 
     def close(self) -> None:
         """Let go of the threads once the runs that are going on have ended."""

@@ -12,6 +12,7 @@ from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from foretell.errors import NotFoundError, RequestError, TooLargeError
+from foretell.excerpts import shortened
 from foretell.http.problems import MethodNotAllowedError
 from foretell.http.routes import MODELS, Route, route_of_models
 from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH
@@ -78,12 +79,12 @@ class _Adapter:
         route = Route(MODELS, NATIVE, verb=None) if rest == "/" else route_of_models(rest)
         if route is None:
             route = Route(MODELS + rest.rstrip("/"), NATIVE)
-            error = NotFoundError(f"there is nothing at {route.path}; GET / tells what there is")
+            error = NotFoundError(f"there is nothing at {shortened(route.path)}; GET / tells what there is")
             await self._send(self._core.refuse(route, _headers(scope), error), scope, send)
         elif route.verb == "predict":
             await self.predict(route, scope, receive, send)
         elif route.verb is not None:
-            error = NotFoundError(f"there is no verb {route.verb!r}; POST to …:predict")
+            error = NotFoundError(f"there is no verb {shortened(route.verb)!r}; POST to …:predict")
             await self._send(self._core.refuse(route, _headers(scope), error), scope, send)
         elif scope["method"] in {"GET", "HEAD"}:
             await self._send(self._core.describe(route, _headers(scope)), scope, send)

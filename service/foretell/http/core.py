@@ -5,12 +5,14 @@ It knows neither ASGI nor a server; adapters are thin.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from foretell.errors import InvalidInputError, NotFoundError, NotReadyError, Problem
+from foretell.excerpts import shortened
 from foretell.http.catalog import ModelDescription, ModelList, describe_model
 from foretell.http.media import check_json
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_of
@@ -30,6 +32,9 @@ __all__ = ["Answer", "Core", "Headers"]
 
 Headers = list[tuple[bytes, bytes]]
 """HTTP headers, names in lower case."""
+
+_LARGE_BYTES: Final = 256 * 1024
+"""Longer bodies are decoded in a thread, so that other requests get their turn in between."""
 
 _JSON: Final = (b"content-type", b"application/json")
 _PROBLEM: Final = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
@@ -76,17 +81,18 @@ class Core:
         self._request_ids = request_ids
         self._observers = observers
         self._clock_ns = clock_ns
+        self._large = asyncio.Lock()
 
     async def predict(self, route: Route, headers: Headers, body: bytes) -> Answer:
         """Answer a prediction. Whatever goes wrong becomes an answer too, but for cancellation."""
         request_id = content_type = content_encoding = None
         for name, value in headers:
             if name == b"content-type":
-                content_type = value
+                content_type = value if content_type is None else content_type + b", " + value
             elif name == b"x-request-id":
                 request_id = value
             elif name == b"content-encoding":
-                content_encoding = value
+                content_encoding = value if content_encoding is None else content_encoding + b", " + value
         record = RequestRecord(self._request_ids.of(request_id), route.protocol, self._clock_ns())
         try:
             endpoint = self._endpoint(route)
@@ -97,7 +103,11 @@ class Core:
             if codec is None:
                 message = f"model {record.model!r} does not answer one row at a time; send `inputs` to /v1/models/{record.model}:predict"
                 return self._failed(InvalidInputError(Problem("$", message)), route, record)
-            request, encode = codec.decode(body, record.request_id)
+            if len(body) <= _LARGE_BYTES:
+                request, encode = codec.decode(body, record.request_id)
+            else:  # one at a time: what is made of them takes many times their memory
+                async with self._large:
+                    request, encode = await asyncio.to_thread(codec.decode, body, record.request_id)
             record.rows = request.rows
             record.decoded_ns = self._clock_ns()
             response = await endpoint.predict(request)
@@ -175,7 +185,9 @@ class Core:
             return model.alias(route.alias)
         number = parse_version(route.version or "")
         if number is None:
-            raise NotFoundError(f"{route.version!r} is not a version: versions are positive whole numbers")
+            raise NotFoundError(
+                f"{shortened(route.version or '')!r} is not a version: versions are positive whole numbers"
+            )
         return model.version(number)
 
     def _default_name(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from litestar import Response
 from litestar.exceptions import HTTPException
 
+from foretell.excerpts import shortened
 from foretell.http.identity import request_id_of
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, describe, problem_of
 
@@ -32,13 +33,13 @@ def problem_handler(
     """
 
     def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-        path = request.scope["path"]
+        path = shortened(request.scope["path"], 200)
         request_id = request_id_of(request.scope, request_ids)
         if isinstance(error, HTTPException) and error.status_code < 500:
             headers = {name.lower(): value for name, value in (error.headers or {}).items()}
             detail = error.detail
             if error.status_code == 404:
-                detail = f"there is nothing at {path}; GET / tells what there is"
+                detail = f"there is nothing at {shortened(path)}; GET / tells what there is"
             elif error.status_code == 405:
                 detail = f"{request.scope['method']} is not allowed here; use {headers.get('allow')}"
             problem = describe(error.status_code, detail, path=path, request_id=request_id)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, cast
 
+from foretell.excerpts import shortened
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -47,7 +49,11 @@ def identity_middleware(request_ids: RequestIds, log: Logger) -> Callable[[ASGIA
             latency_ms = round((time.perf_counter_ns() - started) / 1e6, 3)
             if status < 400:  # what went wrong has left its line
                 log.info(
-                    "request", request_id=request_id, path=scope["path"], status=status, latency_ms=latency_ms
+                    "request",
+                    request_id=request_id,
+                    path=shortened(scope["path"], 200),
+                    status=status,
+                    latency_ms=latency_ms,
                 )
 
         return handle

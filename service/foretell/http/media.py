@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from foretell.errors import UnsupportedMediaError
+from foretell.excerpts import shortened
 
 __all__ = ["check_json"]
 
@@ -23,23 +24,24 @@ def check_json(content_type: bytes | None, content_encoding: bytes | None) -> No
     """Check that a body is said to be JSON, in UTF-8 and as it is.
 
     Args:
-        content_type: The value of ``Content-Type``, if there is one.
-        content_encoding: The value of ``Content-Encoding``, if there is one.
+        content_type: The value of ``Content-Type``, if there is one; of several, joined by commas.
+        content_encoding: The value of ``Content-Encoding``, if there is one; of several, joined by commas.
 
     Raises:
         UnsupportedMediaError: It is said to be something else.
     """
-    if content_encoding is not None and content_encoding.strip().lower() not in {b"", b"identity"}:
-        shown = content_encoding.decode("latin-1")
+    codings = (content_encoding or b"").lower().split(b",")
+    if any(coding.strip() not in {b"", b"identity"} for coding in codings):
+        shown = shortened((content_encoding or b"").decode("latin-1"))
         raise UnsupportedMediaError(f"the content encoding {shown!r} is not accepted; send the body as it is")
     if content_type in _USUAL:
         return
     media_type, *parameters = [part.strip() for part in (content_type or b"").lower().split(b";")]
     if media_type not in _USUAL and not media_type.endswith(b"+json") and media_type != b"":
-        shown = media_type.decode("latin-1")
+        shown = shortened(media_type.decode("latin-1"))
         raise UnsupportedMediaError(f"the media type {shown!r} is not accepted; send application/json")
     for parameter in parameters:
         key, _, value = parameter.partition(b"=")
         if key.strip() == b"charset" and value.strip(b' "') not in _CHARSETS:
-            shown = value.decode("latin-1")
+            shown = shortened(value.decode("latin-1"))
             raise UnsupportedMediaError(f"the charset {shown!r} is not accepted; JSON is UTF-8")

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from litestar import MediaType, Response, Router, get
+from litestar import HttpMethod, MediaType, Response, Router, get, route
 
 if TYPE_CHECKING:
     from litestar.types import Middleware
@@ -144,6 +144,15 @@ def ordinary_routes(registry: Registry[Endpoint], *, middleware: list[Middleware
         return Response(Readiness(ready=False, reason=_unready(registry)), status_code=503)
 
     handlers: list[Any] = [index, health, live, ready]
+    # Litestar answers HEAD only where it is told to; probes and load balancers ask so.
+    for path, handler in (
+        ("/", index),
+        ("/health", health),
+        ("/health/live", live),
+        ("/health/ready", ready),
+    ):
+        as_head = route(path, http_method=HttpMethod.HEAD, include_in_schema=False, media_type=MediaType.JSON)
+        handlers.append(as_head(handler.fn))
     return Router("/", route_handlers=handlers, middleware=middleware, tags=["server"])
 
 

@@ -20,6 +20,7 @@ from foretell.errors import (
     TooLargeError,
     UnsupportedMediaError,
 )
+from foretell.excerpts import shortened
 
 __all__ = ["PROBLEM_MEDIA_TYPE", "MethodNotAllowedError", "Problem", "problem_of", "problem_schema"]
 
@@ -35,6 +36,7 @@ _STATUSES: Final[dict[type[ForetellError], HTTPStatus]] = {
 }
 
 _RETRY_AFTER_S: Final = 1
+_SHOWN_PATH: Final = 200
 
 
 class MethodNotAllowedError(ForetellError):
@@ -60,7 +62,7 @@ class Problem(msgspec.Struct, frozen=True):
         title: The kind of problem in words.
         status: The HTTP status.
         detail: What is wrong with this request.
-        instance: The path that was asked.
+        instance: The path that was asked; of a very long one the beginning.
         errors: Each thing that is wrong with the input.
         request_id: The identity of the request.
         error: The same as `detail`, under the name that other servers' clients look for.
@@ -114,7 +116,7 @@ def describe(
         title=phrase,
         status=int(status),
         detail=detail,
-        instance=path,
+        instance=shortened(path, _SHOWN_PATH),
         errors=errors,
         request_id=request_id,
         error=detail,

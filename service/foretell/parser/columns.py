@@ -10,6 +10,7 @@ from msgspec import Meta
 from msgspec.structs import astuple
 
 from foretell.errors import InvalidInputError, Problem
+from foretell.parser.capacity import Capacity
 from foretell.parser.types import Type, column_type, list_of, list_type, too_large
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ class ColumnLayout:
         )
         as_rows = list_type(as_list, counts)
         self.columns: Type = by_name | as_rows if len(self._groups) == 1 else by_name
+
+    def capacity(self, rows: int) -> Capacity:
+        """See `Layout`."""
+        lists = rows + len(self._names)
+        return Capacity(rows, lists, rows * len(self._names) + lists)
 
     def tensors_of_rows(self, rows: Sequence[Any], at: str) -> Tensors:
         """See `Layout`."""
@@ -119,10 +125,5 @@ def _array(values: Sequence[Sequence[Any]], tensor: Tensor, place: Callable[[int
     try:
         return np.array(values, dtype=dtype.numpy)
     except OverflowError:
-        elements = (
-            ((outer, inner), value)
-            for outer, sequence in enumerate(values)
-            for inner, value in enumerate(sequence)
-        )
-        (outer, inner), message = too_large(dtype, elements)
+        (outer, inner), message = too_large(dtype, np.array(values, dtype=object))
         raise InvalidInputError(Problem(place(outer, inner), message)) from None

@@ -9,6 +9,7 @@ from foretell.tensors import Array
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from foretell.parser.capacity import Capacity
     from foretell.parser.types import Type
 
 __all__ = ["Layout", "Tensors"]
@@ -27,6 +28,10 @@ class Layout(Protocol):
 
     row: Type
     columns: Type
+
+    def capacity(self, rows: int) -> Capacity:
+        """How much a body of so many rows can hold."""
+        ...
 
     def tensors_of_rows(self, rows: Sequence[Any], at: str) -> Tensors:
         """Convert decoded rows; `at` is the JSON path of a row, with ``{}`` for its number."""

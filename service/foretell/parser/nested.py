@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from functools import reduce
-from operator import getitem
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
@@ -13,14 +13,18 @@ from msgspec import Meta
 from msgspec.structs import astuple
 
 from foretell.errors import InvalidInputError, Problem
+from foretell.parser.capacity import Capacity
 from foretell.parser.types import Type, nested_type, scalar_type, too_large, tuple_type
 
 if TYPE_CHECKING:
     from foretell.parser.layout import Tensors
-    from foretell.signature import Signature, Tensor
+    from foretell.signature import Dimension, Signature, Tensor
     from foretell.tensors import Array
 
 __all__ = ["NestedLayout"]
+
+_MAX_OPEN_LISTS: Final = 1_000_000
+"""How many lists the axes of unknown length of one request may make, which its body alone would not bound enough."""
 
 _Place = Callable[[tuple[int, ...]], str]
 """Gives the JSON path of an element from its indices."""
@@ -47,6 +51,7 @@ class NestedLayout:
 
         values = [nested_type(tensor.type, tensor.shape[1:]) for tensor in self._inputs]
         takes_scalar = single and self._inputs[0].is_column
+        self._batched = signature.batched
         self._several = len(self._inputs) > 1
         self._wraps_scalar = takes_scalar and len(self._inputs[0].shape) > 1
         as_list = values[0] if single else tuple_type(values)
@@ -58,6 +63,18 @@ class NestedLayout:
         self.columns: Type = by_name("Tensors", wholes)
         if single:
             self.columns = self.columns | wholes[0]
+
+    def capacity(self, rows: int) -> Capacity:
+        """See `Layout`."""
+        number = rows if self._batched else 1
+        shapes = [tensor.shape[1:] if self._batched else tensor.shape for tensor in self._inputs]
+        lists = [_lists(shape) for shape in shapes]
+        elements = [_elements(shape) for shape in shapes]
+        around = (number + 1) * (len(shapes) + 1)
+        closed = None if None in lists else number * sum(filter(None, lists)) + around
+        if closed is None or None in elements:
+            return Capacity(rows, _MAX_OPEN_LISTS if closed is None else closed, None)
+        return Capacity(rows, closed, number * sum(filter(None, elements)) + closed + around)
 
     def tensors_of_rows(self, rows: Sequence[Any], at: str) -> Tensors:
         """See `Layout`."""
@@ -107,14 +124,20 @@ def _places(at: str, name: str | None = None) -> _Place:
 
 def _array(values: Any, tensor: Tensor, place: _Place) -> Array:
     """An array of the tensor's rank from nested lists; `place` gives the JSON path of an element's indices."""
-    shape = _shape(values, tensor)
-    _check_regular(values, shape, (), place)
     dtype = tensor.type
     try:
-        return np.array(values, dtype=dtype.numpy).reshape(shape)
+        array = np.array(values, dtype=dtype.numpy)
     except OverflowError:
-        indices, message = too_large(dtype, ((at, reduce(getitem, at, values)) for at in np.ndindex(*shape)))
+        _check_regular(values, tensor, place)
+        indices, message = too_large(dtype, np.array(values, dtype=object))
         raise InvalidInputError(Problem(place(indices), message)) from None
+    except ValueError:
+        _check_regular(values, tensor, place)
+        raise
+    if array.ndim == len(tensor.shape):
+        return array
+    _check_regular(values, tensor, place)
+    return array.reshape(_shape(values, tensor))
 
 
 def _shape(values: Any, tensor: Tensor) -> tuple[int, ...]:
@@ -129,14 +152,35 @@ def _shape(values: Any, tensor: Tensor) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _check_regular(values: Any, shape: tuple[int, ...], indices: tuple[int, ...], place: _Place) -> None:
-    """Refuse ragged lists, which numpy would refuse without a place or turn into an array of lists."""
-    if len(indices) + 1 > len(shape):
-        return
-    expected = shape[len(indices)]
-    if len(values) != expected:
-        message = f"expected a list of length {expected}, as its neighbours have, got {len(values)}"
-        raise InvalidInputError(Problem(place(indices), message))
-    if len(indices) + 1 < len(shape):
-        for index, value in enumerate(values):
-            _check_regular(value, shape, (*indices, index), place)
+def _check_regular(values: Any, tensor: Tensor, place: _Place) -> None:
+    """Refuse ragged lists, which numpy refuses without a place or turns into an array of lists."""
+    level: list[Any] = [values]
+    shape: list[int] = []
+    for depth in range(len(tensor.shape)):
+        if depth:
+            level = list(chain.from_iterable(level))
+        if not level:
+            return
+        lengths = np.fromiter(map(len, level), dtype=np.int64, count=len(level))
+        odd = int(np.argmax(lengths != lengths[0]))
+        if lengths[odd] != lengths[0]:
+            indices = tuple(int(index) for index in np.unravel_index(odd, shape))
+            message = f"expected a list of length {lengths[0]}, as its neighbours have, got {lengths[odd]}"
+            raise InvalidInputError(Problem(place(indices), message))
+        shape.append(int(lengths[0]))
+
+
+def _lists(shape: Sequence[Dimension]) -> int | None:
+    """How many lists hold a tensor of a shape; None where that depends on the request."""
+    if not shape:
+        return 0
+    inner = _lists(shape[1:])
+    if inner == 0:
+        return 1
+    return 1 + shape[0] * inner if isinstance(shape[0], int) and inner is not None else None
+
+
+def _elements(shape: Sequence[Dimension]) -> int | None:
+    """How many elements a tensor of a shape has; None where that depends on the request."""
+    lengths = [length for length in shape if isinstance(length, int)]
+    return math.prod(lengths) if len(lengths) == len(shape) else None

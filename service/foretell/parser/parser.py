@@ -15,6 +15,7 @@ from foretell.signature import check_record_key
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from foretell.parser.capacity import Capacity
     from foretell.parser.layout import Layout, Tensors
     from foretell.parser.types import Type
     from foretell.signature import Signature
@@ -51,6 +52,10 @@ class Parser:
         counts = _row_counts(signature, max_rows)
         self.row: Type | None = self._layout.row if counts is not None and counts.min_length == 1 else None
         self.rows: Type | None = None if counts is None else list_type(self._layout.row, counts)
+
+    def capacity(self, rows: int | None = None) -> Capacity:
+        """How much a body of so many rows can hold; of as many as are allowed if None."""
+        return self._layout.capacity(self.max_rows if rows is None else rows)
 
     def tensors_of_rows(self, rows: Sequence[Any], at: str = "$.instances[{}]") -> tuple[Tensors, int]:
         """Turn decoded rows into the input tensors.

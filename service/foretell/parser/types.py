@@ -5,13 +5,16 @@ from __future__ import annotations
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
+import numpy as np
 from msgspec import Meta
 
+from foretell.excerpts import shortened
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from foretell.signature import Column, Dimension, Enforcement
-    from foretell.tensors import DType
+    from foretell.tensors import Array, DType
 
 __all__ = [
     "Type",
@@ -31,8 +34,6 @@ _PYTHON: Final[dict[str, type]] = {"bool": bool, "int": int, "float": float, "st
 
 _INT64_MAX: Final = 2**63 - 1
 """The largest integer that msgspec takes as a bound."""
-
-_SHOWN_DIGITS: Final = 60
 
 
 def scalar_type(dtype: DType, minimum: float | None = None, maximum: float | None = None) -> Type:
@@ -93,16 +94,16 @@ def nested_type(dtype: DType, shape: Sequence[Dimension], outermost: Meta | None
     return list_type(element, outermost)
 
 
-def too_large(dtype: DType, elements: Iterable[tuple[tuple[int, ...], Any]]) -> tuple[tuple[int, ...], str]:
+def too_large(dtype: DType, elements: Array) -> tuple[tuple[int, ...], str]:
     """Which number a dtype cannot hold, and what is wrong with it; for where numpy refuses a list as a whole.
 
     Args:
         dtype: The type of the tensor.
-        elements: All elements, with their indices.
+        elements: All elements, as Python's integers.
     """
     least, greatest = dtype.minimum or 0, dtype.maximum or 0
-    indices, value = next((indices, value) for indices, value in elements if not least <= value <= greatest)
-    digits = str(value)
-    shown = digits if len(digits) <= _SHOWN_DIGITS else digits[:_SHOWN_DIGITS] + "…"
+    beyond = np.logical_or(elements < least, elements > greatest)
+    indices = tuple(int(index) for index in np.unravel_index(np.argmax(beyond), elements.shape))
+    value = elements[indices]
     bound = f">= {least}" if value < least else f"<= {greatest}"
-    return indices, f"expected {dtype.name} {bound}, got {shown}"
+    return indices, f"expected {dtype.name} {bound}, got {shortened(str(value))}"

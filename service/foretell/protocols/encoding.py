@@ -58,9 +58,12 @@ def _spelled_out(value: Any) -> Any:
     if is_list(value):
         return [_spelled_out(item) for item in value]
     if _is_tensor(value):
-        if value.dtype.kind != "f" or bool(np.isfinite(value).all()):
+        if value.dtype.kind != "f" or bool((finite := np.isfinite(value)).all()):
             return value
-        return [_spelled_out(item) for item in value]
+        items: list[Any] = list(value)
+        for at in np.flatnonzero(~finite.reshape(len(value), -1).all(axis=1)):
+            items[at] = _spelled_out(items[at])
+        return items
     if _is_lost(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value

@@ -16,6 +16,7 @@ from foretell.errors import InvalidInputError, Problem
 from foretell.prediction import PredictRequest, PredictResponse
 from foretell.protocols.complaints import DECODE_ERRORS, complaint
 from foretell.protocols.encoding import encode, json_values
+from foretell.protocols.excess import check_excess
 from foretell.protocols.rows import example_row, prediction_rows
 from foretell.protocols.schemas import answer_schema, output_tensor_schema, prediction_row_schema
 
@@ -49,11 +50,13 @@ class NativeCodec:
         if parser.rows is not None:
             fields.insert(0, ("instances", parser.rows | msgspec.UnsetType, msgspec.UNSET))
         self.request_type = msgspec.defstruct(f"{name}Request", fields, forbid_unknown_fields=True)
+        self._capacity = parser.capacity()
         self._decode: Any = msgspec.json.Decoder(self.request_type).decode
 
     def decode(self, body: bytes, request_id: str) -> tuple[PredictRequest, Encode]:
         """See `Codec`."""
         try:
+            check_excess(body, self._capacity, self._decode)
             envelope = self._decode(body)
         except DECODE_ERRORS as error:
             raise complaint(error, body, self.request_type, self._parser.signature) from error

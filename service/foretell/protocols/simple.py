@@ -15,6 +15,7 @@ import msgspec
 from foretell.prediction import PredictRequest, PredictResponse
 from foretell.protocols.complaints import DECODE_ERRORS, complaint
 from foretell.protocols.encoding import encode
+from foretell.protocols.excess import check_excess
 from foretell.protocols.rows import example_row, prediction_rows, rows_of
 from foretell.protocols.schemas import (
     answer_schema,
@@ -87,11 +88,13 @@ class SimpleCodec:
         self.request_type = msgspec.defstruct(
             f"{name}Features", [("features", parser.row)], forbid_unknown_fields=True
         )
+        self._capacity = parser.capacity(1)
         self._decode: Any = msgspec.json.Decoder(self.request_type).decode
 
     def decode(self, body: bytes, request_id: str) -> tuple[PredictRequest, Encode]:
         """See `Codec`."""
         try:
+            check_excess(body, self._capacity, self._decode)
             features = self._decode(body).features
         except DECODE_ERRORS as error:
             raise complaint(error, body, self.request_type, self._parser.signature) from error
@@ -122,11 +125,13 @@ class SimpleBatchCodec:
         self.request_type = msgspec.defstruct(
             f"{name}Batch", [("instances", parser.rows)], forbid_unknown_fields=True
         )
+        self._capacity = parser.capacity()
         self._decode: Any = msgspec.json.Decoder(self.request_type).decode
 
     def decode(self, body: bytes, request_id: str) -> tuple[PredictRequest, Encode]:
         """See `Codec`."""
         try:
+            check_excess(body, self._capacity, self._decode)
             instances = self._decode(body).instances
         except DECODE_ERRORS as error:
             raise complaint(error, body, self.request_type, self._parser.signature) from error
