@@ -177,6 +177,22 @@ def failing_model_bytes() -> bytes:
     )
 
 
+def endless_model_bytes() -> bytes:
+    """A loop of 2**62 steps in some 200 bytes."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["c"], ["c2"]), helper.make_node("Add", ["v", "v"], ["v2"])],
+        "body",
+        [value_info("i", "int64", ()), value_info("c", "bool", ()), value_info("v", "float32", None)],
+        [value_info("c2", "bool", ()), value_info("v2", "float32", None)],
+    )
+    return model_bytes(
+        [helper.make_node("Loop", ["n", "t", "X"], ["Y"], body=body)],
+        [value_info("X", "float32", ("batch",))],
+        [value_info("Y", "float32", None)],
+        {"n": np.array(2**62, dtype=np.int64), "t": np.array(True)},
+    )
+
+
 def two_input_bytes() -> bytes:
     """``Y = cos(A + B)``, each ``float32[rows, 1]``: a model with more than one input."""
     return model_bytes(

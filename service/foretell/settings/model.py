@@ -13,6 +13,7 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Duration = Annotated[float, Meta(ge=0)]
+Timeout = Annotated[float, Meta(gt=0)]
 Text = Annotated[str, Meta(min_length=1)]
 
 
@@ -69,12 +70,15 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             costs about half as much.
         startup_wait_s: How long the start waits for the models, seconds. After that the server listens, and answers
             503 for what is still being loaded.
+        load_timeout_s: How long one version may take to load and warm up, seconds. After that it has failed, and its
+            place is given to the next. Large models on slow disks take tens of seconds.
     """
 
     intra_op_threads: Positive = 1
     run_threads: Positive | None = None
     inline_us: Duration = 200.0
     startup_wait_s: Duration = 30.0
+    load_timeout_s: Timeout = 120.0
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
