@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from foretell.tensors import DTypeName
 
 __all__ = [
+    "endless_model_bytes",
     "ELEMENT_TYPES",
     "classifier_bytes",
     "digest_of",
