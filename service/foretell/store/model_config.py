@@ -90,7 +90,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def _hint(complaint: str) -> str:
     """What a misspelt key may have been meant to be."""
-    found = re.search(r"unknown field `(.{1,64})`", complaint)
+    found = re.search(r"unknown field `([^`]{1,64})`", complaint)
     if found is None:
         return ""
     known = ModelLimits.__struct_fields__ if "$.limits" in complaint else ModelConfig.__struct_fields__
