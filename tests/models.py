@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from foretell.tensors import DTypeName
 
 __all__ = [
-    "endless_model_bytes",
     "ELEMENT_TYPES",
     "classifier_bytes",
     "digest_of",
+    "endless_model_bytes",
     "failing_model_bytes",
     "graph_of",
     "identity_bytes",
