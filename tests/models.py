@@ -24,6 +24,7 @@ __all__ = [
     "ELEMENT_TYPES",
     "classifier_bytes",
     "digest_of",
+    "endless_model_bytes",
     "failing_model_bytes",
     "graph_of",
     "identity_bytes",
@@ -184,6 +185,22 @@ def open_width_bytes() -> bytes:
         [value_info("X", "float32", ("batch", None))],
         [value_info("Y", "float32", ("batch", 3))],
         {"W": np.ones((4, 3), dtype=np.float32)},
+    )
+
+
+def endless_model_bytes() -> bytes:
+    """A loop of 2**62 steps in some 200 bytes."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["c"], ["c2"]), helper.make_node("Add", ["v", "v"], ["v2"])],
+        "body",
+        [value_info("i", "int64", ()), value_info("c", "bool", ()), value_info("v", "float32", None)],
+        [value_info("c2", "bool", ()), value_info("v2", "float32", None)],
+    )
+    return model_bytes(
+        [helper.make_node("Loop", ["n", "t", "X"], ["Y"], body=body)],
+        [value_info("X", "float32", ("batch",))],
+        [value_info("Y", "float32", None)],
+        {"n": np.array(2**62, dtype=np.int64), "t": np.array(True)},
     )
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from litestar.types import Middleware
 
+    from foretell.engine.registry import Model
     from foretell.logs import Logger
 
 __all__ = ["create_app"]
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
 
     @asynccontextmanager
     async def serve_models(_: Litestar) -> AsyncGenerator[None]:
-        loading = asyncio.create_task(_load(registry, log))
+        loading = asyncio.create_task(_load(registry, log, settings))
         await asyncio.wait({loading}, timeout=settings.engine.startup_wait_s)
         if loading.done():
             loading.result()
@@ -87,19 +88,31 @@ def create_app(settings: Settings | None = None) -> Litestar:
     )
 
 
-async def _load(registry: Registry[Endpoint], log: Logger) -> None:
-    """Load the store and say what came of it."""
-    await registry.load()
+async def _load(registry: Registry[Endpoint], log: Logger, settings: Settings) -> None:
+    """Load the store, and say what comes of it."""
+
+    def on_found(count: int) -> None:
+        log.info("loading models", store=settings.store.path, models=count)
+
+    def on_loaded(model: Model[Endpoint]) -> None:
+        for number, reason in model.failures.items():
+            log.error("version failed to load", model=model.name, version=number, reason=reason)
+        for alias, number in model.dangling.items():
+            log.warning(
+                "alias points at a version that does not serve", model=model.name, alias=alias, version=number
+            )
+        if model.default is None:
+            log.error("model not ready", model=model.name, reason=model.error)
+        else:
+            default = model.default.info.version
+            log.info("model ready", model=model.name, default=default, versions=sorted(model.versions))
+
+    await registry.load(on_found=on_found, on_loaded=on_loaded)
     if registry.error is not None:
         log.error("store unreadable", reason=registry.error)
-    for name, model in registry.models.items():
-        for number, reason in model.failures.items():
-            log.error("version failed to load", model=name, version=number, reason=reason)
-        if model.default is None:
-            log.error("model not ready", model=name, reason=model.error)
-        else:
-            log.info(
-                "model ready", model=name, default=model.default.info.version, versions=sorted(model.versions)
-            )
-    if not registry.models and registry.error is None:
+    elif not registry.models:
         log.warning("the store holds no enabled model")
+    named = settings.store.default_model
+    if named is not None and registry.models and named not in registry.models:
+        reason = f"there is no enabled model {named!r}{registry.hint(named)}; set store.default_model"
+        log.warning("no default model", reason=reason)

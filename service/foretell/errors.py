@@ -8,12 +8,14 @@ ForetellError
 │   ├── InvalidNameError     a model, version, alias, column or input has a name that is not allowed
 │   ├── ManifestError        manifest.json or model.toml does not say what it must
 │   ├── IntegrityError       a file is absent, or is not the one that was published
-│   └── ScreeningError       a model file asks for what it may not have
+│   ├── ScreeningError       a model file asks for what it may not have
+│   └── LoadTimeoutError     a version takes too long to load
 ├── PublishError             an estimator cannot become a served model
 │   ├── ConversionError      there is no ONNX form of it
 │   └── ParityError          its ONNX form answers differently
 ├── NotFoundError            no such model, version, alias or route
-├── NotReadyError            it exists, but does not serve (yet)
+├── NotReadyError            it exists, but does not serve
+│   └── StillLoadingError    not yet: it is worth asking again soon
 ├── RequestError             the caller's request cannot be answered
 │   ├── MalformedError       it is not well-formed JSON
 │   ├── InvalidInputError    it is well-formed, but not what the model takes
@@ -33,6 +35,7 @@ __all__ = [
     "InvalidInputError",
     "InvalidNameError",
     "ListenError",
+    "LoadTimeoutError",
     "MalformedError",
     "ManifestError",
     "MissingExtraError",
@@ -45,6 +48,7 @@ __all__ = [
     "RunError",
     "ScreeningError",
     "SettingsError",
+    "StillLoadingError",
     "StoreError",
     "TooLargeError",
     "UnsupportedMediaError",
@@ -93,6 +97,10 @@ class ScreeningError(StoreError):
     """A model file asks for what it may not have, or is no ONNX model."""
 
 
+class LoadTimeoutError(StoreError, TimeoutError):
+    """A version takes too long to load or to warm up."""
+
+
 class PublishError(ForetellError):
     """An estimator cannot become a served model."""
 
@@ -111,6 +119,10 @@ class NotFoundError(ForetellError, LookupError):
 
 class NotReadyError(ForetellError, RuntimeError):
     """The model exists, but does not serve, or not yet."""
+
+
+class StillLoadingError(NotReadyError):
+    """The models are still being loaded: the same request may be answered in a moment."""
 
 
 class RequestError(ForetellError, ValueError):

@@ -51,17 +51,32 @@ def test_a_broken_model_toml_is_listed_with_its_reason(run: Run, filled: Path) -
     path = write_model_toml(filled, "bare", "enabeld = true")
     code, out, _ = run("models", "list", "--store", filled)
     assert code == 0
-    assert table(out)[1] == ["bare", "3", "3", f"{path}: Object contains unknown field `enabeld`"]
-
-
-def test_an_empty_store_has_headings_only(run: Run, store: Path) -> None:
-    assert run("models", "list", "--store", store).out.split() == [
-        "model",
-        "versions",
-        "default",
-        "aliases",
-        "note",
+    assert table(out)[1] == [
+        "bare",
+        "3",
+        "3",
+        f"{path}: Object contains unknown field `enabeld`; did you mean 'enabled'?",
     ]
+
+
+@pytest.mark.parametrize("command", ["list", "verify"])
+def test_an_empty_store_says_how_to_publish(run: Run, store: Path, command: str) -> None:
+    code, out, _ = run("models", command, "--store", store)
+    assert code == 0
+    assert "there are no models" in out
+    assert "foretell publish" in out
+
+
+def test_what_is_plainly_wrong_is_noted(run: Run, filled: Path) -> None:
+    (filled / "churn" / "3").mkdir()
+    write_model_toml(filled, "churn", "[aliases]\ngone = 9\n")
+    out = run("models", "list", "--store", filled).out
+    assert "3 (broken)" in out
+    assert "version 3: its folder is empty; the alias gone points at version 9, which is absent" in out
+    assert "run `foretell models verify`" in out
+    ran = run("models", "verify", "churn", "--store", filled)
+    assert ran.code == 1
+    assert "FAILED: the alias gone points at it" in ran.out
 
 
 def test_the_store_is_a_setting_too(run: Run, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,9 +114,10 @@ def test_a_version_without_a_model_file_says_so(run: Run, store: Path, as_folder
     (store / "m" / "1").mkdir(parents=True)
     if as_folder:
         (store / "m" / "1" / "model.onnx").mkdir()
-    assert (
-        run("models", "show", "m", "--store", store).out == "m version 1\nno manifest; model.onnx: absent\n"
-    )
+    code, out, _ = run("models", "show", "m", "--store", store)
+    assert code == 1
+    assert out.startswith("m version 1\nCANNOT BE SERVED: ")
+    assert out.endswith("no manifest; model.onnx: absent\n")
 
 
 @pytest.mark.parametrize(

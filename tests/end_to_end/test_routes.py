@@ -205,7 +205,7 @@ def test_a_bad_version_is_told_of_and_harms_no_other(serve_store: ServeStore, st
         assert penguins["ready"] is False
         assert "is not the file that was published" in penguins["versions"][0]["reason"]
         refused = client.post("/v1/models/penguins:predict", json={"instances": [[1]]})
-        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert (refused.status_code, "retry-after" in refused.headers) == (503, False)
 
         ready = client.get("/health/ready")
         assert (ready.status_code, "penguins" in ready.json()["reason"]) == (503, True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import onnx
 import pytest
 
 from foretell.engine.cpus import usable_cpus
@@ -17,14 +18,17 @@ from foretell.errors import IntegrityError, ManifestError, ScreeningError, Store
 from foretell.prediction import PredictRequest
 from foretell.settings import EngineSettings, Settings, StoreSettings
 from foretell.signature import Signature, Tensor
+from tests.engine.test_graph_signature import picky_model
 from tests.models import (
     classifier_bytes,
     digest_of,
     identity_bytes,
     linear_model_bytes,
     make_manifest,
+    model_bytes,
     signature_of,
     two_input_bytes,
+    value_info,
     write_version,
 )
 from tests.store.test_artifact import WEIGHTS, external_model
@@ -174,3 +178,27 @@ def test_a_broken_manifest_is_refused(store: Path) -> None:
     (folder / "manifest.json").write_text("{")
     with pytest.raises(ManifestError):
         load(folder)
+
+
+def test_a_bare_model_that_fails_on_zeros_serves_only_if_the_team_says_so(store: Path) -> None:
+    folder = write_version(store, "m", 7, picky_model(), manifest=False)
+    with pytest.raises(IntegrityError, match=r"warm-up run fails on zeros: .*`warm_up = false`"):
+        load(folder)
+    version = LOADER.load("m", 7, folder, max_rows=10, warm_up=False)
+    version.close()
+    assert version.cost is None
+
+
+def test_a_graph_without_outputs_is_refused(store: Path) -> None:
+    model = onnx.load_model_from_string(MODEL)
+    del model.graph.output[:]
+    with pytest.raises(ScreeningError, match="no outputs"):
+        load(write_version(store, "m", 7, model.SerializeToString(), manifest=False))
+
+
+def test_a_bare_model_of_very_many_inputs_is_refused(store: Path) -> None:
+    inputs = [value_info(f"x{at}", "float32", ("batch",)) for at in range(600)]
+    node = onnx.helper.make_node("Identity", ["x0"], ["Y"])
+    model = model_bytes([node], inputs, [value_info("Y", "float32", ("batch",))])
+    with pytest.raises(ScreeningError, match="600 inputs"):
+        load(write_version(store, "m", 7, model, manifest=False))

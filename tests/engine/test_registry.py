@@ -8,11 +8,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from foretell.engine.attempt import Stop, start
 from foretell.engine.loader import Loader
 from foretell.engine.registry import Registry
 from foretell.engine.version import Version
-from foretell.errors import NotFoundError, NotReadyError
-from tests.models import linear_model_bytes, make_manifest, signature_of, write_model_toml, write_version
+from foretell.errors import LoadTimeoutError, NotFoundError, NotReadyError, StillLoadingError
+from tests.models import (
+    endless_model_bytes,
+    linear_model_bytes,
+    make_manifest,
+    signature_of,
+    write_model_toml,
+    write_version,
+)
 
 LOADER = Loader(max_file_bytes=1_000_000, intra_op_threads=1, run_threads=1, inline_us=200)
 MODEL = linear_model_bytes()
@@ -157,7 +165,9 @@ def test_an_alias_names_a_version(store: Path) -> None:
     assert number(model.alias("champion")) == 1
     with pytest.raises(NotReadyError, match="version 3"):
         model.alias("broken")
-    with pytest.raises(NotFoundError, match="no version 4; it has: 1, 2, 3"):
+    with pytest.raises(
+        NotFoundError, match="alias 'gone' of 'm' points at version 4, which does not exist; it has: 1, 2, 3"
+    ):
         model.alias("gone")
     with pytest.raises(NotFoundError, match="no alias 'x'; it has: broken, champion, gone"):
         model.alias("x")
@@ -175,7 +185,7 @@ def test_a_disabled_model_is_not_served_and_does_not_count(store: Path) -> None:
     write_model_toml(store, "off", "enabled = false")
     registry = load(store)
     assert registry.ready
-    with pytest.raises(NotFoundError, match="there is no model 'off'"):
+    with pytest.raises(NotFoundError, match="model 'off' is disabled"):
         registry.model("off")
 
 
@@ -245,23 +255,59 @@ def test_only_one_model_is_loaded_if_only_one_is_asked_for(store: Path) -> None:
     assert list(load(store, only="m").models) == ["m"]
 
 
-def test_models_appear_one_by_one_and_nothing_is_ready_before_the_last(store: Path) -> None:
-    fill(store, "a")
+def test_models_appear_as_they_are_loaded_and_nothing_is_ready_before_the_last(store: Path) -> None:
     fill(store, "b")
+    fill(store, "a")
     seen: list[tuple[list[str], bool, bool]] = []
-
-    def serve(version: Version) -> Version:
-        seen.append((list(registry.models), registry.loading, registry.ready))
-        return version
-
-    registry = Registry(store, LOADER, max_rows=100, serve=serve)
+    counts: list[int] = []
+    registry = make(store)
     assert state(registry) == (None, True, False)
-    with pytest.raises(NotReadyError, match="still being loaded"):
+    with pytest.raises(StillLoadingError, match="still being loaded"):
         registry.model("a")
+    asyncio.run(
+        registry.load(
+            on_found=counts.append,
+            on_loaded=lambda _: seen.append((list(registry.models), registry.loading, registry.ready)),
+        )
+    )
+    registry.close()
+    assert counts == [2]
+    assert [len(names) for names, *_ in seen] == [1, 2]
+    assert seen[1] == (["a", "b"], True, False)
+    assert state(registry) == (None, False, True)
+    assert list(registry.models["a"].versions) == [1, 2]
+
+
+def test_a_version_that_takes_too_long_has_failed_and_harms_no_other(store: Path) -> None:
+    write_version(store, "a", 1, endless_model_bytes(), manifest=False)
+    write_version(store, "b", 1, MODEL)
+    loader = msgspec.structs.replace(LOADER, timeout_s=1.0)
+    registry: Registry[Version] = Registry(store, loader, max_rows=100, serve=lambda version: version)
     asyncio.run(registry.load())
     registry.close()
-    assert seen == [([], True, False)] * 2 + [(["a"], True, False)] * 2
-    assert state(registry) == (None, False, True)
+    assert "after 1 s" in registry.models["a"].failures[1]
+    assert "engine.load_timeout_s" in registry.models["a"].failures[1]
+    assert registry.models["a"].error == "none of its versions can serve; each has its reason"
+    assert number(registry.default("b")) == 1
+
+
+def test_a_run_that_nobody_waits_for_is_ended(store: Path) -> None:
+    folder = write_version(store, "a", 1, endless_model_bytes(), manifest=False)
+    stop = Stop()
+    future = start(lambda: LOADER.load("a", 1, folder, max_rows=1, stop=stop), "endless")
+    with pytest.raises(TimeoutError):
+        future.result(0.5)
+    stop.ask()
+    with pytest.raises(LoadTimeoutError):
+        future.result(60)
+
+
+def test_a_misspelt_model_gets_a_hint(store: Path) -> None:
+    fill(store, "churn")
+    registry = load(store)
+    with pytest.raises(NotFoundError, match="no model 'chrun'; did you mean 'churn'"):
+        registry.model("chrun")
+    assert registry.hint("churn" * 20) == ""
 
 
 def test_two_registries_in_one_process_do_not_see_each_other(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from foretell.engine.session import Session
 from foretell.engine.warm_up import Cost, measure, trial_inputs, zero_inputs
+from foretell.errors import RunError
 from foretell.parser import Parser
 from foretell.signature import Column, Signature, Tensor
 from tests.engine.test_graph_signature import picky_model
@@ -94,7 +95,8 @@ def test_a_run_of_fixed_shape_costs_the_same_for_any_number_of_rows() -> None:
     assert cost.row_us == 0
 
 
-def test_nothing_is_known_of_a_model_that_does_not_run_on_made_up_inputs() -> None:
+def test_a_model_that_does_not_run_is_not_measured() -> None:
     model = picky_model()
-    assert cost_of(model) is None
+    with pytest.raises(RunError, match="out of data bounds"):
+        cost_of(model)
     assert Session(model).run({"X": np.array([10])})["Y"].tolist() == [1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,21 @@ def test_a_broken_file_is_not_overwritten(store: Path, model: Path) -> None:
     with pytest.raises(ManifestError):
         set_alias(model, "champion", 1)
     assert written(model) == "enabled = maybe"
+
+
+def test_what_is_no_small_regular_file_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "long").write_bytes(b"#" * 2_000_000)
+    for name in ("pipe", "zero"):
+        with pytest.raises(ManifestError, match="not a regular file"):
+            ModelConfig.read(tmp_path / name)
+    with pytest.raises(ManifestError, match="longer than"):
+        ModelConfig.read(tmp_path / "long")
+
+
+def test_a_misspelt_key_gets_a_hint() -> None:
+    with pytest.raises(ManifestError, match="did you mean 'enabled'"):
+        ModelConfig.parse(b"enabeld = true", "model.toml")
+    with pytest.raises(ManifestError, match="did you mean 'max_rows'"):
+        ModelConfig.parse(b"[limits]\nmaxrows = 1", "model.toml")

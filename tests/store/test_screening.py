@@ -481,3 +481,29 @@ def test_a_damaged_model_raises_nothing_else(
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     with suppress(ScreeningError):
         confine(tmp_path_factory.getbasetemp(), external_data(bytes(raw)))
+
+
+def test_a_file_of_zeros_is_refused_at_its_first_byte() -> None:
+    with pytest.raises(ScreeningError, match="a field of number 0"):
+        external_data(bytes(100_000_000))
+
+
+def test_more_fields_than_are_worth_walking_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screening, "_MAX_FIELDS", 100)
+    with pytest.raises(ScreeningError, match="more than 100 fields"):
+        external_data(field(1, b"") * 101)
+    assert external_data(field(1, b"") * 100) == []
+
+
+def test_numbers_are_skipped_however_many_and_hide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screening, "_MAX_FIELDS", 100)
+    monkeypatch.setattr(screening, "_AT_ONCE", 1000)
+    numbers = b"\x08\x87\x01" + b"\x3d\x3a\x02\x3a\x02" + b"\x11" + b"\x3a" * 8
+    assert external_data(numbers * 10_000 + add_model(SNEAKY) + numbers) == [ExternalData("/etc/passwd")]
+
+
+def test_no_field_that_leads_to_a_tensor_is_skipped() -> None:
+    for fields in screening._MESSAGES.values():
+        for number in fields:
+            assert screening._NUMBERS.match(field(number, b"\x0aBRANCH_LEQ")) is None
+            assert screening._NUMBERS.match(field(number, b"\x04LEAF")) is None

@@ -11,6 +11,8 @@ from foretell.cli.options import gather, store_option
 from foretell.cli.tables import print_table
 from foretell.errors import ForetellError, NotFoundError
 from foretell.store.catalog import find_model, scan
+from foretell.store.inspection import dangling_aliases, visible_fault
+from foretell.store.layout import parse_version
 from foretell.store.manifest import MANIFEST_FILE, MODEL_FILE, FileDigest, Manifest
 from foretell.store.model_config import ModelConfig, set_alias
 
@@ -30,30 +32,52 @@ def models() -> None:
 def list_models(store: Path) -> None:
     """List the models of a store: their versions, aliases and default version."""
     rows: list[tuple[str, ...]] = []
-    for model in scan(store).values():
+    found = scan(store)
+    if not found:
+        _say_empty(store)
+        return
+    faulty = False
+    for model in found.values():
         config = model.config or ModelConfig()
         aliases = ", ".join(f"{alias} → {number}" for alias, number in sorted(config.aliases.items()))
-        state = model.error or ("" if config.enabled else "disabled")
-        rows.append((model.name, ", ".join(map(str, model.versions)), _default(model), aliases, state))
+        faults = _faults(model)
+        faulty = faulty or bool(faults)
+        default = _default(model)
+        broken = (
+            not default or int(default) not in model.versions or visible_fault(model.versions[int(default)])
+        )
+        shown = f"{default} (broken)" if default and broken else default
+        notes = [*(() if config.enabled else ("disabled",)), *faults]
+        rows.append((model.name, ", ".join(map(str, model.versions)), shown, aliases, "; ".join(notes)))
     print_table(("model", "versions", "default", "aliases", "note"), rows)
+    if faulty:
+        click.echo("run `foretell models verify` to check every version as the server does")
 
 
 @models.command("show")
 @click.argument("name")
-@click.argument("version", type=click.IntRange(min=1), required=False)
+@click.argument("version", required=False, metavar="[VERSION|ALIAS]")
 @store_option
-def show_model(name: str, version: int | None, store: Path) -> None:
-    """Show the manifest of a version of a model; of its default version if none is named."""
+def show_model(name: str, version: str | None, store: Path) -> None:
+    """Show the manifest of a version of a model, by number or alias; of its default version if none is named.
+
+    The exit status is 1 if the version is damaged or incomplete.
+    """
     model = find_model(store, name)
-    number = version or int(_default(model) or max(model.versions, default=0))
+    number = int(_default(model) or 0) if version is None else _number(model, version)
     folder = _version_folder(model, number)
     click.secho(f"{name} version {number}", bold=True)
+    fault = visible_fault(folder)
+    if fault is not None:
+        click.secho(f"CANNOT BE SERVED: {fault}", fg="red")
     if (folder / MANIFEST_FILE).exists():
         click.echo(Manifest.read(folder / MANIFEST_FILE).encode().decode().rstrip())
     else:
         found = FileDigest.of(folder / MODEL_FILE) if (folder / MODEL_FILE).is_file() else None
         measured = f"{found.size_bytes} bytes, SHA-256 {found.sha256}" if found else "absent"
         click.echo(f"no manifest; {MODEL_FILE}: {measured}")
+    if fault is not None:
+        raise SystemExit(1)
 
 
 @models.command("alias")
@@ -78,23 +102,47 @@ def verify_models(names: tuple[str, ...], store: Path) -> None:
 
     The exit status is 1 if a version cannot be served.
     """
+    from foretell.engine.attempt import Stop, attempt
     from foretell.engine.loader import Loader
+    from foretell.engine.version import Version
 
     settings = gather({"store": str(store)}).settings
     loader = Loader.of(settings)
     chosen = [find_model(store, name) for name in names] if names else list(scan(store).values())
+    if not chosen:
+        _say_empty(store)
+        return
     rows: list[tuple[str, str, str]] = []
     failed = False
     for model in chosen:
         if model.error:
             failed = True
             rows.append((model.name, "", f"FAILED: {model.error}"))
-        for number, folder in model.versions.items():
+        for alias, target in dangling_aliases(model).items():
+            failed = True
+            rows.append(
+                (model.name, str(target), f"FAILED: the alias {alias} points at it, and it is absent")
+            )
+        config = model.config or ModelConfig()
+        for number in model.versions:
+
+            def load(stop: Stop, model: CatalogModel = model, number: int = number) -> Version:
+                return loader.load(
+                    model.name,
+                    number,
+                    model.versions[number],
+                    max_rows=settings.limits.max_rows,
+                    warm_up=(model.config or ModelConfig()).warm_up,
+                    stop=stop,
+                )
+
             try:
-                version = loader.load(model.name, number, folder, max_rows=settings.limits.max_rows)
+                version = attempt(load, timeout_s=loader.timeout_s, name=f"load {model.name}/{number}")
             except ForetellError as error:
                 failed = True
-                rows.append((model.name, str(number), f"FAILED: {error}"))
+                pointing = [alias for alias, target in sorted(config.aliases.items()) if target == number]
+                aliases = f" (aliases: {', '.join(pointing)})" if pointing else ""
+                rows.append((model.name, str(number), f"FAILED: {error}{aliases}"))
             else:
                 version.close()
                 rows.append(
@@ -109,6 +157,41 @@ def _default(model: CatalogModel) -> str:
     config = model.config or ModelConfig()
     choice = config.aliases[config.default] if isinstance(config.default, str) else config.default
     return str(choice or max(model.versions, default=""))
+
+
+def _number(model: CatalogModel, text: str) -> int:
+    """The version that a number or an alias names."""
+    number = parse_version(text)
+    if number is not None:
+        return number
+    aliases = (model.config or ModelConfig()).aliases
+    if text not in aliases:
+        known = ", ".join(sorted(aliases)) or "none"
+        raise NotFoundError(f"{model.name} has no version or alias {text!r}; its aliases: {known}")
+    return aliases[text]
+
+
+def _faults(model: CatalogModel) -> list[str]:
+    """What can be seen of a model's troubles without loading it."""
+    faults = [] if model.error is None else [model.error]
+    if not model.versions:
+        faults.append("it has no versions")
+    for number, folder in model.versions.items():
+        fault = visible_fault(folder)
+        if fault is not None:
+            faults.append(f"version {number}: {fault}")
+    faults += [
+        f"the alias {alias} points at version {number}, which is absent"
+        for alias, number in dangling_aliases(model).items()
+    ]
+    return faults
+
+
+def _say_empty(store: Path) -> None:
+    click.echo(
+        f"there are no models in {str(store)!r}; publish one: "
+        "foretell publish MODEL.skops --name NAME --sample ROWS.csv"
+    )
 
 
 def _version_folder(model: CatalogModel, number: int) -> Path:

@@ -90,3 +90,4 @@ def publish(
             **options,
         )
     click.echo(f"published {published}\n{published.folder}")
+    click.echo("a server that is running serves it after a restart")

@@ -17,14 +17,21 @@ if TYPE_CHECKING:
 __all__ = ["graph_signature"]
 
 _TRIAL_ROWS = 2
+_MAX_INPUTS = 512
 
 
 def graph_signature(session: Session) -> Signature:
     """Describe a graph.
 
     Raises:
-        ScreeningError: It gives a sequence of tensors, and does not run on zeros to show how many.
+        ScreeningError: It gives a sequence of tensors, and does not run on zeros to show how many; or it has
+            more inputs than anybody would name by hand.
     """
+    if len(session.inputs) > _MAX_INPUTS:
+        raise ScreeningError(
+            f"the graph has {len(session.inputs)} inputs; without a manifest up to {_MAX_INPUTS} are served: "
+            "give it one input with a column for each"
+        )
     try:
         bare = Signature(session.inputs, ())
     except ValueError as error:
@@ -32,7 +39,7 @@ def graph_signature(session: Session) -> Signature:
     outputs: list[Tensor] = []
     classes: tuple[Scalar, ...] | None = None
     try:
-        values = session.run_raw(zero_inputs(bare, _TRIAL_ROWS))
+        values = session.try_run(zero_inputs(bare, _TRIAL_ROWS))
     except RunError:  # zeros need not be valid inputs; what the graph declares must do
         return _classified(bare, [_declared(session, at) for at in range(len(session.outputs))], None)
     for output, value in zip(session.outputs, values, strict=True):

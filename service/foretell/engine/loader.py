@@ -11,7 +11,7 @@ from foretell.engine.graph_signature import graph_signature
 from foretell.engine.session import Session
 from foretell.engine.version import ModelInfo, Version
 from foretell.engine.warm_up import measure
-from foretell.errors import IntegrityError
+from foretell.errors import IntegrityError, RunError
 from foretell.parser import Parser
 from foretell.store.artifact import read_artifact
 from foretell.store.manifest import MODEL_FILE
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from foretell.engine.attempt import Stop
     from foretell.engine.outputs import Output
     from foretell.settings import Settings
     from foretell.signature import Dimension, Signature, Tensor
@@ -36,12 +37,14 @@ class Loader(msgspec.Struct, frozen=True):
         run_threads: How many runs of one version may go on at once outside the event loop; None for one per CPU
             that this process may use.
         inline_us: Runs expected to be shorter than this happen on the event loop, µs.
+        timeout_s: How long one version may take, seconds.
     """
 
     max_file_bytes: int
     intra_op_threads: int
     run_threads: int | None
     inline_us: float
+    timeout_s: float = 120.0
 
     @classmethod
     def of(cls, settings: Settings) -> Loader:
@@ -51,9 +54,19 @@ class Loader(msgspec.Struct, frozen=True):
             intra_op_threads=settings.engine.intra_op_threads,
             run_threads=settings.engine.run_threads,
             inline_us=settings.engine.inline_us,
+            timeout_s=settings.engine.load_timeout_s,
         )
 
-    def load(self, name: str, version: int, folder: Path, *, max_rows: int) -> Version:
+    def load(
+        self,
+        name: str,
+        version: int,
+        folder: Path,
+        *,
+        max_rows: int,
+        warm_up: bool = True,
+        stop: Stop | None = None,
+    ) -> Version:
         """Load a version. It takes as long as reading the files and six runs of the model; call it in a thread.
 
         Args:
@@ -61,13 +74,15 @@ class Loader(msgspec.Struct, frozen=True):
             version: The version's number.
             folder: The version's folder.
             max_rows: The greatest number of rows in one request.
+            warm_up: Whether it must run before it serves, where there is no example to run it on but zeros.
+            stop: Ends the loading when nobody waits for it any longer.
 
         Raises:
             StoreError: The version cannot be used; the message says why.
         """
         artifact = read_artifact(folder, max_bytes=self.max_file_bytes)
         source = folder / MODEL_FILE if artifact.external else artifact.model
-        session = Session(source, threads=self.intra_op_threads)
+        session = Session(source, threads=self.intra_op_threads, stop=stop)
         if artifact.manifest is None:
             signature = graph_signature(session)
         else:
@@ -75,12 +90,26 @@ class Loader(msgspec.Struct, frozen=True):
             _check_signature(signature, session)
         try:
             parser = Parser(signature, max_rows=max_rows, name=f"{name}.{version}.")
-            cost = measure(session, signature, parser)
+            proven = warm_up or signature.example is not None
+            cost = measure(session, signature, parser) if proven else None
+        except RunError as error:
+            if stop is not None:
+                stop.check()
+            raise IntegrityError(_unproven(signature, error)) from error
         except (TypeError, ValueError) as error:
             raise IntegrityError(f"the signature or its example cannot be used: {error}") from error
         info = ModelInfo(name, version, artifact.digest, signature, artifact.manifest)
         threads = self.run_threads or usable_cpus()
         return Version(info, session, parser, cost=cost, inline_us=self.inline_us, threads=threads)
+
+
+def _unproven(signature: Signature, error: RunError) -> str:
+    if signature.example is not None and signature.batched:
+        return f"its warm-up run fails on the example of its manifest: {error}"
+    return (
+        f"its warm-up run fails on zeros: {error}; if zeros are no fair input for it, say `warm_up = false` in "
+        "its model.toml to serve it unproven"
+    )
 
 
 def _check_signature(signature: Signature, session: Session) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Generic, TypeVar
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import msgspec
 
-from foretell.errors import ForetellError, NotFoundError, NotReadyError, StoreError
+from foretell.engine.attempt import Stop, start, timed_out
+from foretell.engine.cpus import usable_cpus
+from foretell.errors import ForetellError, NotFoundError, NotReadyError, StillLoadingError, StoreError
 from foretell.excerpts import shortened
 from foretell.store.catalog import scan
 from foretell.store.model_config import ModelConfig
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "Registry"]
 
+_MAX_COMPARED: Final = 300
+_MAX_NAME: Final = 64
+
 S = TypeVar("S")
 """What a loaded version is made into by whoever serves it."""
 
@@ -34,7 +40,7 @@ class Model(msgspec.Struct, Generic[S]):
         config: What the team decided about it.
         versions: The versions that serve, by number.
         failures: Why each of the others does not.
-        error: Why none does although the versions are not to blame; None if nothing is wrong.
+        error: Why callers who name no version get no answer; None if nothing is wrong.
         default: What answers when a caller names no version; None while nothing can.
     """
 
@@ -80,7 +86,21 @@ class Model(msgspec.Struct, Generic[S]):
         if number is None:
             known = ", ".join(sorted(self.config.aliases)) or "none"
             raise NotFoundError(f"model {self.name!r} has no alias {shortened(alias)!r}; it has: {known}")
+        if number not in self.versions and number not in self.failures:
+            known = ", ".join(map(str, sorted({*self.versions, *self.failures}))) or "none"
+            raise NotFoundError(
+                f"the alias {alias!r} of {self.name!r} points at version {number}, which does not exist; it has: {known}"
+            )
         return self.version(number)
+
+    @property
+    def dangling(self) -> dict[str, int]:
+        """The aliases that point at a version that does not serve, and that version."""
+        return {
+            alias: number
+            for alias, number in sorted(self.config.aliases.items())
+            if number not in self.versions
+        }
 
 
 class Registry(Generic[S]):
@@ -107,6 +127,7 @@ class Registry(Generic[S]):
         self._max_rows = max_rows
         self._serve = serve
         self._loaded: list[Version] = []
+        self._disabled: frozenset[str] = frozenset()
 
     @property
     def ready(self) -> bool:
@@ -124,12 +145,21 @@ class Registry(Generic[S]):
         if model is not None:
             return model
         if self.loading:
-            raise NotReadyError("the models are still being loaded")
+            raise StillLoadingError("the models are still being loaded")
         if self.error is not None:
             raise NotReadyError("the model store cannot be read; see GET /health")
+        if name in self._disabled:
+            raise NotFoundError(f"model {name!r} is disabled: its model.toml says `enabled = false`")
         raise NotFoundError(
-            f"there is no model {shortened(name)!r}; GET /v1/models lists those that are served"
+            f"there is no model {shortened(name)!r}{self.hint(name)}; GET /v1/models lists those that are served"
         )
+
+    def hint(self, name: str) -> str:
+        """What a misspelt name may have been meant to be; empty where nothing is close, or comparing costs too much."""
+        if len(name) > _MAX_NAME or len(self.models) > _MAX_COMPARED:
+            return ""
+        close = get_close_matches(name, self.models, n=1)
+        return f"; did you mean {close[0]!r}?" if close else ""
 
     def default(self, name: str) -> S:
         """What answers for a model when the caller names no version.
@@ -143,17 +173,44 @@ class Registry(Generic[S]):
             raise NotReadyError(f"model {name!r} has no version that can answer; see GET /v1/models/{name}")
         return model.default
 
-    async def load(self, only: str | None = None) -> None:
-        """Load every enabled model of the store, or only one, in a thread; failures are kept, not raised."""
+    async def load(
+        self,
+        only: str | None = None,
+        *,
+        on_found: Callable[[int], None] = lambda _: None,
+        on_loaded: Callable[[Model[S]], None] = lambda _: None,
+    ) -> None:
+        """Load every enabled model of the store, or only one; failures are kept, not raised.
+
+        Versions load in daemon threads, as many at a time as there are usable CPUs. One that takes too long has failed:
+        it gives up its place, and keeps neither the others nor the end of the process waiting.
+
+        Args:
+            only: The model to load; all if None.
+            on_found: Is told how many models there are to load, before the first is.
+            on_loaded: Is told of each model when nothing of it is left to load.
+        """
         self.error = None
         try:
             found = await asyncio.to_thread(scan, self._store)
         except StoreError as error:
             self.error = str(error)
             found = {}
-        for name, entry in found.items():
-            if only in {None, name} and (entry.config is None or entry.config.enabled):
-                self.models = {**self.models, name: await asyncio.to_thread(self._load_model, entry)}
+        chosen = [entry for name, entry in found.items() if only in {None, name}]
+        self._disabled = frozenset(entry.name for entry in chosen if not _enabled(entry))
+        enabled = [entry for entry in chosen if _enabled(entry)]
+        on_found(len(enabled))
+        places = asyncio.Semaphore(usable_cpus())
+
+        async def load_model(entry: CatalogModel) -> None:
+            model = await self._load_model(entry, places)
+            models = {**self.models, entry.name: model}
+            self.models = {name: models[name] for name in sorted(models)}
+            on_loaded(model)
+
+        async with asyncio.TaskGroup() as group:
+            for entry in enabled:
+                group.create_task(load_model(entry))
         self.loading = False
 
     def close(self) -> None:
@@ -161,32 +218,61 @@ class Registry(Generic[S]):
         while self._loaded:
             self._loaded.pop().close()
 
-    def _load_model(self, entry: CatalogModel) -> Model[S]:
+    async def _load_model(self, entry: CatalogModel, places: asyncio.Semaphore) -> Model[S]:
         config = entry.config or ModelConfig()
-        max_rows = config.limits.max_rows or self._max_rows
         versions: dict[int, S] = {}
         failures: dict[int, str] = {} if entry.error is None else dict.fromkeys(entry.versions, entry.error)
         if entry.config is not None:
-            for number, folder in entry.versions.items():
-                try:
-                    version = self._loader.load(entry.name, number, folder, max_rows=max_rows)
-                    versions[number] = self._serve(version)
-                except ForetellError as error:
-                    failures[number] = str(error)
-                except Exception as error:  # noqa: BLE001 - whatever a foreign file does to its loading, it harms no other
-                    failures[number] = f"{type(error).__name__}: {error}"
+            loads = [self._try_version(entry, config, number, places) for number in entry.versions]
+            for number, loaded in zip(entry.versions, await asyncio.gather(*loads), strict=True):
+                if isinstance(loaded, str):
+                    failures[number] = loaded
                 else:
+                    version, versions[number] = loaded
                     self._loaded.append(version)
         reason = entry.error or (None if entry.versions else "it has no versions")
         model = Model(entry.name, config, versions, failures, reason, None)
         model.default = _default(model)
         return model
 
+    async def _try_version(
+        self, entry: CatalogModel, config: ModelConfig, number: int, places: asyncio.Semaphore
+    ) -> tuple[Version, S] | str:
+        """A version and what serves it, or the reason why it does not."""
+        stop = Stop()
+
+        def load() -> tuple[Version, S]:
+            max_rows = config.limits.max_rows or self._max_rows
+            folder = entry.versions[number]
+            version = self._loader.load(
+                entry.name, number, folder, max_rows=max_rows, warm_up=config.warm_up, stop=stop
+            )
+            return version, self._serve(version)
+
+        async with places:
+            future = asyncio.wrap_future(start(load, f"load {entry.name}/{number}"))
+            try:
+                done, _ = await asyncio.wait({future}, timeout=self._loader.timeout_s)
+                return future.result() if done else timed_out(self._loader.timeout_s)
+            except ForetellError as error:
+                return str(error)
+            except Exception as error:  # noqa: BLE001 - whatever a foreign file does to its loading, it harms no other
+                return f"{type(error).__name__}: {error}"
+            finally:
+                future.cancel()
+                stop.ask()
+
+
+def _enabled(entry: CatalogModel) -> bool:
+    return entry.config is None or entry.config.enabled
+
 
 def _default(model: Model[S]) -> S | None:
     """What `default` of model.toml names; without it, the highest version that serves."""
     choice = model.config.default
     if choice is None:
+        if model.failures and not model.versions and model.error is None:
+            model.error = "none of its versions can serve; each has its reason"
         return model.versions[max(model.versions)] if model.versions else None
     number = model.config.aliases[choice] if isinstance(choice, str) else choice
     if number not in model.versions:

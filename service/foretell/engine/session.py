@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from foretell.engine.outputs import Output, flatten
 from foretell.engine.runtime import load_runtime
@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
     from onnxruntime import InferenceSession
 
+    from foretell.engine.attempt import Stop
     from foretell.parser import Tensors
     from foretell.signature import Dimension
 
 __all__ = ["Session"]
+
+_MAX_FOLDED: Final = 256 * 1024**2
+"""The greatest constant that is computed when a session is made, bytes; a larger one is computed in each run."""
 
 
 class Session:
@@ -28,16 +32,19 @@ class Session:
     Args:
         model: The model file's bytes, or its path where it refers to external data.
         threads: How many threads one run may use inside an operator.
+        stop: Ends the making of the session, and its trial runs, when nobody waits for them any longer.
 
     Attributes:
         inputs: What the graph takes.
         outputs: What it gives.
 
     Raises:
-        ScreeningError: ONNX Runtime refuses the model, or it has an input or output that cannot be served.
+        ScreeningError: ONNX Runtime refuses the model, or it has an input or output that cannot be served,
+            or no output at all.
+        LoadTimeoutError: It was stopped.
     """
 
-    def __init__(self, model: bytes | Path, *, threads: int = 1) -> None:
+    def __init__(self, model: bytes | Path, *, threads: int = 1, stop: Stop | None = None) -> None:
         runtime = load_runtime()
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -45,19 +52,33 @@ class Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # ONNX Runtime also takes a flatbuffer format of its own, which screening does not understand.
         options.add_session_config_entry("session.load_model_format", "ONNX")
+        # Folding constants must not fill the memory with what a few bytes of graph ask for.
+        options.add_session_config_entry(
+            "optimization.constant_folding_max_output_size_in_bytes", str(_MAX_FOLDED)
+        )
+        self._trial = runtime.RunOptions()
+        if stop is not None:
+            stop.on_ask(lambda: options.set_load_cancellation_flag(True))
+            stop.on_ask(self._end_trials)
         source = model if isinstance(model, bytes) else str(model)
         try:
             self._session: InferenceSession = runtime.InferenceSession(
                 source, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
+            if stop is not None:
+                stop.check()
             raise ScreeningError(f"ONNX Runtime refuses the model: {error}") from error
+        if stop is not None:
+            stop.check()
         self.inputs = tuple(
             _input(node.name, node.type, _shape(node.shape)) for node in self._session.get_inputs()
         )
         self.outputs = tuple(
             Output.of(node.name, node.type, _shape(node.shape)) for node in self._session.get_outputs()
         )
+        if not self.outputs:
+            raise ScreeningError("the graph has no outputs: there is nothing that it could answer")
         self._plain = all(output.kind == "tensor" for output in self.outputs)
         self._names = [output.name for output in self.outputs]
 
@@ -82,6 +103,16 @@ class Session:
             return self._session.run(self._names, inputs)
         except Exception as error:
             raise RunError(str(error)) from error
+
+    def try_run(self, inputs: Tensors) -> Sequence[Any]:
+        """Run the graph as `run_raw` does, in a way that the `stop` of the session can end."""
+        try:
+            return self._session.run(self._names, inputs, self._trial)
+        except Exception as error:
+            raise RunError(str(error)) from error
+
+    def _end_trials(self) -> None:
+        self._trial.terminate = True
 
 
 def _input(name: str, type_string: str, shape: tuple[Dimension, ...]) -> Tensor:

@@ -66,12 +66,16 @@ def measure(session: Session, signature: Signature, parser: Parser) -> Cost | No
     """Time a version on one row and on many.
 
     Returns:
-        Its cost; None if it does not run on made-up inputs, which says nothing about real ones.
+        Its cost; None if it runs on one row and not on many, so that a run's cost cannot be told from its rows.
+
+    Raises:
+        RunError: It does not run.
     """
+    signature = _completed(signature, session)
+    one = _median_us(session, trial_inputs(signature, parser, 1))
+    if not signature.batched:
+        return Cost(one, 0.0)
     try:
-        one = _median_us(session, trial_inputs(signature, parser, 1))
-        if not signature.batched:
-            return Cost(one, 0.0)
         many = _median_us(session, trial_inputs(signature, parser, _BIG))
     except RunError:
         return None
@@ -79,12 +83,36 @@ def measure(session: Session, signature: Signature, parser: Parser) -> Cost | No
     return Cost(max(0.0, one - row), row)
 
 
+def _completed(signature: Signature, session: Session) -> Signature:
+    """A signature with the lengths that only the graph knows, but for the rows'."""
+    graph = {tensor.name: tensor.shape for tensor in session.inputs}
+    inputs = tuple(
+        msgspec.structs.replace(
+            tensor,
+            shape=(
+                *tensor.shape[:1],
+                *(
+                    known if isinstance(known, int) else length
+                    for length, known in zip(tensor.shape[1:], graph[tensor.name][1:], strict=True)
+                ),
+            ),
+        )
+        if len(graph[tensor.name]) == len(tensor.shape)
+        else tensor
+        for tensor in signature.inputs
+    )
+    return signature if inputs == signature.inputs else msgspec.structs.replace(signature, inputs=inputs)
+
+
 def _median_us(session: Session, inputs: Tensors) -> float:
-    """The median duration of a few runs after a first one, µs; a slow model is run fewer times."""
+    """The median duration of a few runs after a first one, µs; a slow model is run fewer times.
+
+    It is this thread's CPU time: other models load at the same time, and waiting for them is no cost of this one.
+    """
     durations: list[float] = []
-    session.run_raw(inputs)
+    session.try_run(inputs)
     while len(durations) < _REPEATS and sum(durations) < _PATIENCE_US:
-        started = time.perf_counter_ns()
-        session.run_raw(inputs)
-        durations.append((time.perf_counter_ns() - started) / 1000)
+        started = time.thread_time_ns()
+        session.try_run(inputs)
+        durations.append((time.thread_time_ns() - started) / 1000)
     return statistics.median(durations)

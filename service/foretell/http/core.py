@@ -179,7 +179,12 @@ class Core:
     def _endpoint(self, route: Route) -> Endpoint:
         name = route.model if route.model is not None else self._default_name()
         if route.version is None and route.alias is None:
-            return self._registry.default(name)
+            try:
+                return self._registry.default(name)
+            except NotFoundError as error:
+                if route.model is None:
+                    raise NotFoundError(f"{error}; the setting store.default_model names it") from error
+                raise
         model = self._registry.model(name)
         if route.alias is not None:
             return model.alias(route.alias)

@@ -55,7 +55,7 @@ class Health(msgspec.Struct, frozen=True):
     Attributes:
         status: ``ok`` when ready and nothing failed, ``degraded`` when ready, ``loading`` or ``unavailable`` before.
         ready: Whether every enabled model answers.
-        reason: Why the store could not be read.
+        reason: What keeps it from being ready.
         models: The state of each model.
     """
 
@@ -126,7 +126,7 @@ def ordinary_routes(registry: Registry[Endpoint], *, middleware: list[Middleware
             if failed
             else "ok"
         )
-        return Health(status, registry.ready, registry.error, models)
+        return Health(status, registry.ready, None if registry.ready else _unready(registry), models)
 
     @get("/health/live", operation_id="live", summary="Whether the process answers")
     async def live() -> Liveness:

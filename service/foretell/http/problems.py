@@ -17,6 +17,7 @@ from foretell.errors import (
     MalformedError,
     NotFoundError,
     NotReadyError,
+    StillLoadingError,
     TooLargeError,
     UnsupportedMediaError,
 )
@@ -99,7 +100,7 @@ def problem_of(error: Exception, *, path: str, request_id: str) -> tuple[Problem
     if status is None:
         detail = f"the server failed to answer; its log says why under the request id {request_id}"
         return describe(HTTPStatus.INTERNAL_SERVER_ERROR, detail, path=path, request_id=request_id), headers
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+    if isinstance(error, StillLoadingError):
         headers = {"retry-after": str(_RETRY_AFTER_S)}
     places = error.problems if isinstance(error, InvalidInputError) else ()
     errors = tuple(PlaceAndMessage(place, message) for place, message in places)

@@ -18,6 +18,7 @@ WholeSeconds = Annotated[int, Meta(ge=1, le=86_400)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 Microseconds = Annotated[float, Meta(ge=0, le=86_400e6)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Timeout = Annotated[float, Meta(ge=0.001, le=86_400)]
 Text = Annotated[str, Meta(min_length=1)]
 
 
@@ -74,12 +75,15 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             costs about half as much.
         startup_wait_s: How long the start waits for the models, seconds. After that the server listens, and answers
             503 for what is still being loaded.
+        load_timeout_s: How long one version may take to load and warm up, seconds. After that it has failed, and its
+            place is given to the next. Large models on slow disks take tens of seconds.
     """
 
     intra_op_threads: Threads = 1
     run_threads: Threads | None = None
     inline_us: Microseconds = 200.0
     startup_wait_s: Seconds = 30.0
+    load_timeout_s: Timeout = 120.0
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,12 +1,30 @@
-"""Writing that either happens whole or not at all."""
+"""Writing that either happens whole or not at all, and reading that does not wait or grow without end."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 
-__all__ = ["replace_file", "sync_folder", "write_file"]
+__all__ = ["read_regular", "replace_file", "sync_folder", "write_file"]
+
+
+def read_regular(path: Path, *, max_bytes: int) -> bytes:
+    """Read a small regular file; neither a pipe nor an endless device can hold the reader up.
+
+    Raises:
+        OSError: It cannot be read, is not a regular file, or is longer.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise OSError(errno.EFBIG, f"it is longer than {max_bytes} bytes")
+    return data
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from typing import TYPE_CHECKING, Annotated
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
 from foretell.errors import ManifestError, StoreError
-from foretell.store.layout import MODEL_CONFIG_FILE, check_alias, parse_version
+from foretell.store.files import read_regular
+from foretell.store.layout import MODEL_CONFIG_FILE, check_alias, parse_version, version_folders
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["ModelConfig", "ModelLimits", "set_alias"]
+
+_MAX_BYTES: Final = 1024**2
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -36,12 +41,14 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         default: The version, or the alias, that answers when a caller names neither; the highest version if None.
         aliases: Versions by alias.
         limits: Limits in place of the server's.
+        warm_up: Whether a version must run on zeros before it serves, where no manifest has an example for it.
     """
 
     enabled: bool = True
     default: PositiveInt | str | None = None
     aliases: dict[str, PositiveInt] = {}
     limits: ModelLimits = ModelLimits()
+    warm_up: bool = True
 
     def __post_init__(self) -> None:
         for alias in self.aliases:
@@ -59,7 +66,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ManifestError: It is not TOML, or a key is misspelt or ill-typed; the message names file and key.
         """
         try:
-            raw = path.read_bytes()
+            raw = read_regular(path, max_bytes=_MAX_BYTES)
         except FileNotFoundError:
             return cls()
         except OSError as error:
@@ -77,8 +84,18 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         try:
             return msgspec.convert(tomllib.loads(raw.decode()), cls)
         except (ValueError, RecursionError) as error:
-            message = f"{source}: {error}"
+            message = f"{source}: {error}{_hint(str(error))}"
             raise ManifestError(message) from error
+
+
+def _hint(complaint: str) -> str:
+    """What a misspelt key may have been meant to be."""
+    found = re.search(r"unknown field `([^`]{1,64})`", complaint)
+    if found is None:
+        return ""
+    known = ModelLimits.__struct_fields__ if "$.limits" in complaint else ModelConfig.__struct_fields__
+    close = get_close_matches(found[1], known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(known)}"
 
 
 def set_alias(model: Path, alias: str, version: int | None) -> None:
@@ -92,7 +109,7 @@ def set_alias(model: Path, alias: str, version: int | None) -> None:
     Raises:
         InvalidNameError: The alias is not of the allowed form.
         ManifestError: model.toml is not valid, or would not be afterwards.
-        StoreError: There is no such version or alias.
+        StoreError: There is no such version or alias, or the file cannot be written.
     """
     import tomlkit
 
@@ -101,7 +118,9 @@ def set_alias(model: Path, alias: str, version: int | None) -> None:
     check_alias(alias)
     path = model / MODEL_CONFIG_FILE
     config = ModelConfig.read(path)
-    document = tomlkit.parse(path.read_bytes()) if path.exists() else tomlkit.document()
+    document = (
+        tomlkit.parse(read_regular(path, max_bytes=_MAX_BYTES)) if path.exists() else tomlkit.document()
+    )
     aliases = document.setdefault("aliases", tomlkit.table())
     if version is None:
         if alias not in config.aliases:
@@ -110,9 +129,14 @@ def set_alias(model: Path, alias: str, version: int | None) -> None:
         del aliases[alias]
     else:
         if parse_version(str(version)) is None or not (model / str(version)).is_dir():
-            message = f"{model.name} has no version {version}"
+            known = ", ".join(map(str, version_folders(model))) or "none"
+            message = f"{model.name} has no version {version}; it has: {known}"
             raise StoreError(message)
         aliases[alias] = version
     raw = tomlkit.dumps(document).encode()
     ModelConfig.parse(raw, str(path))
-    replace_file(path, raw)
+    try:
+        replace_file(path, raw)
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise StoreError(message) from error

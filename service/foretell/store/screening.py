@@ -8,6 +8,7 @@ Source: ONNX onnx.proto3 (field numbers), Protocol Buffers encoding (wire types)
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -48,6 +49,33 @@ _DATA_LOCATION: Final = 14
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_KEY: Final = 2**32 - 1
 
+_MAX_FIELDS: Final = 5_000_000
+"""The greatest number of fields that are walked one by one; some seconds of work."""
+
+_AT_ONCE: Final = 1024**2
+"""How many bytes of plain numbers are skipped in one step, so that other threads get their turns."""
+
+
+def _keys(wire: int) -> bytes:
+    """A regular expression for the keys of one byte, of any field, with a wire type."""
+    return b"[" + b"".join(b"\\x%02x" % (field << 3 | wire) for field in range(1, 16)) + b"]"
+
+
+_NUMBERS: Final = re.compile(
+    b"(?:"
+    + _keys(_VARINT)
+    + rb"[\x80-\xff]{0,9}+[\x00-\x7f]|"
+    + _keys(_FIXED32)
+    + b".{4}|"
+    + _keys(_FIXED64)
+    + rb".{8}|\x4a(?:\x0aBRANCH_LEQ|\x04LEAF))++",
+    re.DOTALL,
+)
+"""Fields that lead nowhere: numbers, and the modes of a tree's nodes, of which a forest has millions.
+
+Source: ONNX onnx.proto (``AttributeProto.ints``, ``floats`` and ``strings``, which are not packed).
+"""
+
 
 class ExternalData(msgspec.Struct, frozen=True):
     """Where a tensor's data lies outside the model file.
@@ -70,6 +98,7 @@ def external_data(model: bytes) -> list[ExternalData]:
         ScreeningError: The file is not protobuf wire data, is nested too deeply, or describes external data badly.
     """
     found: list[ExternalData] = []
+    walked = 0
     pending: list[tuple[str, int, memoryview]] = [("ModelProto", 0, memoryview(model))]
     while pending:
         message, depth, data = pending.pop()
@@ -79,7 +108,10 @@ def external_data(model: bytes) -> list[ExternalData]:
             found.extend(_external_data_of_tensor(data))
             continue
         children = _MESSAGES[message]
-        for field, value in _fields(data):
+        for field, value in _fields(data, skip=_NUMBERS):
+            walked += 1
+            if walked > _MAX_FIELDS:
+                raise ScreeningError(f"the model file has more than {_MAX_FIELDS} fields to look into")
             if field in children and isinstance(value, memoryview):
                 pending.append((children[field], depth + 1, value))
     return found
@@ -166,15 +198,22 @@ def _size(text: str) -> int:
     return int(text)
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """The fields of one message: number and value (bytes for length-delimited ones)."""
+def _fields(
+    data: memoryview, skip: re.Pattern[bytes] | None = None
+) -> Iterator[tuple[int, int | memoryview]]:
+    """The fields of one message: number and value (bytes for length-delimited ones), but for those to skip."""
     at = 0
     end = len(data)
     while at < end:
+        if skip is not None and (found := skip.match(data, at, min(end, at + _AT_ONCE))):
+            at = found.end()
+            continue
         key, at = _varint(data, at)
         if key > _MAX_KEY:  # a runtime would cut it to 32 bits, and see another field than this walk
             raise ScreeningError("the file is not an ONNX model: it has an overlong field number")
         field, wire = key >> 3, key & 7
+        if field == 0:
+            raise ScreeningError("the file is not an ONNX model: it has a field of number 0")
         if wire == _VARINT:
             value, at = _varint(data, at)
             yield field, value
