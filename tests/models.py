@@ -31,6 +31,7 @@ __all__ = [
     "linear_model_bytes",
     "make_manifest",
     "model_bytes",
+    "open_width_bytes",
     "signature_of",
     "slow_model_bytes",
     "two_input_bytes",
