@@ -157,10 +157,8 @@ class Frame(msgspec.Struct, frozen=True):
 
     def take(self, begin: int, end: int) -> Any:
         """A copy of some rows of the sample itself, as it was given."""
-        if isinstance(self.sample, (list, tuple)):
-            return list(self.sample[begin:end])  # pyright: ignore[reportUnknownArgumentType] - of texts
         rows = self.sample.iloc[begin:end] if hasattr(self.sample, "iloc") else self.sample[begin:end]
-        return rows.copy()
+        return rows.copy() if hasattr(rows, "copy") else rows
 
     def held(self, rows: Sequence[Row]) -> Array:
         """``bool[rows]``: which rows the sample's own dtypes can hold."""

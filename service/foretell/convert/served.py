@@ -127,11 +127,11 @@ class Served(msgspec.Struct, frozen=True):
 
 def _inputs(groups: list[list[str]], frame: Frame, precision: Precision) -> tuple[Tensor, ...]:
     kinds = {column.name: column.kind for column in frame.columns}
-    native = {column.name: _rounding(column) for column in frame.columns}
+    native: dict[str, DTypeName | None] = {column.name: _rounding(column) for column in frame.columns}
     taken: set[str] = set(_RESERVED)
     tensors: list[Tensor] = []
     for group in groups:
-        rounded = {native[name] for name in group}
+        rounded: set[DTypeName | None] = {native[name] for name in group}
         dtype: DTypeName = "string" if kinds[group[0]] == "string" else precision
         if len(rounded) == 1:  # all of one type, which rounds as the caller's own table does
             dtype = rounded.pop() or dtype
@@ -157,7 +157,7 @@ def _round_inputs(
     graph: Graph, groups: list[list[str]], inputs: tuple[Tensor, ...], frame: Frame, precision: Precision
 ) -> None:
     """Let narrow columns be rounded before a graph that computes in a wider type."""
-    native = {column.name: _rounding(column) for column in frame.columns}
+    native: dict[str, DTypeName | None] = {column.name: _rounding(column) for column in frame.columns}
     for group, tensor in zip(groups, inputs, strict=True):
         if tensor.dtype not in {"string", precision}:
             graph.convert_input(tensor.name, tensor.dtype, precision)
