@@ -69,7 +69,8 @@ def publish(
         description: What readers of the catalogue should know.
         feature_names: The names of the columns, for an array; scikit-learn's ``x0``, ``x1``, … if not given.
         enforce: ``ranges`` and ``categories`` refuse requests outside of what the sample shows.
-        tolerance: The greatest absolute and relative difference between two numbers that counts as equal.
+        tolerance: The greatest difference that counts as equal: of probabilities as a number, of other numbers as
+            a part of the spread of the original's answers on the sample; 1e-5 if None.
         precision: What the ONNX form computes in; `auto` takes float32 if it proves equal, else float64.
         allow_mismatch: Publish although the answers differ; the manifest records it.
         on_progress: Is called with the stage and how much of it is done, 0 to 1.
@@ -134,10 +135,12 @@ def _refusal(name: str, parity: ParityReport) -> str:
         f"  rows compared        {parity.rows} ({parity.probes} of them generated)\n"
         f"  labels that differ   {parity.label_disagreements}\n"
         f"  largest difference   {parity.max_abs_diff:.6g} absolute, {parity.max_rel_diff:.6g} relative\n"
-        f"  rows beyond it       {parity.beyond_tolerance}, where the tolerance is {parity.tolerance:.6g}\n"
+        f"  rows beyond it       {parity.beyond_tolerance}, where the tolerance is {parity.tolerance:.6g} "
+        "(of probabilities; of other numbers, as a part of their spread)\n"
         f"  precision            {parity.precision}\n"
         f"  worst row            {msgspec.json.encode(parity.worst_row).decode()}\n"
         f"{failed}"
-        "Try precision='float64' (--precision float64); if such a difference is acceptable, raise the tolerance "
+        "Try precision='float64' (--precision float64); if the sample's own dtype decides (integers that wrap or "
+        "exceed 2**53, float16), train on float64, or on identifiers as text; if such a difference is acceptable, raise the tolerance "
         "(--tolerance), or publish it as it is with allow_mismatch=True (--allow-mismatch), which is recorded."
     )

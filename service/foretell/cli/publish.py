@@ -33,7 +33,9 @@ __all__ = ["publish"]
     "--enforce", default="", metavar="LIST", help="ranges,categories: refuse what the sample does not show."
 )
 @click.option(
-    "--tolerance", type=click.FloatRange(min=0), help="The greatest difference that counts as equal."
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    help="The greatest difference that counts as equal: of probabilities, or as a part of the spread of numbers.",
 )
 @click.option(
     "--precision",

@@ -9,6 +9,7 @@ import numpy as np
 
 from foretell.convert.nodes import GraphWriter, is_double
 from foretell.convert.registry import Registry
+from foretell.convert.trees import float32_at_least
 
 __all__ = ["register"]
 
@@ -37,6 +38,8 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         column = writer.add("Gather", values, writer.constant([place], np.int64), axis=1)
         inner = np.asarray(edges[1:-1], np.float64)
         if inner.size:
+            if dtype == np.float32:
+                inner = float32_at_least(inner)
             reached = writer.add("GreaterOrEqual", column, writer.constant(inner[None, :], dtype))
             axis = writer.constant([1], np.int64)
             number = writer.add("ReduceSum", writer.cast(reached, dtype), axis, keepdims=1)

@@ -73,11 +73,14 @@ def _boosting_classifier(scope: Any, operator: Any, container: Any) -> None:
 def _boosting_regressor(scope: Any, operator: Any, container: Any) -> None:
     model = operator.raw_operator
     writer = GraphWriter(scope, container)
-    total = _sum(writer, _boosted(model, operator), doubles(writer, operator))
+    # The operator gives float32, which holds what the trees add, but not beside a large first guess.
+    added = _sum(writer, _boosted(model, operator, guess=False), doubles(writer, operator))
+    total = writer.cast(added, np.float64)
+    total = writer.add("Add", total, writer.constant(_baseline(model), np.float64))
     loss = type(getattr(model, "_loss", None)).__name__
     if loss in {"HalfPoissonLoss", "HalfGammaLoss"}:  # their link is the logarithm
         total = writer.add("Exp", total)
-    writer.deliver(total, operator.outputs[0], np.float32)
+    writer.deliver(total, operator.outputs[0], np.float64)
 
 
 def _sum(writer: GraphWriter, trees: Trees, values: str) -> str:
@@ -97,16 +100,18 @@ def _baseline(model: Any) -> Array:
     return np.asarray(model._raw_predict_init(nothing), np.float64).ravel()  # noqa: SLF001
 
 
-def _boosted(model: Any, operator: Any, only: int | None = None) -> Trees:
+def _boosted(model: Any, operator: Any, only: int | None = None, *, guess: bool = True) -> Trees:
     """The trees of a boosting model, its first guess among them, in the order in which it adds them up.
 
     Args:
         model: The estimator.
         operator: skl2onnx's operator.
         only: The one target whose trees are meant; all if None.
+        guess: Whether the first guess is among them.
     """
     trees = Trees()
     baseline = _baseline(model)
+    baseline = baseline if guess else np.zeros_like(baseline)
     trees.add_constant(baseline if only is None else baseline[only : only + 1])
     for stage in model._predictors if hasattr(model, "_predictors") else model.estimators_:  # noqa: SLF001
         for target, member in enumerate(stage):

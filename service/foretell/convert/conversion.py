@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from foretell.convert.frame import Frame
+from foretell.convert.native import EXACT_IN_FLOAT32
 from foretell.convert.original import Original
 from foretell.convert.parity import compare
 from foretell.convert.probes import make_probes
@@ -26,7 +27,10 @@ from foretell.store.manifest import ParityReport, Provenance
 __all__ = ["PROBES", "TOLERANCE", "Conversion", "convert"]
 
 TOLERANCE: Final = 1e-5
-"""The accepted difference of two numbers, absolute and relative: a little above what float32 sums lose."""
+"""The accepted difference: of probabilities, and of other numbers as a part of how the sample's answers vary.
+
+A little above what float32 sums lose.
+"""
 
 PROBES: Final = 2000
 """How many rows are made up by default: enough to hit each split of a small forest, in about a second."""
@@ -79,7 +83,8 @@ def convert(
         sample: Rows like those it was trained on, without the target: a DataFrame, an array, a list of rows, or a
             flat list of texts.
         enforce: Which observations of the sample every request must keep to.
-        tolerance: The accepted difference of two numbers, absolute and relative.
+        tolerance: The accepted difference: of probabilities as a number, of other numbers as a part of the spread of
+            the original's answers on the sample (how far they typically are from their median).
         precision: The type that the ONNX form computes in. ``auto`` takes float32 where that answers alike, and
             float64 otherwise.
         feature_names: The names of the columns, for samples that have none.
@@ -122,7 +127,7 @@ def _climb(
     generated = None
     best: tuple[Served, ParityReport] | None = None
     failure: ConversionError | None = None
-    ladder: tuple[Precision, ...] = ("float32", "float64") if precision == "auto" else (precision,)
+    ladder: tuple[Precision, ...] = _ladder(frame) if precision == "auto" else (precision,)
     for rung, chosen in enumerate(ladder):
         tell("convert", rung / len(ladder))
         try:
@@ -150,6 +155,14 @@ def _climb(
     if best is None:
         raise failure or ConversionError(f"{original.name} has no ONNX form")
     return best
+
+
+def _ladder(frame: Frame) -> tuple[Precision, ...]:
+    """Which precisions to try, in order: float32 comes last where it cannot tell the sample's integers apart."""
+    for at, column in enumerate(frame.columns):
+        if column.kind == "int" and any(abs(value) > EXACT_IN_FLOAT32 for value in frame.present(at)):
+            return "float64", "float32"
+    return "float32", "float64"
 
 
 def _badness(report: ParityReport) -> tuple[int, int, float]:

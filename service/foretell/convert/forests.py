@@ -111,17 +111,21 @@ def _averaging_regressor(scope: Any, operator: Any, container: Any) -> None:
     writer = GraphWriter(scope, container)
     grown = _grown(model)
     trees = Trees()
+    # The operator gives float32, which holds how a tree's values vary, but not beside where they all are.
+    center = grown[0].value[0, :, 0]
     for tree in grown:
-        add_tree(trees, operator, tree, tree.value[:, :, 0])
+        add_tree(trees, operator, tree, tree.value[:, :, 0] - center)
     total = writer.add_ml(
         "TreeEnsembleRegressor",
         doubles(writer, operator),
         n_targets=int(model.n_outputs_),
         **trees.attributes("target"),
     )[0]
+    total = writer.cast(total, np.float64)
     if len(grown) > 1:
-        total = writer.add("Div", total, writer.constant(len(grown), np.float32))
-    writer.deliver(total, operator.outputs[0], np.float32)
+        total = writer.add("Div", total, writer.constant(len(grown), np.float64))
+    total = writer.add("Add", total, writer.constant(center, np.float64))
+    writer.deliver(total, operator.outputs[0], np.float64)
 
 
 def _grown(model: Any) -> list[Any]:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from foretell.convert.cells import is_missing, plain
+from foretell.convert.native import holds, is_integer
 from foretell.errors import ConversionError, InvalidNameError
 from foretell.signature import check_record_key
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from foretell.signature import Scalar
+    from foretell.tensors import Array
 
 __all__ = ["MAX_CATEGORIES", "Frame", "Kind", "Observed", "Row"]
 
@@ -29,13 +31,16 @@ MAX_CATEGORIES: Final = 100
 """More distinct values than this are no list of choices any more."""
 
 
+_DTYPE: Any = np.dtype
+
+
 class Observed(msgspec.Struct, frozen=True):
     """What the sample tells of one column.
 
     Attributes:
         name: Its name.
         kind: Which JSON value it holds.
-        native: The pandas dtype that the estimator was shown, None in arrays.
+        native: The dtype that the estimator was shown, of numpy or pandas; None in arrays of objects.
         absent: What the estimator was shown where a value is missing; meaningless where none is.
         nullable: Whether a value is missing in the sample.
     """
@@ -55,11 +60,13 @@ class Frame(msgspec.Struct, frozen=True):
         rows: The values, row by row.
         form: What the estimator takes: an array of numbers, an array of objects, a pandas DataFrame, or a flat
             list of texts.
+        sample: The sample as the estimator takes it, in its own dtypes.
     """
 
     columns: tuple[Observed, ...]
     rows: tuple[Row, ...]
     form: Literal["numbers", "objects", "frame", "texts"]
+    sample: Any
 
     @classmethod
     def of(cls, sample: Any, estimator: Any, feature_names: Sequence[str] | None = None) -> Frame:
@@ -95,9 +102,11 @@ class Frame(msgspec.Struct, frozen=True):
         form: Literal["numbers", "objects"] = "numbers" if array.dtype.kind in "buif" else "objects"
         table = pd.DataFrame(
             {name: list(array[:, index]) for index, name in enumerate(names)},
-            dtype=np.float64 if form == "numbers" else object,
+            dtype=np.float64 if array.dtype.kind == "b" else array.dtype,
         )
-        return cls._of_table(table, form if trained_on is None else "frame", from_array=True)
+        if trained_on is not None:
+            return cls._of_table(table, "frame")
+        return msgspec.structs.replace(cls._of_table(table, form), sample=array)
 
     @classmethod
     def _of_texts(cls, sample: Any, feature_names: Sequence[str] | None) -> Frame:
@@ -108,20 +117,20 @@ class Frame(msgspec.Struct, frozen=True):
             )
         name = feature_names[0] if feature_names else getattr(sample, "name", None)
         column = Observed(name if isinstance(name, str) and name else "text", "string")
-        return cls((column,), tuple((text,) for text in texts), "texts")
+        return cls((column,), tuple((text,) for text in texts), "texts", sample)
 
     @classmethod
-    def _of_table(cls, table: Any, form: Any, *, from_array: bool = False) -> Frame:
+    def _of_table(cls, table: Any, form: Any) -> Frame:
         _check_names(list(table.columns))
         if not len(table):
             raise ConversionError("the sample has no rows: give some of the training data's")
         columns: list[Observed] = []
         values: list[list[Scalar | None]] = []
         for name in table.columns:
-            column, cells = _observe(name, table[name], from_array=from_array)
+            column, cells = _observe(name, table[name], in_objects=form == "objects")
             columns.append(column)
             values.append(cells)
-        return cls(tuple(columns), tuple(zip(*values, strict=True)), form)
+        return cls(tuple(columns), tuple(zip(*values, strict=True)), form, table)
 
     def as_floats(self, names: Sequence[str]) -> Frame:
         """The same with these columns of integers as floats, for tensors that hold both."""
@@ -130,7 +139,7 @@ class Frame(msgspec.Struct, frozen=True):
         if not any(change):
             return self
         columns = tuple(
-            msgspec.structs.replace(column, kind="float", native=None) if changed else column
+            msgspec.structs.replace(column, kind="float") if changed else column
             for column, changed in zip(self.columns, change, strict=True)
         )
         rows = tuple(
@@ -140,29 +149,50 @@ class Frame(msgspec.Struct, frozen=True):
             )
             for row in self.rows
         )
-        return Frame(columns, rows, self.form)
+        return msgspec.structs.replace(self, columns=columns, rows=rows)
 
     def present(self, at: int) -> list[Any]:
         """The values of a column that are not missing."""
         return [row[at] for row in self.rows if row[at] is not None]
 
-    def restore(self, rows: Sequence[Row]) -> Any:
-        """Rows in the form that the estimator takes."""
+    def take(self, begin: int, end: int) -> Any:
+        """A copy of some rows of the sample itself, as it was given."""
+        rows = self.sample.iloc[begin:end] if hasattr(self.sample, "iloc") else self.sample[begin:end]
+        return rows.copy() if hasattr(rows, "copy") else rows
+
+    def held(self, rows: Sequence[Row]) -> Array:
+        """``bool[rows]``: which rows the sample's own dtypes can hold."""
+        picky = [
+            (at, column.native)
+            for at, column in enumerate(self.columns)
+            if is_integer(column.native) or hasattr(column.native, "categories")
+        ]
+        numeric = [(at, native) for at, native in picky if self.columns[at].kind != "string"]
+        return np.array([all(holds(native, row[at]) for at, native in numeric) for row in rows], bool)
+
+    def restore(self, rows: Sequence[Row], *, as_float64: bool = False) -> Any:
+        """Rows in the form that the estimator takes, in the sample's own dtypes where those hold all the values.
+
+        Args:
+            rows: The rows.
+            as_float64: Give all numbers as float64 instead.
+        """
         if self.form == "texts":
             return [row[0] for row in rows]
+        columns = [
+            _restore(column, [row[at] for row in rows], as_float64=as_float64)
+            for at, column in enumerate(self.columns)
+        ]
         if self.form == "numbers":
-            return np.array(
-                [[math.nan if value is None else value for value in row] for row in rows], np.float64
-            )
-        cells = [_restore(column, [row[at] for row in rows]) for at, column in enumerate(self.columns)]
+            return np.column_stack(columns)
         if self.form == "objects":
             array = np.empty((len(rows), len(self.columns)), object)
-            for at, cell in enumerate(cells):
-                array[:, at] = cell
+            for at, cells in enumerate(columns):
+                array[:, at] = cells
             return array
         import pandas as pd
 
-        return pd.DataFrame(dict(zip([column.name for column in self.columns], cells, strict=True)))
+        return pd.DataFrame(dict(zip([column.name for column in self.columns], columns, strict=True)))
 
 
 def _is_texts(sample: Any) -> bool:
@@ -227,7 +257,7 @@ def _check_names(names: list[Any]) -> None:
         raise ConversionError(f"the column name {twice[0]!r} is there twice: rename one and train again")
 
 
-def _observe(name: str, series: Any, *, from_array: bool) -> tuple[Observed, list[Scalar | None]]:
+def _observe(name: str, series: Any, *, in_objects: bool) -> tuple[Observed, list[Scalar | None]]:
     values = series.tolist()
     missing = [is_missing(value) for value in values]
     present: list[Any] = [plain(value) for value, absent in zip(values, missing, strict=True) if not absent]
@@ -246,7 +276,7 @@ def _observe(name: str, series: Any, *, from_array: bool) -> tuple[Observed, lis
             "replace one of them before training"
         )
     first = next((value for value, absent in zip(values, missing, strict=True) if absent), None)
-    return Observed(name, kind, None if from_array else series.dtype, first, any(missing)), cells
+    return Observed(name, kind, None if in_objects else series.dtype, first, any(missing)), cells
 
 
 def _kind(name: str, present: list[Any], dtype: str) -> Kind:
@@ -269,13 +299,23 @@ def _kind(name: str, present: list[Any], dtype: str) -> Kind:
     )
 
 
-def _restore(column: Observed, values: list[Any]) -> Any:
+def _restore(column: Observed, values: list[Any], *, as_float64: bool) -> Any:
     import pandas as pd
 
-    if column.kind == "float" and (column.native is None or column.native.kind in "iufO"):
-        return np.array([math.nan if value is None else value for value in values], np.float64)
+    native = column.native
+    if column.kind == "float" and getattr(native, "kind", "O") == "O":
+        as_float64 = as_float64 or not hasattr(native, "categories")
+    if column.kind in {"int", "float"} and (as_float64 or not all(holds(native, value) for value in values)):
+        if as_float64 or None in values or not all(value == int(value) for value in values):
+            return np.array([math.nan if value is None else value for value in values], np.float64)
+        native = np.dtype(np.int64)  # which is what integers become that nobody gave a dtype
     absent = column.absent if column.nullable else math.nan
     filled = [absent if value is None else value for value in values]
-    if column.native is None:
+    if native is None:
         return pd.Series(filled, dtype=object)
-    return pd.Series(filled, dtype=column.native)
+    with np.errstate(over="ignore"):
+        return (
+            np.array(filled, native)
+            if isinstance(native, _DTYPE) and native.kind in "biuf"
+            else pd.Series(filled, dtype=native)
+        )

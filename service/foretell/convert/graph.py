@@ -17,6 +17,7 @@ __all__ = ["Graph"]
 _ELEMENTS: Final = {
     "bool": "BOOL",
     "int64": "INT64",
+    "float16": "FLOAT16",
     "float32": "FLOAT",
     "float64": "DOUBLE",
     "string": "STRING",
@@ -116,6 +117,45 @@ class Graph:
             int(value.type.tensor_type.elem_type) for value in self._graph.input if value.name == name
         )
 
+    def convert_input(self, name: str, dtype: DTypeName, to: DTypeName) -> None:
+        """Let an input hold another element type than the graph computes in."""
+        inner = self._hide(name)
+        self._prepend("Cast", [name], inner, to=_element_number(to))
+        self._set_element(name, dtype)
+
+    def round_columns(self, name: str, width: int, places: Sequence[int], dtype: DTypeName) -> None:
+        """Round some columns of an input ``[batch, width]`` to a narrower element type, as their caller's table does."""
+        element = self._element(name)
+        mask = np.zeros((1, width), bool)
+        mask[0, list(places)] = True
+        chosen = self.constant(mask)
+        inner = self._hide(name)
+        narrow, rounded = self._fresh("narrow"), self._fresh("rounded")
+        self._prepend("Where", [chosen, rounded, name], inner)
+        self._prepend("Cast", [narrow], rounded, to=element)
+        self._prepend("Cast", [name], narrow, to=_element_number(dtype))
+
+    def _hide(self, name: str) -> str:
+        """Let all that reads an input read a new tensor instead."""
+        inner = self._fresh("inner")
+        for node in self._graph.node:
+            names = [inner if entry == name else entry for entry in node.input]
+            del node.input[:]
+            node.input.extend(names)
+        for value in self._graph.output:
+            if value.name == name:
+                value.name = inner
+        return inner
+
+    def _prepend(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> None:
+        from onnx import helper
+
+        self._graph.node.insert(0, helper.make_node(op_type, inputs, [output], **attributes))
+
+    def _set_element(self, name: str, dtype: DTypeName) -> None:
+        value = next(value for value in self._graph.input if value.name == name)
+        value.type.tensor_type.elem_type = _element_number(dtype)
+
     # ------------------------------------------------------------ nodes
 
     def add(self, op_type: str, *inputs: str, **attributes: Any) -> str:
@@ -136,9 +176,7 @@ class Graph:
 
     def cast(self, name: str, dtype: DTypeName) -> str:
         """Add a conversion to an element type."""
-        from onnx import TensorProto
-
-        return self.add("Cast", name, to=int(getattr(TensorProto, _ELEMENTS[dtype])))
+        return self.add("Cast", name, to=_element_number(dtype))
 
     def column(self, name: str, index: int) -> str:
         """Add the choice of one column of a matrix."""
@@ -212,10 +250,15 @@ class Graph:
 
 
 def _value_info(tensor: Tensor) -> Any:
-    from onnx import TensorProto, helper
+    from onnx import helper
 
-    element = int(getattr(TensorProto, _ELEMENTS[tensor.dtype]))
-    return helper.make_tensor_value_info(tensor.name, element, list(tensor.shape))
+    return helper.make_tensor_value_info(tensor.name, _element_number(tensor.dtype), list(tensor.shape))
+
+
+def _element_number(dtype: DTypeName) -> int:
+    from onnx import TensorProto
+
+    return int(getattr(TensorProto, _ELEMENTS[dtype]))
 
 
 def _subgraphs(node: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -21,6 +21,10 @@ __all__ = ["Answers", "Original"]
 
 Answers = dict[str, Array]
 """The outputs of a model by name, the answer itself first."""
+
+
+_MEASURED: Final = 500
+"""How many rows of the sample tell how scores vary."""
 
 
 class Original:
@@ -53,6 +57,7 @@ class Original:
         self.estimator = estimator
         self._last = last_step(estimator)
         self.frame = frame
+        self._refusal = ""
         self._predicts = hasattr(estimator, "predict")
         if not self._predicts and not hasattr(estimator, "transform"):
             raise ConversionError(
@@ -85,11 +90,12 @@ class Original:
             return "transformed"
         return "prediction" if self._regresses else "label"
 
-    def answer(self, rows: Sequence[Row]) -> Answers:
+    def answer(self, rows: Sequence[Row], *, as_float64: bool = False) -> Answers:
         """What it answers.
 
         Args:
-            rows: At least one row.
+            rows: At least one row. They are asked in the dtypes of the sample, as far as those hold the values.
+            as_float64: Ask all numbers as float64 instead.
 
         Returns:
             ``label``, ``prediction`` or ``transformed``, and the probabilities or scores if it has them.
@@ -97,7 +103,43 @@ class Original:
         Raises:
             Exception: Whatever the estimator raises on these rows.
         """
-        X = self.frame.restore(rows)
+        frame = self.frame
+        if as_float64:
+            return self._ask(frame.restore(rows, as_float64=True))
+        held = frame.held(rows)
+        if held.all() or not held.any():
+            return self._ask(frame.restore(rows))
+        # One value that a column's dtype cannot hold would change the dtype of all the others.
+        groups = [np.flatnonzero(held), np.flatnonzero(~held)]
+        parts = [self._ask(frame.restore([rows[at] for at in group.tolist()])) for group in groups]
+        order = np.argsort(np.concatenate(groups))
+        return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+
+    def answer_sample(self, count: int) -> list[tuple[list[int], Answers]]:
+        """What it answers to the first rows of the sample itself, as it was given, without those that it refuses.
+
+        Returns:
+            The numbers of rows and their answers, as of `answer_each`.
+
+        Raises:
+            ConversionError: It refuses every row.
+        """
+        groups = self._answer_part(0, min(count, len(self.frame.rows)))
+        if not groups:
+            raise ConversionError(f"{self.name} refuses every row of the sample: {self._refusal}")
+        return groups
+
+    def _answer_part(self, begin: int, end: int) -> list[tuple[list[int], Answers]]:
+        try:
+            return [(list(range(begin, end)), self._ask(self.frame.take(begin, end)))]
+        except Exception as error:  # noqa: BLE001 - whatever the estimator raises on a row that it refuses
+            self._refusal = f"{type(error).__name__}: {error}"
+            if end - begin == 1:
+                return []
+        half = (begin + end) // 2
+        return self._answer_part(begin, half) + self._answer_part(half, end)
+
+    def _ask(self, X: Any) -> Answers:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             return self._answer(X)
@@ -174,24 +216,44 @@ class Original:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             decisions = np.asarray(pairs.decision_function(self.frame.restore(rows)))
-        return np.asarray((np.abs(decisions).reshape(len(rows), -1) <= tolerance).any(axis=1))
+            usual = np.asarray(pairs.decision_function(self.frame.take(0, _MEASURED)))
+        allowed = tolerance * _typical(np.abs(usual))
+        return np.asarray((np.abs(decisions).reshape(len(rows), -1) <= allowed).any(axis=1))
 
     def undecided(self, rows: Sequence[Row], tolerance: float) -> Array:
-        """``bool[rows]``: where its best two choices are within the tolerance of each other."""
-        X = self.frame.restore(rows)
+        """``bool[rows]``: where its best two choices are within the tolerance of each other.
+
+        The tolerance is a part of how far apart they typically are on the sample, and of no more than 1 for
+        probabilities: an estimator that is never sure of anything is decided by less.
+        """
         tied = np.zeros(len(rows), bool)
         if not self._predicts or self._regresses:
             return tied
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
+            X = self.frame.restore(rows)
+            usual = self.frame.take(0, _MEASURED)
             if hasattr(self.estimator, "predict_proba"):
-                for part in _parts(self.estimator.predict_proba(X)):
-                    tied |= _close(part, tolerance)
-            if hasattr(self.estimator, "decision_function"):
-                tied |= _close(np.asarray(self.estimator.decision_function(X)), tolerance)
-            elif not self._classifies and hasattr(self.estimator, "transform"):
-                tied |= _close(-_dense(self.estimator.transform(X)), tolerance)
+                shares = _parts(self.estimator.predict_proba(X))
+                for part, known in zip(shares, _parts(self.estimator.predict_proba(usual)), strict=True):
+                    best, margin = _margins(part)
+                    typical = min(1.0, _typical(_margins(known)[1]))
+                    tied |= margin <= tolerance * typical * (1 + np.abs(best))
+            scores = self._scores(X)
+            if scores is not None:
+                best, margin = _margins(scores)
+                known_best, known_margin = _margins(np.asarray(self._scores(usual)))
+                away = np.abs(best - np.median(known_best)) if scores.ndim > 1 else 0.0
+                tied |= margin <= tolerance * (_typical(known_margin) + away)
         return tied
+
+    def _scores(self, X: Any) -> Any:
+        """The scores whose best one decides, if it has some."""
+        if hasattr(self.estimator, "decision_function"):
+            return np.asarray(self.estimator.decision_function(X))
+        if not self._classifies and hasattr(self.estimator, "transform"):
+            return -_dense(self.estimator.transform(X))
+        return None
 
 
 def _trees(estimator: Any) -> Iterator[tuple[Any, Array | None]]:
@@ -233,10 +295,17 @@ def _dense(values: Any) -> Array:
     return np.asarray(values.toarray() if hasattr(values, "toarray") else values)
 
 
-def _close(scores: Array, tolerance: float) -> Array:
+def _margins(scores: Array) -> tuple[Array, Array]:
+    """The best of each row, and by how much it is the best; a lone score decides at zero."""
     if scores.ndim == 1:
-        return np.abs(scores) <= tolerance
-    if scores.shape[1] == 1:
-        return np.zeros(len(scores), bool)
-    best = np.sort(scores, axis=1)[:, -2:]
-    return np.asarray(best[:, 1] - best[:, 0] <= tolerance + tolerance * np.abs(best[:, 1]))
+        return scores, np.abs(scores)
+    if scores.shape[1] == 1:  # a single class has nothing beside it
+        return scores[:, 0], np.full(len(scores), np.inf)
+    second, best = np.sort(scores, axis=1)[:, -2:].T
+    return best, best - second
+
+
+def _typical(margins: Array) -> float:
+    """The median of the margins that are none of ties; 1 where all are."""
+    clear = margins[(margins > 0) & np.isfinite(margins)]
+    return float(np.median(clear)) if clear.size else 1.0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from foretell.convert.choices import UNSEEN
+from foretell.convert.native import is_integer, rounds_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -77,7 +78,38 @@ def _take(random: np.random.Generator, rows: list[Row], count: int) -> list[Row]
 
 
 def _numeric(frame: Frame) -> list[int]:
-    return [at for at, column in enumerate(frame.columns) if column.kind == "float"]
+    return [at for at, column in enumerate(frame.columns) if column.kind in {"int", "float"}]
+
+
+def _integers(frame: Frame) -> list[int]:
+    """The columns that held integers in the sample, though a tensor of floats may take them."""
+    return [
+        at
+        for at, column in enumerate(frame.columns)
+        if column.kind == "int" or (column.kind == "float" and is_integer(column.native))
+    ]
+
+
+def _snapped(frame: Frame, values: Array, numeric: list[int], *, whole: bool) -> Array:
+    """Numbers ``[rows, numeric columns]`` as their columns hold them: integers, or rounded to a narrow type.
+
+    Args:
+        frame: The sample.
+        values: The numbers.
+        numeric: The columns' places.
+        whole: Whether columns that hold integers but would take others get integers too.
+    """
+    snapped = values.copy()
+    integers = set(_integers(frame))
+    for place, at in enumerate(numeric):
+        column = frame.columns[at]
+        narrow = rounds_to(column.native)
+        if column.kind == "int" or (whole and at in integers):
+            snapped[:, place] = np.floor(values[:, place])
+        elif narrow is not None:
+            with np.errstate(over="ignore"):
+                snapped[:, place] = values[:, place].astype(narrow)
+    return snapped
 
 
 def _replace(row: Row, at: int, value: Any) -> Row:
@@ -101,6 +133,8 @@ def _edges(frame: Frame, random: np.random.Generator) -> Iterator[Row]:
         else:
             low, high = min(present), max(present)
             values = [low, high, low - (high - low), high + (high - low), type(low)(0)]
+            if column.kind == "int":
+                values = [value for value in values if -(2**63) <= value < 2**63]
         for value in values:
             yield _replace(_any_row(frame, random), at, value)
 
@@ -126,9 +160,22 @@ def _combinations(frame: Frame, random: np.random.Generator, count: int) -> Iter
 
 def _straddled(original: Original, frame: Frame, random: np.random.Generator, count: int) -> Iterator[Row]:
     """The thresholds of trees that look at the raw columns, and the numbers next to them."""
-    numeric = set(_numeric(frame))
+    numeric, integers = set(_numeric(frame)), _integers(frame)
+    for at, value in _sampled(
+        random,
+        [(place, whole) for place in integers for whole in sorted(set(frame.present(place)))],
+        count // 6,
+    ):
+        for step in (-1, 1):
+            yield _replace(_any_row(frame, random), at, value + step)
     thresholds = [(at, value) for at, value in original.thresholds() if at in numeric]
     for at, value in _sampled(random, thresholds, max(1, count // 7)):
+        if at in integers:
+            kind = int if frame.columns[at].kind == "int" else float
+            for step in (-1, 0, 1, 2):
+                yield _replace(_any_row(frame, random), at, kind(np.floor(value) + step))
+        if frame.columns[at].kind == "int":
+            continue
         single = np.float32(value)
         for near in (
             value,
@@ -159,6 +206,24 @@ def _jumps(
     on_progress: Callable[[float], None],
 ) -> Iterator[Row]:
     """Between pairs of rows, the neighbouring numbers where the original's answer changes most."""
+    integers = _integers(frame)
+    if any(frame.columns[at].kind == "float" for at in integers):  # look for both kinds of numbers there
+        yield from _jumps_of(
+            original, frame, random, count // 2, lambda done: on_progress(done / 2), whole=True
+        )
+        count -= count // 2
+    yield from _jumps_of(original, frame, random, count, on_progress, whole=False)
+
+
+def _jumps_of(
+    original: Original,
+    frame: Frame,
+    random: np.random.Generator,
+    count: int,
+    on_progress: Callable[[float], None],
+    *,
+    whole: bool,
+) -> Iterator[Row]:
     numeric = _numeric(frame)
     if not numeric or len(frame.rows) < 2 or count < 1:
         return
@@ -175,7 +240,7 @@ def _jumps(
         starts.append(start)
         ends.append(end)
     try:
-        lows, highs = _bisect(original, starts, ends, numeric, on_progress)
+        lows, highs = _bisect(original, frame, starts, ends, numeric, on_progress, whole=whole)
     except Exception:  # noqa: BLE001 - what the estimator refuses is nothing to compare
         return
     for low, high, start, end in zip(lows, highs, starts, ends, strict=True):
@@ -201,15 +266,18 @@ def _beside(row: Row, start: Row, end: Row, numeric: list[int], step: float) -> 
 
 def _bisect(
     original: Original,
+    frame: Frame,
     starts: list[Row],
     ends: list[Row],
     numeric: list[int],
     on_progress: Callable[[float], None],
+    *,
+    whole: bool,
 ) -> tuple[list[Row], list[Row]]:
     low, high = _numbers(starts, numeric), _numbers(ends, numeric)
     low_answers, high_answers = original.answer(starts), original.answer(ends)
     for step in range(_STEPS):
-        middle = low + (high - low) / 2
+        middle = _snapped(frame, low + (high - low) / 2, numeric, whole=whole)
         if bool(np.all((middle == low) | (middle == high) | np.isnan(middle))):
             break
         answers = original.answer(_filled(starts, numeric, middle))
@@ -241,6 +309,6 @@ def _filled(rows: list[Row], numeric: list[int], values: Array) -> list[Row]:
         cells = list(row)
         for at, number in zip(numeric, numbers, strict=True):
             if cells[at] is not None:
-                cells[at] = number
+                cells[at] = int(number) if isinstance(cells[at], int) else number
         filled.append(tuple(cells))
     return filled

@@ -10,6 +10,7 @@ import numpy as np
 from foretell.convert.choices import required_choices
 from foretell.convert.frame import MAX_CATEGORIES, Frame
 from foretell.convert.graph import Graph
+from foretell.convert.native import rounds_to
 from foretell.engine.session import Session
 from foretell.errors import ConversionError, ForetellError
 from foretell.parser import Parser
@@ -84,6 +85,7 @@ class Served(msgspec.Struct, frozen=True):
             groups = graph.pack_inputs()
         inputs = _inputs(groups, frame, precision)
         graph.set_inputs(inputs)
+        _round_inputs(graph, groups, inputs, frame, precision)
         if not any(column.kind == "string" for column in frame.columns) and whole:
             frame = frame.as_floats(names)
         else:
@@ -98,6 +100,14 @@ class Served(msgspec.Struct, frozen=True):
         rows = frame.rows[:_TRIAL_ROWS]
         expected = _expected(original, rows)
         raw = _trial(graph, Signature(inputs, (), columns), rows)
+        if (
+            "transformed" in expected
+            and _is_whole(expected)
+            and not _is_whole(original.answer(rows, as_float64=True))
+        ):
+            expected = {
+                "transformed": expected["transformed"].astype(np.float64)
+            }  # whole as the rows are, no more
         sources = _outputs(graph, original, raw, expected, precision)
         graph.set_outputs(sources)
         names_out = [tensor.name for _, tensor in sources]
@@ -117,10 +127,14 @@ class Served(msgspec.Struct, frozen=True):
 
 def _inputs(groups: list[list[str]], frame: Frame, precision: Precision) -> tuple[Tensor, ...]:
     kinds = {column.name: column.kind for column in frame.columns}
+    native: dict[str, DTypeName | None] = {column.name: _rounding(column) for column in frame.columns}
     taken: set[str] = set(_RESERVED)
     tensors: list[Tensor] = []
     for group in groups:
+        rounded: set[DTypeName | None] = {native[name] for name in group}
         dtype: DTypeName = "string" if kinds[group[0]] == "string" else precision
+        if len(rounded) == 1:  # all of one type, which rounds as the caller's own table does
+            dtype = rounded.pop() or dtype
         if len(group) == 1:
             name = group[0]
         elif len(groups) == 1:
@@ -135,12 +149,35 @@ def _inputs(groups: list[list[str]], frame: Frame, precision: Precision) -> tupl
     return tuple(tensors)
 
 
+def _rounding(column: Observed) -> DTypeName | None:
+    return rounds_to(column.native) if column.kind == "float" else None
+
+
+def _round_inputs(
+    graph: Graph, groups: list[list[str]], inputs: tuple[Tensor, ...], frame: Frame, precision: Precision
+) -> None:
+    """Let narrow columns be rounded before a graph that computes in a wider type."""
+    native: dict[str, DTypeName | None] = {column.name: _rounding(column) for column in frame.columns}
+    for group, tensor in zip(groups, inputs, strict=True):
+        if tensor.dtype not in {"string", precision}:
+            graph.convert_input(tensor.name, tensor.dtype, precision)
+            continue
+        narrower: dict[DTypeName, list[int]] = {}
+        for place, name in enumerate(group):
+            dtype = native[name]
+            if dtype is not None and dtype != tensor.dtype:
+                narrower.setdefault(dtype, []).append(place)
+        for dtype, places in narrower.items():
+            graph.round_columns(tensor.name, len(group), places, dtype)
+
+
 def _column(at: int, frame: Frame, feeds: dict[str, str], precision: Precision) -> Column:
     observed: Observed = frame.columns[at]
     values = frame.present(at)
     numbers = values if observed.kind in {"int", "float"} else []
     choices = sorted(set(values), key=str) if observed.kind in {"string", "bool"} else []
-    dtypes: dict[Kind, DTypeName] = {"bool": "bool", "int": "int64", "float": precision, "string": "string"}
+    floating = _rounding(observed) or precision
+    dtypes: dict[Kind, DTypeName] = {"bool": "bool", "int": "int64", "float": floating, "string": "string"}
     return Column(
         name=observed.name,
         dtype=dtypes[observed.kind],
@@ -171,6 +208,10 @@ def _expected(original: Original, rows: Sequence[Row]) -> Answers:
             f"{original.name} itself refuses the sample: {type(error).__name__}: {error}. "
             "Give rows like those it was trained on"
         ) from error
+
+
+def _is_whole(answers: Answers) -> bool:
+    return answers["transformed"].dtype.kind in "iu"
 
 
 def _trial(graph: Graph, signature: Signature, rows: Sequence[Row]) -> dict[str, Any]:
@@ -259,10 +300,13 @@ def _scores(graph: Graph, name: str, given: Any, answer: Array) -> tuple[str, Ar
     if given.ndim == 2 and given.shape[1] == 2 and answer.ndim == 1:
         candidates += [(given[:, at], lambda at=at: graph.column(name, at)) for at in (1, 0)]
     candidates += [(-values, lambda make=make: graph.add("Neg", make())) for values, make in list(candidates)]
+    best: tuple[float, Array, Any] | None = None
     for values, make in candidates:
         if values.size != answer.size:
             continue
         difference = np.abs(values.reshape(answer.shape).astype(np.float64) - answer)
         if bool(np.all(difference <= _CLOSE * (1 + np.abs(answer)))):
-            return make(), values
-    return None
+            furthest = float(difference.max(initial=0.0))
+            if best is None or furthest < best[0]:
+                best = furthest, values, make
+    return None if best is None else (best[2](), best[1])

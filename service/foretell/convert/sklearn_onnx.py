@@ -20,6 +20,7 @@ from foretell.convert import (
     isolation,
     linear,
     power,
+    scaling,
     svm,
     wrappers,
 )
@@ -44,6 +45,7 @@ _MODULES: Final = (
     isolation,
     linear,
     power,
+    scaling,
     svm,
     wrappers,
 )

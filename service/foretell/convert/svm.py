@@ -1,4 +1,7 @@
-"""A converter for scikit-learn's support vector classifiers: votes between pairs of classes, as libsvm counts them."""
+"""Converters for scikit-learn's support vector machines: votes between pairs of classes, as libsvm counts them.
+
+skl2onnx's own compute numbers in float32, whatever is asked for.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,9 @@ def register(registry: Registry) -> None:
 
     registry.add(svm.SVC, _convert, shape=_shape)
     registry.add(svm.NuSVC, _convert, shape=_shape)
+    registry.add(svm.SVR, _regressor)
+    registry.add(svm.NuSVR, _regressor)
+    registry.add(svm.OneClassSVM, _outliers)
 
 
 def _shape(operator: Any) -> None:
@@ -37,8 +43,7 @@ def _shape(operator: Any) -> None:
 def _convert(scope: Any, operator: Any, container: Any) -> None:
     model = operator.raw_operator
     if hasattr(model, "predict_proba"):
-        theirs: Any = importlib.import_module("skl2onnx.common._registration")
-        theirs.get_converter("SklearnSVC")(scope, operator, container)
+        _theirs("SklearnSVC", scope, operator, container)
         return
     writer = GraphWriter(scope, container)
     dtype = np.dtype(np.float64 if is_double(operator.inputs[0]) else np.float32)
@@ -70,6 +75,41 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         best = writer.add("ArgMax", chosen, axis=1, keepdims=0)
     writer.add("Gather", writer.labels(model.classes_), best, to=label.full_name)
     writer.deliver(shown, scores, dtype)
+
+
+def _regressor(scope: Any, operator: Any, container: Any) -> None:
+    if not is_double(operator.inputs[0]):
+        _theirs("SklearnSVR", scope, operator, container)
+        return
+    writer = GraphWriter(scope, container)
+    writer.deliver(_decision(writer, operator), operator.outputs[0], np.float64)
+
+
+def _outliers(scope: Any, operator: Any, container: Any) -> None:
+    if not is_double(operator.inputs[0]):
+        _theirs("SklearnOneClassSVM", scope, operator, container)
+        return
+    writer = GraphWriter(scope, container)
+    label, scores = operator.outputs
+    decision = _decision(writer, operator)
+    inlier = writer.add("Greater", decision, writer.constant([0.0], np.float64))
+    sign = writer.add("Where", inlier, writer.constant([1], np.int64), writer.constant([-1], np.int64))
+    writer.add("Reshape", sign, writer.constant([-1], np.int64), to=label.full_name)
+    writer.deliver(decision, scores, np.float64)
+
+
+def _theirs(alias: str, scope: Any, operator: Any, container: Any) -> None:
+    registration: Any = importlib.import_module("skl2onnx.common._registration")
+    registration.get_converter(alias)(scope, operator, container)
+
+
+def _decision(writer: GraphWriter, operator: Any) -> str:
+    """``float64[rows, 1]``: the one weighted sum of a regressor or of a model of outliers."""
+    model = operator.raw_operator
+    kernel = _kernel(writer, model, operator.inputs[0].full_name, np.dtype(np.float64))
+    weights = np.asarray(_dense(model.dual_coef_), np.float64)
+    products = writer.add("MatMul", kernel, writer.constant(weights.T, np.float64))
+    return writer.add("Add", products, writer.constant(np.asarray(model.intercept_), np.float64))
 
 
 def _one_versus_rest(

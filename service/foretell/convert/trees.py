@@ -8,7 +8,7 @@ import numpy as np
 
 from foretell.tensors import Array
 
-__all__ = ["Trees", "float32_at_most", "float64_at_most"]
+__all__ = ["Trees", "float32_at_least", "float32_at_most", "float64_at_most"]
 
 LEAF: Final = -1
 
@@ -21,6 +21,15 @@ def float32_at_most(thresholds: Array) -> Array:
     """
     rounded = thresholds.astype(np.float32)
     return np.where(rounded > thresholds, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+
+
+def float32_at_least(thresholds: Array) -> Array:
+    """The least float32 at least each threshold, so that ``float32(x) >= t`` compares alike.
+
+    Args:
+        thresholds: ``float64[...]``.
+    """
+    return -float32_at_most(-thresholds)
 
 
 def float64_at_most(thresholds: Array) -> Array:

@@ -78,11 +78,12 @@ class ParityReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
         rows: How many rows were compared: sample and probes together.
         probes: How many of them were generated (thresholds straddled, missing values).
         max_abs_diff: The largest absolute difference between two numbers.
-        max_rel_diff: The largest relative difference of numbers that are beyond the tolerance from zero.
+        max_rel_diff: The largest relative difference of numbers that are beyond the accepted difference from zero.
         label_disagreements: Rows where the class labels differ although the original is decided.
         ties: Rows where they differ and either would do: the original's best two classes are within the tolerance of
-            each other, or it gives the other answer itself a few float64 steps beside the row.
-        tolerance: The absolute and relative difference that was accepted.
+            each other, as a part of how far apart they typically are, or it gives the other answer itself a few float64 steps beside the row.
+        tolerance: The difference that was accepted: of probabilities as a number, and of other numbers as a part of
+            the spread of the original's answers on the sample.
         worst_row: The row with the worst disagreement, as JSON values; None if every row agrees exactly.
         precision: The floating-point type that the ONNX form computes in.
         accepted_mismatch: Whether it was published although it does not agree.
