@@ -100,7 +100,7 @@ def test_the_version_is_the_distribution_s(run: Run) -> None:
         (["xyz"], "No such command 'xyz'."),
         (["--colour"], "No such option"),
         (["models", "show"], "Missing argument 'NAME'"),
-        (["models", "show", "iris", "0"], "0 is not in the range x>=1"),
+        (["models", "alias", "iris", "champion", "0"], "0 is not in the range x>=1"),
         (["config", "--set", "port=1"], "'port=1' is not SECTION.KEY=VALUE"),
         (
             ["publish", __file__, "--name", "m", "--sample", __file__, "--description", "\udcff"],
