@@ -133,7 +133,14 @@ def _climb(
             continue
         tell("convert", (rung + 1) / len(ladder))
         if generated is None:
-            generated = make_probes(original, served.frame, probes, _SEED, lambda done: tell("probe", done))
+            generated = make_probes(
+                original,
+                served.frame,
+                probes,
+                _SEED,
+                lambda done: tell("probe", done),
+                signature=served.signature,
+            )
         report = compare(
             served,
             original,

@@ -10,6 +10,7 @@ import numpy as np
 from foretell.convert.choices import required_choices
 from foretell.convert.frame import MAX_CATEGORIES, Frame
 from foretell.convert.graph import Graph
+from foretell.convert.text_limits import text_limits
 from foretell.engine.session import Session
 from foretell.errors import ConversionError, ForetellError
 from foretell.parser import Parser
@@ -91,6 +92,10 @@ class Served(msgspec.Struct, frozen=True):
         original.frame = frame
         feeds = {name: tensor.name for group, tensor in zip(groups, inputs, strict=True) for name in group}
         columns = tuple(_column(at, frame, feeds, precision) for at in range(len(names)))
+        refused = text_limits(original.estimator, names)
+        columns = tuple(
+            msgspec.structs.replace(column, excluded=refused.get(column.name, "")) for column in columns
+        )
         required = required_choices(original)
         if required:
             columns = tuple(_narrowed(column, required, enforce) for column in columns)

@@ -21,6 +21,7 @@ from foretell.convert import (
     linear,
     power,
     svm,
+    vectorizers,
     wrappers,
 )
 from foretell.convert.nodes import ML, OPSET, OPSET_ML
@@ -45,6 +46,7 @@ _MODULES: Final = (
     linear,
     power,
     svm,
+    vectorizers,
     wrappers,
 )
 """Where converters of this package are; each has a function `register`."""

@@ -92,6 +92,8 @@ def _explain(what: str, keys: Sequence[str | int], value: Any, signature: Signat
         )
         got = _shortened(what.removeprefix("Invalid enum value ")) if value is _UNKNOWN else _shown(value)
         return f"expected {allowed}, got {got}"
+    if what == "Expected `str` of length >= 1":
+        return 'expected a text, got ""; send null for a missing value'
     if what == "Number out of range":
         return "expected a number that a 64-bit float can hold"
     if what == "Integer value out of range":
