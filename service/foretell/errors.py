@@ -9,6 +9,7 @@ ForetellError
 │   ├── IntegrityError       a file is absent, or is not the one that was published
 │   └── ScreeningError       a model file asks for what it may not have
 ├── PublishError             an estimator cannot become a served model
+│   ├── ArgumentError        `publish` was called with what it does not take
 │   ├── ConversionError      there is no ONNX form of it
 │   └── ParityError          its ONNX form answers differently
 ├── NotFoundError            no such model, version, alias or route
@@ -26,6 +27,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
+    "ArgumentError",
     "ConversionError",
     "ForetellError",
     "IntegrityError",
@@ -86,6 +88,10 @@ class ScreeningError(StoreError):
 
 class PublishError(ForetellError):
     """An estimator cannot become a served model."""
+
+
+class ArgumentError(PublishError, ValueError):
+    """`publish` or `convert` was called with an argument that it does not take."""
 
 
 class ConversionError(PublishError, ValueError):

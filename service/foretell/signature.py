@@ -103,6 +103,8 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         categories: The distinct values in the sample, for strings and integers, if they are few.
         excluded: The characters that a string may not hold, because the graph would read them differently from the
             original.
+        nonempty: Whether a string may not be empty, because the graph would take it for a missing one. Where `missing`
+            is ``empty`` it may not be in any case.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     maximum: int | float | None = None
     categories: tuple[Scalar, ...] | None = None
     excluded: str = ""
+    nonempty: bool = False
 
     @property
     def type(self) -> DType:

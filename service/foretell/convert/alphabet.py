@@ -10,7 +10,7 @@ import numpy as np
 
 from foretell.tensors import Array
 
-__all__ = ["DOT_ABOVE", "DOTTED_I", "SIGMAS", "SIZE", "category", "lowered", "written"]
+__all__ = ["DOTTED_I", "DOT_ABOVE", "SIGMAS", "SIZE", "category", "lowered", "written"]
 
 SIZE: Final = 0x110000
 """How many code points there are. A set of them is ``bool[SIZE]``; it never holds surrogates."""

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from foretell.convert.arguments import check_arguments
 from foretell.convert.frame import Frame
 from foretell.convert.original import Original
 from foretell.convert.parity import compare
@@ -90,9 +91,17 @@ def convert(
         The model with its report. It may say that the two do not agree: look at `Conversion.agrees`.
 
     Raises:
+        ArgumentError: An argument is not of the allowed kind.
         ConversionError: There is no ONNX form, or the sample does not fit the estimator.
         MissingExtraError: The libraries that convert are not installed.
     """
+    enforce = check_arguments(
+        sample=sample,
+        enforce=enforce,
+        tolerance=tolerance,
+        precision=precision,
+        feature_names=feature_names,
+    )
     _require()
     converter = _converter_for(estimator)
     frame = Frame.of(sample, estimator, feature_names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,6 +46,11 @@ def load_estimator(path: str | Path, *, trust_pickle: bool, trusted: Sequence[st
         raise MissingExtraError("convert", f"reading {file.name}") from error
     try:
         return joblib.load(file)
+    except (pickle.UnpicklingError, KeyError, EOFError, IndexError) as error:
+        raise PublishError(
+            f"{file} cannot be read: it is no joblib or pickle file, or is cut short ({type(error).__name__}: {error}): "
+            "save the estimator with joblib.dump or, better, skops.io.dump"
+        ) from error
     except Exception as error:  # unpickling runs code, which raises what it likes
         raise PublishError(f"{file} cannot be read: {type(error).__name__}: {error}") from error
 

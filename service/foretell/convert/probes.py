@@ -72,7 +72,8 @@ def _texts(frame: Frame, random: np.random.Generator, count: int, signature: Sig
     enforced = signature is not None and "categories" in signature.enforce
     refused = {column.name: column.excluded for column in columns}
     closed = frozenset(column.name for column in columns if enforced and column.categories)
-    return list(text_rows(frame, random, count, refused, closed))
+    nonempty = frozenset(column.name for column in columns if column.nonempty)
+    return list(text_rows(frame, random, count, refused, closed, nonempty))
 
 
 def distance(first: Answers, second: Answers) -> Array:

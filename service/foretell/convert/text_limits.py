@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
+from foretell.convert.cells import is_missing
 from foretell.convert.vectorizers import refused_characters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["text_limits"]
+__all__ = ["fills_gaps_in_texts", "text_limits"]
+
+_DEEPEST: Final = 12
+"""Estimators are not looked into any deeper."""
+
+_SEQUENCES: Any = (list, tuple)
 
 
 def text_limits(estimator: Any, names: Sequence[str]) -> dict[str, str]:
@@ -25,6 +33,25 @@ def text_limits(estimator: Any, names: Sequence[str]) -> dict[str, str]:
         for name in columns if refused else ():
             found.setdefault(name, set()).update(refused)
     return {name: "".join(sorted(refused)) for name, refused in found.items()}
+
+
+def fills_gaps_in_texts(node: Any, depth: int = 0) -> bool:
+    """Whether a step inside an estimator knows missing strings, which its ONNX form sees as empty ones."""
+    if depth > _DEEPEST:
+        return False
+    if isinstance(node, _SEQUENCES):
+        return any(fills_gaps_in_texts(member, depth + 1) for member in node)
+    if not callable(getattr(node, "get_params", None)):
+        return False
+    statistics = getattr(node, "statistics_", None)
+    if statistics is not None and np.asarray(statistics).dtype.kind in "OUT":
+        return is_missing(node.missing_values)
+    known: Any = getattr(node, "categories_", None)
+    for categories in () if known is None else known:
+        values: list[Any] = np.asarray(categories, object).tolist()
+        if any(map(is_missing, values)) and any(isinstance(value, str) for value in values):
+            return True
+    return any(fills_gaps_in_texts(member, depth + 1) for member in vars(node).values())
 
 
 def _vectorizers(node: Any, columns: list[str]) -> Iterator[tuple[Any, list[str]]]:

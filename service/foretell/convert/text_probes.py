@@ -1,5 +1,6 @@
 """Texts made up to find where a converted model might read one differently from the original."""
 
+# ruff: noqa: RUF001 - what looks alike is what this is about
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
@@ -18,14 +19,14 @@ PIECES: Final = (
     *"\u200b\u200d\ufeff\x00",  # none, though it looks so
     *".,;:!?'\"-_/\\@#&()[]{}*+|^$%<>=~`",
     *"’‘“”–—…·«»",
-    *"059٣५Ⅷ²½①",  # noqa: RUF001 - digits, and what only some take for them
+    *"059٣५Ⅷ²½①",
     *"éÉñçøßẞæłőÅKſ",
     *"İıIi̇ΣσςΑά",
     *"дЖкїעבعم日本語한かなกำहिन्दी",
     *"🙂👍🏽\u0301\u0308\ufe0f",
     " ’s ",
     "n't",
-    "ﬁ",  # noqa: RUF001 - a ligature
+    "ﬁ",
     "ǅ",
 )
 """What is put between and inside of words: what Python and RE2, or the lower-casing of either, may see differently."""
@@ -38,7 +39,12 @@ _LONGEST: Final = 2000
 
 
 def text_rows(
-    frame: Frame, random: np.random.Generator, count: int, refused: dict[str, str], closed: frozenset[str]
+    frame: Frame,
+    random: np.random.Generator,
+    count: int,
+    refused: dict[str, str],
+    closed: frozenset[str],
+    nonempty: frozenset[str] = frozenset(),
 ) -> Iterator[Row]:
     """Rows of the sample, each with one text changed.
 
@@ -48,6 +54,7 @@ def text_rows(
         count: How many.
         refused: The characters that the served model takes in no text of a column, by the column's name.
         closed: The columns that only take texts of a list.
+        nonempty: The columns that take no empty text.
     """
     places = [
         at
@@ -60,26 +67,29 @@ def text_rows(
         turn = number // len(places)
         text = _WORDS[turn] if turn < len(_WORDS) else _changed(texts[at], random, turn - len(_WORDS))
         column = frame.columns[at]
-        if (column.nullable and not text) or any(letter in text for letter in refused.get(column.name, "")):
+        if (column.name in nonempty and not text) or any(
+            letter in text for letter in refused.get(column.name, "")
+        ):
             continue
         row = frame.rows[int(random.integers(len(frame.rows)))]
         yield (*row[:at], text, *row[at + 1 :])
 
 
 def _changed(texts: Sequence[str], random: np.random.Generator, turn: int) -> str:
-    text, other = (texts[int(random.integers(len(texts)))][:_LONGEST] for _ in range(2))
-    piece = PIECES[turn % len(PIECES)]
+    text: str = texts[int(random.integers(len(texts)))][:_LONGEST]
+    other: str = texts[int(random.integers(len(texts)))][:_LONGEST]
+    piece: str = PIECES[turn % len(PIECES)]
     way = int(random.integers(8))
     if way == 0:
         changed = (text.upper(), text.title(), text.swapcase(), text.capitalize())[turn % 4]
         return changed + piece + other
     if way == 1:
         return _joined(text, other, random) + piece
-    if way == 2:  # noqa: PLR2004 - the number of a way
+    if way == 2:
         return piece + text.replace(" ", piece) + piece
-    if way == 3:  # noqa: PLR2004
+    if way == 3:
         return piece.join(text.split())
-    if way == 4:  # noqa: PLR2004
+    if way == 4:
         return f"{text}{piece}{other}"
     changed = text
     for _ in range(int(random.integers(1, 4))):  # inside of a word as often as between two

@@ -1,7 +1,7 @@
-"""The expression that splits a text into words, said in RE2 so that it means what it means to Python.
+r"""The expression that splits a text into words, said in RE2 so that it means what it means to Python.
 
-RE2, which ONNX Runtime splits with, knows ``\\w``, ``\\s`` and ``\\b`` for ASCII only, has no look-around, and takes
-the longest match. So classes are written out, and ``\\b`` is only taken where it can be done without.
+RE2, which ONNX Runtime splits with, knows ``\w``, ``\s`` and ``\b`` for ASCII only, has no look-around, and takes
+the longest match. So classes are written out, and ``\b`` is only taken where it can be done without.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def splitter_of(pattern: str, *, lowercase: bool) -> Splitter:
         if any(bool((atom.characters & ~words).any()) for atom in atoms):
             raise _untold(pattern)
         pieces, differs = _run(words, 1, lowercase=lowercase)
-        keep = "".join(_repeated(_before_lowering(atom.characters, lowercase=lowercase), atom) for atom in atoms)
+        keep = "".join(
+            _repeated(_before_lowering(atom.characters, lowercase=lowercase), atom) for atom in atoms
+        )
         return Splitter(pieces, rf"\A(?:{keep})\z", has_space, differs)
     if run:
         expression, differs = _run(first, sum(atom.least for atom in atoms), lowercase=lowercase)
@@ -123,7 +125,7 @@ def _parsed(pattern: str) -> tuple[list[_Atom], bool, Array]:
     nodes = _unwrapped(list(tree))
     bounds = [str(argument) == "AT_BOUNDARY" for kind, argument in nodes if str(kind) == "AT"]
     inner = [node for node in nodes if str(node[0]) != "AT"]
-    bounded = len(bounds) == 2 and all(bounds)  # noqa: PLR2004 - one at each end
+    bounded = len(bounds) == 2 and all(bounds)
     if not inner or (bounds and not (bounded and str(nodes[0][0]) == str(nodes[-1][0]) == "AT")):
         raise _untold(pattern)
     if bounded:

@@ -92,7 +92,9 @@ def _vectorizer(scope: Any, operator: Any, container: Any) -> None:
         counts = writer.add("Min", counts, writer.constant(1.0, np.float32))
     if hasattr(model, "idf_") or hasattr(model, "sublinear_tf"):
         dtype = np.dtype(np.float64 if is_double(operator.outputs[0]) else np.float32)
-        writer.deliver(_weighted(writer, model, writer.cast(counts, dtype), dtype), operator.outputs[0], dtype)
+        writer.deliver(
+            _weighted(writer, model, writer.cast(counts, dtype), dtype), operator.outputs[0], dtype
+        )
     else:
         writer.deliver(counts, operator.outputs[0], np.float32)
 
@@ -232,7 +234,7 @@ def _characters(writer: GraphWriter, model: Any, texts: str) -> str:
         for gram in model.vocabulary_
         if least <= len(gram) <= most
         # A word that is shorter than the shortest sequence counts as a whole.
-        or (model.analyzer == "char_wb" and 3 <= len(gram) < least and gram[0] == gram[-1] == " ")  # noqa: PLR2004
+        or (model.analyzer == "char_wb" and 3 <= len(gram) < least and gram[0] == gram[-1] == " ")
     }
     return _counted(writer, model, ids, pool)
 
@@ -319,7 +321,9 @@ def _counted(writer: GraphWriter, model: Any, ids: str, pool: dict[str, tuple[in
         unique = sequence if sequence[0] != never else (never + index,)
         seen[unique] = index
     longest = max(map(len, seen))
-    counts = [sum(len(sequence) for sequence in seen if len(sequence) < size) for size in range(1, longest + 1)]
+    counts = [
+        sum(len(sequence) for sequence in seen if len(sequence) < size) for size in range(1, longest + 1)
+    ]
     return writer.add(
         "TfIdfVectorizer",
         ids,

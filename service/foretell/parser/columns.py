@@ -103,8 +103,10 @@ class ColumnLayout:
 
     def _tensors(self, columns: Sequence[Sequence[Any]], place: Callable[[int, int], str]) -> Tensors:
         for at, excluded in self._excluded:
+            unwanted = frozenset(excluded)
             for row, text in enumerate(columns[at]):
-                _check_text(text, excluded, lambda row=row, at=at: place(at, row))
+                if text and not unwanted.isdisjoint(text):
+                    raise InvalidInputError(Problem(place(at, row), _unwanted(text, excluded)))
         filled = list(columns)
         for at in self._blanks:
             filled[at] = ["" if value is None else value for value in columns[at]]
@@ -119,16 +121,11 @@ class ColumnLayout:
         return array[0] if len(tensor.shape) == 1 else np.ascontiguousarray(array.T)
 
 
-def _check_text(text: str | None, excluded: str, place: Callable[[], str]) -> None:
-    """Refuse a text with a character that the graph would read differently from the original."""
-    found = [letter for letter in excluded if letter in (text or "")]
-    if found:
-        letters = " and ".join(map(repr, found))
-        shown = repr(text if len(text or "") <= _SHOWN_CHARACTERS else (text or "")[:_SHOWN_CHARACTERS] + "…")
-        message = (
-            f"expected a text without {letters}, got {shown}; send it in lower case, as Python's str.lower makes it"
-        )
-        raise InvalidInputError(Problem(place(), message))
+def _unwanted(text: str, excluded: str) -> str:
+    """What to say of a text with a character that the graph would read differently from the original."""
+    letters = " and ".join(repr(letter) for letter in excluded if letter in text)
+    shown = repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…")
+    return f"expected a text without {letters}, got {shown}; send it in lower case, as Python's str.lower makes it"
 
 
 def _sequence(row: Any) -> Sequence[Any]:

@@ -57,7 +57,7 @@ def column_type(column: Column, enforce: Sequence[Enforcement]) -> Type:
         value = scalar_type(column.type, column.minimum, column.maximum)
     else:
         value = scalar_type(column.type)
-    if value is str and (column.missing == "empty" or column.excluded):
+    if value is str and (column.missing == "empty" or column.nonempty or column.excluded):
         value = Annotated[str, _text_limits(column)]
     return value if column.missing == "refuse" else value | None
 
@@ -69,7 +69,7 @@ def _text_limits(column: Column) -> Meta:
     """
     pattern = f"^[^{re.escape(column.excluded)}]*$"
     return Meta(
-        min_length=1 if column.missing == "empty" else None,
+        min_length=1 if column.missing == "empty" or column.nonempty else None,
         extra_json_schema={"pattern": pattern} if column.excluded else None,
     )
 
