@@ -26,7 +26,7 @@ SIGMAS: Final = "\N{GREEK SMALL LETTER SIGMA}\N{GREEK SMALL LETTER FINAL SIGMA}"
 
 @functools.cache
 def category(escape: str, *, ascii_only: bool) -> Array:
-    """The characters of one of ``\\w``, ``\\d`` and ``\\s``, as Python's `re` has them."""
+    r"""The characters of one of ``\w``, ``\d`` and ``\s``, as Python's `re` has them."""
     found = np.zeros(SIZE, bool)
     everything = "".join(map(chr, [*range(0xD800), *range(0xE000, SIZE)]))
     members = re.findall(escape, everything, re.ASCII if ascii_only else 0)
@@ -42,7 +42,7 @@ def lowered() -> Array:
 
 
 def written(characters: Array) -> str:
-    """A set of code points, ``bool[SIZE]``, as a character class of RE2, which knows ``\\w`` for ASCII only."""
+    r"""A set of code points, ``bool[SIZE]``, as a character class of RE2, which knows ``\w`` for ASCII only."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], characters, [False]]).astype(np.int8)))
     spans = zip(edges[::2].tolist(), (edges[1::2] - 1).tolist(), strict=True)
     return "[" + "".join(f"\\x{{{first:x}}}-\\x{{{last:x}}}" for first, last in spans) + "]"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["load_estimator", "load_sample"]
 
 _PICKLES: Final = frozenset({".joblib", ".pkl", ".pickle"})
+
+_NO_PICKLE: Final = frozenset({"UnpicklingError", "KeyError", "EOFError", "IndexError"})
+"""What unpickling raises on bytes that are no pickle."""
 
 
 def load_estimator(path: str | Path, *, trust_pickle: bool, trusted: Sequence[str] = ()) -> Any:
@@ -46,13 +48,11 @@ def load_estimator(path: str | Path, *, trust_pickle: bool, trusted: Sequence[st
         raise MissingExtraError("convert", f"reading {file.name}") from error
     try:
         return joblib.load(file)
-    except (pickle.UnpicklingError, KeyError, EOFError, IndexError) as error:
-        raise PublishError(
-            f"{file} cannot be read: it is no joblib or pickle file, or is cut short ({type(error).__name__}: {error}): "
-            "save the estimator with joblib.dump or, better, skops.io.dump"
-        ) from error
     except Exception as error:  # unpickling runs code, which raises what it likes
-        raise PublishError(f"{file} cannot be read: {type(error).__name__}: {error}") from error
+        said = f"{type(error).__name__}: {error}"
+        if type(error).__name__ in _NO_PICKLE:
+            said = f"it is no joblib or pickle file, or is cut short ({said}); save the estimator with joblib.dump"
+        raise PublishError(f"{file} cannot be read: {said}") from error
 
 
 def _load_skops(file: Path, trusted: Sequence[str]) -> Any:
