@@ -56,7 +56,7 @@ def _enforcements(enforce: Any) -> tuple[Enforcement, ...]:
         raise ArgumentError(
             f"enforce={enforce!r} is no list: give some of {expected}, such as [{known[0]!r}]"
         )
-    words: Sequence[Any] = list(enforce)  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType] - looked at below
+    words: Sequence[Any] = list(enforce)
     for word in words:
         if word not in known:
             close = difflib.get_close_matches(str(word), known, n=1)

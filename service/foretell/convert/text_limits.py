@@ -51,7 +51,11 @@ def fills_gaps_in_texts(node: Any, depth: int = 0) -> bool:
         values: list[Any] = np.asarray(categories, object).tolist()
         if any(map(is_missing, values)) and any(isinstance(value, str) for value in values):
             return True
-    return any(fills_gaps_in_texts(member, depth + 1) for member in vars(node).values())
+    return any(fills_gaps_in_texts(member, depth + 1) for member in _attributes(node).values())
+
+
+def _attributes(node: Any) -> dict[str, Any]:
+    return getattr(node, "__dict__", {})
 
 
 def _vectorizers(node: Any, columns: list[str]) -> Iterator[tuple[Any, list[str]]]:

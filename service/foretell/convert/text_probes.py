@@ -101,5 +101,5 @@ def _changed(texts: Sequence[str], random: np.random.Generator, turn: int) -> st
 def _joined(text: str, other: str, random: np.random.Generator) -> str:
     """Words of one text among those of another."""
     words = [*text.split(), *other.split()]
-    order = random.permutation(len(words)).tolist()
+    order: list[int] = random.permutation(len(words)).tolist()
     return " ".join(words[index] for index in order[: max(1, len(words) * 2 // 3)])
