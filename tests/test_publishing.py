@@ -24,7 +24,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from foretell import publish
 from foretell.cli.main import cli
-from foretell.errors import ConversionError, InvalidNameError, ParityError
+from foretell.errors import ArgumentError, ConversionError, InvalidNameError, ParityError
 from foretell.publishing import Published
 from foretell.store.artifact import read_artifact
 from foretell.store.catalog import scan
@@ -253,3 +253,27 @@ def _kill(child: int) -> None:
         os.kill(child, signal.SIGKILL)
     except ProcessLookupError:  # it had just ended
         return
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"enforce": ["rangs"]}, "'rangs' is not one of ranges, categories; did you mean 'ranges'"),
+        ({"enforce": "ranges"}, "is no list"),
+        ({"precision": "float16"}, "is not one of auto, float32, float64"),
+        ({"tolerance": -1}, "not in the range"),
+        ({"tolerance": float("nan")}, "not in the range"),
+    ],
+    ids=["enforcement", "enforcement-text", "precision", "tolerance", "tolerance-nan"],
+)
+def test_an_argument_that_is_not_taken_is_refused_first(
+    store: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        _publish(store, **options)
+    assert scan(store) == {}
+
+
+def test_a_sample_that_is_a_path_is_refused_with_advice(store: Path) -> None:
+    with pytest.raises(ArgumentError, match="read_csv"):
+        publish(TREE, "rows.csv", name="iris", store=store)

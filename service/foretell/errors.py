@@ -11,6 +11,7 @@ ForetellError
 │   ├── ScreeningError       a model file asks for what it may not have
 │   └── LoadTimeoutError     a version takes too long to load
 ├── PublishError             an estimator cannot become a served model
+│   ├── ArgumentError        `publish` was called with what it does not take
 │   ├── ConversionError      there is no ONNX form of it
 │   └── ParityError          its ONNX form answers differently
 ├── NotFoundError            no such model, version, alias or route
@@ -29,6 +30,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
+    "ArgumentError",
     "ConversionError",
     "ForetellError",
     "IntegrityError",
@@ -103,6 +105,10 @@ class LoadTimeoutError(StoreError, TimeoutError):
 
 class PublishError(ForetellError):
     """An estimator cannot become a served model."""
+
+
+class ArgumentError(PublishError, ValueError):
+    """`publish` or `convert` was called with an argument that it does not take."""
 
 
 class ConversionError(PublishError, ValueError):

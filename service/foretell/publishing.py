@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from foretell.convert import TOLERANCE, Conversion, convert
+from foretell.convert.arguments import check_arguments
 from foretell.errors import ParityError
 from foretell.store.layout import check_model_name
 from foretell.store.manifest import FORMAT_VERSION, MODEL_FILE, Manifest
@@ -81,17 +82,27 @@ def publish(
     Raises:
         MissingExtraError: ``foretell[convert]`` is not installed.
         InvalidNameError: The name is not of the allowed form.
+        ArgumentError: Another argument is not of the allowed kind.
         ConversionError: There is no ONNX form of the estimator, or the sample does not fit it.
         ParityError: The ONNX form answers differently.
         StoreError: The store cannot be written.
     """
     check_model_name(name)
+    tolerance = TOLERANCE if tolerance is None else tolerance
+    check_arguments(
+        sample=sample,
+        enforce=enforce,
+        tolerance=tolerance,
+        precision=precision,
+        feature_names=feature_names,
+        description=description,
+    )
     conversion = convert(
         estimator,
         sample,
         feature_names=feature_names,
         enforce=enforce,
-        tolerance=TOLERANCE if tolerance is None else tolerance,
+        tolerance=tolerance,
         precision=precision,
         on_progress=on_progress,
     )

@@ -101,6 +101,10 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         minimum: The least value in the sample, for numbers.
         maximum: The greatest value in the sample, for numbers.
         categories: The distinct values in the sample, for strings and integers, if they are few.
+        excluded: The characters that a string may not hold, because the graph would read them differently from the
+            original.
+        nonempty: Whether a string may not be empty, because the graph would take it for a missing one. Where `missing`
+            is ``empty`` it may not be in any case.
     """
 
     name: str
@@ -110,6 +114,8 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     minimum: int | float | None = None
     maximum: int | float | None = None
     categories: tuple[Scalar, ...] | None = None
+    excluded: str = ""
+    nonempty: bool = False
 
     @property
     def type(self) -> DType:
@@ -197,6 +203,8 @@ def _check_columns(inputs: tuple[Tensor, ...], columns: tuple[Column, ...]) -> N
         holds = {"refuse": True, "nan": tensor.type.kind == "float", "empty": tensor.type.kind == "string"}
         if not holds[column.missing]:
             raise ValueError(f"column {column.name!r} cannot be missing: its input is {tensor.dtype}")
+        if column.excluded and column.type.kind != "string":
+            raise ValueError(f"column {column.name!r} excludes characters, but is {column.dtype}")
     for tensor in inputs:
         places = 1 if len(tensor.shape) == 1 else tensor.shape[1] if len(tensor.shape) == 2 else None
         count = sum(column.input == tensor.name for column in columns)

@@ -10,7 +10,7 @@ import pytest
 
 from foretell.errors import InvalidInputError
 from foretell.parser import Parser
-from foretell.signature import BATCH, Signature, Tensor
+from foretell.signature import BATCH, Column, Signature, Tensor
 from foretell.tensors import DTYPES, DTypeName
 from tests.parser.signatures import (
     ODD_NAMES,
@@ -230,3 +230,18 @@ def test_a_plain_row_with_a_number_below_its_type_is_refused_with_its_place() ->
     signature = packed(column("a", "uint8"), column("b", "uint8"), dtype="uint8")
     with pytest.raises(InvalidInputError, match=r"^\$\.instances\[0\]\[1\]: expected uint8 >= 0, got -1$"):
         Parser(signature, max_rows=1).tensors_of_rows([(255, -1)])
+
+
+@pytest.mark.parametrize("body", ['[[""]]', '[{"c": ""}]', '[""]'], ids=["list", "record", "scalar"])
+def test_an_empty_text_is_no_missing_one(body: str) -> None:
+    column = Column("c", "string", "t", missing="empty")
+    signature = Signature(
+        (Tensor("t", "string", ("batch", 1)),), (Tensor("y", "float32", ("batch",)),), (column,)
+    )
+    parser = Parser(signature, max_rows=9)
+    with pytest.raises(msgspec.ValidationError, match="length >= 1"):
+        msgspec.json.decode(body, type=parser.rows)
+    with pytest.raises(msgspec.ValidationError, match="length >= 1"):
+        msgspec.json.decode('{"c": [""]}', type=parser.columns)
+    tensors, _ = parser.tensors_of_rows(msgspec.json.decode("[[null]]", type=parser.rows))
+    assert tensors["t"].tolist() == [[""]]

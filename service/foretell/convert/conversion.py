@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from foretell.convert.arguments import check_arguments
 from foretell.convert.frame import Frame
 from foretell.convert.native import EXACT_IN_FLOAT32
 from foretell.convert.original import Original
@@ -95,9 +96,17 @@ def convert(
         The model with its report. It may say that the two do not agree: look at `Conversion.agrees`.
 
     Raises:
+        ArgumentError: An argument is not of the allowed kind.
         ConversionError: There is no ONNX form, or the sample does not fit the estimator.
         MissingExtraError: The libraries that convert are not installed.
     """
+    enforce = check_arguments(
+        sample=sample,
+        enforce=enforce,
+        tolerance=tolerance,
+        precision=precision,
+        feature_names=feature_names,
+    )
     _require()
     converter = _converter_for(estimator)
     frame = Frame.of(sample, estimator, feature_names)
@@ -138,7 +147,14 @@ def _climb(
             continue
         tell("convert", (rung + 1) / len(ladder))
         if generated is None:
-            generated = make_probes(original, served.frame, probes, _SEED, lambda done: tell("probe", done))
+            generated = make_probes(
+                original,
+                served.frame,
+                probes,
+                _SEED,
+                lambda done: tell("probe", done),
+                signature=served.signature,
+            )
         report = compare(
             served,
             original,

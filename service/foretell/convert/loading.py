@@ -14,6 +14,9 @@ __all__ = ["load_estimator", "load_sample"]
 
 _PICKLES: Final = frozenset({".joblib", ".pkl", ".pickle"})
 
+_NO_PICKLE: Final = frozenset({"UnpicklingError", "KeyError", "EOFError", "IndexError"})
+"""What unpickling raises on bytes that are no pickle."""
+
 
 def load_estimator(path: str | Path, *, trust_pickle: bool, trusted: Sequence[str] = ()) -> Any:
     """Read a fitted estimator.
@@ -46,7 +49,10 @@ def load_estimator(path: str | Path, *, trust_pickle: bool, trusted: Sequence[st
     try:
         return joblib.load(file)
     except Exception as error:  # unpickling runs code, which raises what it likes
-        raise PublishError(f"{file} cannot be read: {type(error).__name__}: {error}") from error
+        said = f"{type(error).__name__}: {error}"
+        if type(error).__name__ in _NO_PICKLE:
+            said = f"it is no joblib or pickle file, or is cut short ({said}); save the estimator with joblib.dump"
+        raise PublishError(f"{file} cannot be read: {said}") from error
 
 
 def _load_skops(file: Path, trusted: Sequence[str]) -> Any:

@@ -48,18 +48,27 @@ class GraphWriter:
         strings = all(isinstance(value, str) for value in values)
         return self.constant(values if strings else [int(value) for value in values])
 
-    def add(self, op_type: str, *inputs: str, to: str | None = None, **attributes: Any) -> str:
-        """Add a node with one output of ONNX's own operators, and give the output's name.
+    def add(
+        self, op_type: str, *inputs: str, to: str | None = None, domain: str = "", **attributes: Any
+    ) -> str:
+        """Add a node with one output, and give the output's name.
 
         Args:
             op_type: The operator.
             inputs: The names of its inputs.
             to: The name of its output; a new one if None.
+            domain: Whose operator it is; ONNX's own if empty.
             attributes: The operator's attributes.
         """
         output = to or self._name(op_type.lower())
         self._container.add_node(
-            op_type, list(inputs), [output], name=self._node(op_type), op_version=OPSET, **attributes
+            op_type,
+            list(inputs),
+            [output],
+            name=self._node(op_type),
+            op_domain=domain,
+            op_version=1 if domain else OPSET,
+            **attributes,
         )
         return output
 

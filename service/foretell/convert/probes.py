@@ -8,12 +8,14 @@ import numpy as np
 
 from foretell.convert.choices import UNSEEN
 from foretell.convert.native import is_integer, rounds_to
+from foretell.convert.text_probes import text_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from foretell.convert.frame import Frame, Row
     from foretell.convert.original import Answers, Original
+    from foretell.signature import Signature
     from foretell.tensors import Array
 
 __all__ = ["distance", "make_probes"]
@@ -26,7 +28,13 @@ _ASIDE: Final = (1e-12, 1e-9, 1e-8, 1e-7)
 
 
 def make_probes(
-    original: Original, frame: Frame, count: int, seed: int, on_progress: Callable[[float], None]
+    original: Original,
+    frame: Frame,
+    count: int,
+    seed: int,
+    on_progress: Callable[[float], None],
+    *,
+    signature: Signature | None = None,
 ) -> list[Row]:
     """Generate rows.
 
@@ -36,6 +44,7 @@ def make_probes(
         count: How many at most.
         seed: The same seed gives the same rows.
         on_progress: Is told the fraction that is done.
+        signature: What the served model takes; texts that it refuses are not made.
 
     Returns:
         Rows of JSON values.
@@ -45,6 +54,7 @@ def make_probes(
     rows += _take(random, list(_edges(frame, random)), count // 10)
     rows += _take(random, list(_missing(frame, random, count // 10)), count // 10)
     rows += _take(random, list(_combinations(frame, random, count // 10)), count // 10)
+    rows += _texts(frame, random, count // 4, signature)
     on_progress(0.1)
     rows += _take(random, list(_straddled(original, frame, random, count // 3)), count // 3)
     on_progress(0.3)
@@ -56,6 +66,15 @@ def make_probes(
     )
     on_progress(1.0)
     return rows
+
+
+def _texts(frame: Frame, random: np.random.Generator, count: int, signature: Signature | None) -> list[Row]:
+    columns = () if signature is None else signature.columns
+    enforced = signature is not None and "categories" in signature.enforce
+    refused = {column.name: column.excluded for column in columns}
+    closed = frozenset(column.name for column in columns if enforced and column.categories)
+    nonempty = frozenset(column.name for column in columns if column.nonempty)
+    return list(text_rows(frame, random, count, refused, closed, nonempty))
 
 
 def distance(first: Answers, second: Answers) -> Array:

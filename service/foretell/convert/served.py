@@ -11,6 +11,7 @@ from foretell.convert.choices import required_choices
 from foretell.convert.frame import MAX_CATEGORIES, Frame
 from foretell.convert.graph import Graph
 from foretell.convert.native import rounds_to
+from foretell.convert.text_limits import fills_gaps_in_texts, text_limits
 from foretell.engine.session import Session
 from foretell.errors import ConversionError, ForetellError
 from foretell.parser import Parser
@@ -93,6 +94,9 @@ class Served(msgspec.Struct, frozen=True):
         original.frame = frame
         feeds = {name: tensor.name for group, tensor in zip(groups, inputs, strict=True) for name in group}
         columns = tuple(_column(at, frame, feeds, precision) for at in range(len(names)))
+        refused = text_limits(original.estimator, names)
+        gaps = fills_gaps_in_texts(original.estimator)
+        columns = tuple(_limited(column, frame, at, refused, gaps=gaps) for at, column in enumerate(columns))
         required = required_choices(original)
         if required:
             columns = tuple(_narrowed(column, required, enforce) for column in columns)
@@ -187,6 +191,24 @@ def _column(at: int, frame: Frame, feeds: dict[str, str], precision: Precision) 
         maximum=max(numbers, default=None),
         categories=tuple(choices) if 0 < len(choices) <= MAX_CATEGORIES else None,
     )
+
+
+def _limited(column: Column, frame: Frame, at: int, refused: dict[str, str], *, gaps: bool) -> Column:
+    """A column of strings without those that the graph would read differently from the original."""
+    if column.dtype != "string":
+        return column
+    excluded = refused.get(column.name, "")
+    texts = {str(text) for text in frame.present(at)}
+    for letter in excluded:
+        found = next((text for text in sorted(texts) if letter in text), None)
+        if found is not None:
+            raise ConversionError(
+                f"the column {column.name!r} holds {letter!r}, which the ONNX form lower-cases differently from "
+                f"Python: {found[:60]!r}. Lower-case the texts (str.lower) before training, and before they are sent"
+            )
+    # What the sample has itself is for the comparison to judge.
+    nonempty = column.missing == "empty" or (gaps and "" not in texts)
+    return msgspec.structs.replace(column, excluded=excluded, nonempty=nonempty)
 
 
 def _narrowed(

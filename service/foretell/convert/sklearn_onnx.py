@@ -22,6 +22,7 @@ from foretell.convert import (
     power,
     scaling,
     svm,
+    vectorizers,
     wrappers,
 )
 from foretell.convert.nodes import ML, OPSET, OPSET_ML
@@ -47,6 +48,7 @@ _MODULES: Final = (
     power,
     scaling,
     svm,
+    vectorizers,
     wrappers,
 )
 """Where converters of this package are; each has a function `register`."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ColumnLayout"]
 
 _SEQUENCES: Final = frozenset((list, tuple))
+_SHOWN_CHARACTERS: Final = 60
 
 
 class ColumnLayout:
@@ -36,11 +37,17 @@ class ColumnLayout:
         columns = signature.columns
         self._names = [column.name for column in columns]
         self._blanks = [at for at, column in enumerate(columns) if column.missing == "empty"]
+        self._excluded = [(at, column.excluded) for at, column in enumerate(columns) if column.excluded]
         self._groups: list[tuple[Tensor, list[int]]] = [
             (tensor, [at for at, column in enumerate(columns) if column.input == tensor.name])
             for tensor in signature.inputs
         ]
-        self._packed = len(self._groups) == 1 and len(signature.inputs[0].shape) > 1 and not self._blanks
+        self._packed = (
+            len(self._groups) == 1
+            and len(signature.inputs[0].shape) > 1
+            and not self._blanks
+            and not self._excluded
+        )
 
         values = [column_type(column, signature.enforce) for column in columns]
         keys = [msgspec.field(name=column.name) for column in columns]
@@ -101,6 +108,11 @@ class ColumnLayout:
         return f".{self._names[column]}" if isinstance(row, msgspec.Struct) else ""
 
     def _tensors(self, columns: Sequence[Sequence[Any]], place: Callable[[int, int], str]) -> Tensors:
+        for at, excluded in self._excluded:
+            unwanted = frozenset(excluded)
+            for row, text in enumerate(columns[at]):
+                if text and not unwanted.isdisjoint(text):
+                    raise InvalidInputError(Problem(place(at, row), _unwanted(text, excluded)))
         filled = list(columns)
         for at in self._blanks:
             filled[at] = ["" if value is None else value for value in columns[at]]
@@ -113,6 +125,13 @@ class ColumnLayout:
         group = [columns[at] for at in members]
         array = _array(group, tensor, lambda member, row: place(members[member], row))
         return array[0] if len(tensor.shape) == 1 else np.ascontiguousarray(array.T)
+
+
+def _unwanted(text: str, excluded: str) -> str:
+    """What to say of a text with a character that the graph would read differently from the original."""
+    letters = " and ".join(repr(letter) for letter in excluded if letter in text)
+    shown = repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…")
+    return f"expected a text without {letters}, got {shown}; send it in lower case, as Python's str.lower makes it"
 
 
 def _sequence(row: Any) -> Sequence[Any]:

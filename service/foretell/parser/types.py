@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -57,7 +58,21 @@ def column_type(column: Column, enforce: Sequence[Enforcement]) -> Type:
         value = scalar_type(column.type, column.minimum, column.maximum)
     else:
         value = scalar_type(column.type)
+    if value is str and (column.missing == "empty" or column.nonempty or column.excluded):
+        value = Annotated[str, _text_limits(column)]
     return value if column.missing == "refuse" else value | None
+
+
+def _text_limits(column: Column) -> Meta:
+    """What a text may not be: empty where that stands for a missing one, nor hold what the graph misreads.
+
+    The latter is only documented here: msgspec's own ``pattern`` crashes the process once such types are collected.
+    """
+    pattern = f"^[^{re.escape(column.excluded)}]*$"
+    return Meta(
+        min_length=1 if column.missing == "empty" or column.nonempty else None,
+        extra_json_schema={"pattern": pattern} if column.excluded else None,
+    )
 
 
 def list_type(element: Type, lengths: Meta | None = None) -> Type:

@@ -146,6 +146,11 @@ def _explain(what: str, keys: Sequence[str | int], value: Any, signature: Signat
         )
         got = shortened(what.removeprefix("Invalid enum value ")) if value is _UNKNOWN else _shown(value)
         return f"expected {allowed}, got {got}"
+    if what == "Expected `str` of length >= 1":
+        column = _column(keys, signature)
+        nullable = column is not None and column.missing != "refuse"
+        remedy = "send null for a missing value" if nullable else "this value may not be missing"
+        return f'expected a text, got ""; {remedy}'
     if what == "Number out of range":
         return "expected a number that a 64-bit float can hold"
     if what == "Integer value out of range":

@@ -137,8 +137,18 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         return self.files[MODEL_FILE].sha256
 
     def encode(self) -> bytes:
-        """The manifest as indented JSON, ready to be written."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+        """The manifest as indented JSON, ready to be written.
+
+        Raises:
+            ManifestError: It could not be read again.
+        """
+        try:
+            raw = msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+            msgspec.json.decode(raw, type=type(self))
+        except (msgspec.MsgspecError, TypeError, ValueError) as error:
+            msg = f"the manifest cannot be written so that it can be read again: {error}"
+            raise ManifestError(msg) from error
+        return raw
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
