@@ -42,7 +42,9 @@ def values_of(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchS
         case "integer":
             return st.integers(schema.get("minimum"), schema.get("maximum"))
         case "string":
-            return st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+            return st.text(
+                st.characters(exclude_categories=["Cs"]), min_size=schema.get("minLength", 0), max_size=20
+            )
         case "boolean":
             return st.booleans()
         case "null":

@@ -248,7 +248,10 @@ def test_a_port_that_is_taken_is_a_clear_failure(
     port = sample_server.url.rpartition(":")[2]
     second = serve_store(SAMPLE_STORE, "--port", port)
     assert second.process.wait(30) == 1
-    assert "address already in use" in second.wait_for_text("already in use")
+    line = second.wait_for_text("is taken")
+    assert line == (
+        f"foretell: port {port} of 127.0.0.1 is taken: stop what listens there, or choose another with --port\n"
+    )
 
 
 def test_predictions_leave_a_log_line_when_asked(serve_store: ServeStore) -> None:

@@ -21,11 +21,11 @@ def small(store: Path) -> Path:
 
 
 def test_its_end_is_announced_and_told(serve_store: ServeStore, small: Path) -> None:
-    server = serve_store(small, "--set", "server.drain_s=7")
+    server = serve_store(small, "--set", "server.drain_s=7", "--set", "store.default_model=")
     assert httpx.get(f"{server.url}/health/ready").status_code == 200
     assert server.stop() == 0
     told = [event["event"] for event in server.events if event["event"] != "request"]
-    assert told == ["model ready", "serving", "stopping", "stopped"]
+    assert told == ["loading models", "model ready", "serving", "stopping", "stopped"]
     assert server.wait_for("stopping")["waits_at_most_s"] == 7
 
 

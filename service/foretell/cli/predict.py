@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -59,9 +60,9 @@ def predict(name: str, body: str, version: int | None, alias: str | None, store:
                 endpoint = model.alias(alias) if alias is not None else registry.default(name)
         except NotReadyError as error:
             reasons = [f"version {number}: {reason}" for number, reason in model.failures.items()]
-            raise NotReadyError(
-                f"{error.args[0].partition(';')[0]}: {model.error or '; '.join(reasons)}"
-            ) from error
+            known = "; ".join(reasons) or model.error
+            # Not the rest of the message: it points at routes of a server.
+            raise NotReadyError(f"{re.split('[:;]', str(error), maxsplit=1)[0]}: {known}") from error
         try:
             request, encode = endpoint.codecs[NATIVE].decode(raw, "cli")
         except InvalidInputError as error:
