@@ -1,0 +1,325 @@
+"""Equal questions are answered once, and nobody is given another's answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import pytest
+
+from foretell.errors import DeadlineError, PluginError, RunError
+from foretell.plugin import PredictRequest, PredictResponse
+from foretell_plugins.cache import CacheConfig
+from tests.plugin.chains import Engine, ask, info, make_faults
+from tests.plugins.cache.caches import cached, make_cache, run
+
+
+def values(response: PredictResponse) -> Any:
+    return response.outputs["Y"].tolist()
+
+
+def headers_of(request: PredictRequest) -> list[tuple[bytes, bytes]]:
+    return request.record.answer_headers or []
+
+
+def test_the_second_equal_question_is_answered_without_a_run() -> None:
+    engine = Engine()
+    predict = cached(make_cache(), engine)
+    first, second = ask([1, 2]), ask([1, 2])
+    assert values(run(predict(first))) == values(run(predict(second))) == [3]
+    assert len(engine.runs) == 1
+    assert (first.record.cache, second.record.cache) == ("miss", "hit")
+    assert headers_of(first) == [(b"x-foretell-cache", b"miss")]
+    assert headers_of(second) == [(b"x-foretell-cache", b"hit")]
+
+
+def test_another_question_is_run() -> None:
+    engine = Engine()
+    predict = cached(make_cache(), engine)
+    assert values(run(predict(ask([1, 2])))) == [3]
+    assert values(run(predict(ask([2, 2])))) == [4]
+    assert values(run(predict(ask([1, 2], [2, 2])))) == [3, 4]
+    assert len(engine.runs) == 3
+
+
+def test_two_models_and_two_versions_never_share_an_answer() -> None:
+    cache = make_cache()
+    models = [info("a"), info("b"), info("a", 2), info("a", fingerprint="f2")]
+
+    def engine(number: int) -> Any:
+        async def answer(request: PredictRequest) -> PredictResponse:
+            return PredictResponse({"Y": np.array([number], dtype=np.float32)})
+
+        return answer
+
+    chains = [cached(cache, engine(number), model=model) for number, model in enumerate(models)]
+    for _ in range(2):
+        for number, predict in enumerate(chains):
+            assert values(run(predict(ask([1, 2])))) == [number]
+
+
+def test_a_version_that_is_loaded_again_begins_anew() -> None:
+    cache, engine = make_cache(), Engine()
+    for _ in range(2):
+        predict = cached(cache, engine)
+        request = ask([1, 2])
+        run(predict(request))
+        assert request.record.cache == "miss"
+    assert len(engine.runs) == 2
+
+
+def test_a_kept_answer_cannot_be_changed() -> None:
+    predict = cached(make_cache(), Engine())
+    first = run(predict(ask([1, 2])))
+    with pytest.raises(ValueError, match="read-only"):
+        first.outputs["Y"][0] = 99
+    assert values(run(predict(ask([1, 2])))) == [3]
+
+
+@pytest.mark.parametrize("value", [b"no-store", b"No-Store", b"max-age=0, no-store"], ids=str)
+def test_no_store_is_honoured(value: bytes) -> None:
+    engine = Engine()
+    predict = cached(make_cache(), engine)
+    for _ in range(2):
+        request = ask([1, 2], headers=[(b"cache-control", value)])
+        run(predict(request))
+        assert request.record.cache == "bypass"
+        assert headers_of(request) == [(b"x-foretell-cache", b"bypass")]
+    later = ask([1, 2])
+    run(predict(later))
+    assert later.record.cache == "miss"
+    assert len(engine.runs) == 3
+
+
+def test_an_error_is_not_kept() -> None:
+    failing = True
+
+    async def sometimes() -> None:
+        if failing:
+            raise RunError("once")
+
+    engine = Engine(sometimes)
+    faults = make_faults()
+    predict = cached(make_cache(), engine, faults=faults)
+    with pytest.raises(RunError):
+        run(predict(ask([1, 2])))
+    failing = False
+    assert values(run(predict(ask([1, 2])))) == [3]
+    assert len(engine.runs) == 2
+    assert faults.errors == {}
+
+
+def test_a_degraded_answer_is_not_kept() -> None:
+    count = 0
+
+    async def degraded(request: PredictRequest) -> PredictResponse:
+        nonlocal count
+        count += 1
+        return PredictResponse({"Y": np.zeros(1, dtype=np.float32)}, degraded="error")
+
+    predict = cached(make_cache(), degraded)
+    for _ in range(2):
+        run(predict(ask([1, 2])))
+    assert count == 2
+
+
+def test_a_big_answer_is_not_kept() -> None:
+    engine = Engine()
+    predict = cached(make_cache(max_entry_bytes=600), engine)
+    rows = [[float(row), 0.0] for row in range(100)]
+    for _ in range(2):
+        run(predict(ask(*rows)))
+    assert len(engine.runs) == 2
+
+
+# ------------------------------------------------------------------ equal questions at the same time
+
+
+class Gate:
+    """Lets runs wait until they may go on."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+
+    async def __call__(self) -> None:
+        await self.open.wait()
+
+
+async def settle() -> None:
+    """Let everything that can go on do so."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_equal_questions_at_the_same_time_are_answered_by_one_run() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        engine = Engine(gate)
+        predict = cached(make_cache(), engine)
+        requests = [ask([1, 2]) for _ in range(20)]
+        tasks = [asyncio.ensure_future(predict(request)) for request in requests]
+        await settle()
+        gate.open.set()
+        assert [values(await task) for task in tasks] == [[3]] * 20
+        assert len(engine.runs) == 1
+        assert [request.record.cache for request in requests] == ["miss"] + ["coalesced"] * 19
+
+    asyncio.run(scenario())
+
+
+def test_other_questions_do_not_wait() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        engine = Engine(gate)
+        predict = cached(make_cache(), engine)
+        waiting = asyncio.ensure_future(predict(ask([1, 2])))
+        await settle()
+        gate.open.set()
+        assert values(await predict(ask([5, 5]))) == [10]
+        assert values(await waiting) == [3]
+
+    asyncio.run(scenario())
+
+
+def test_a_caller_that_goes_away_takes_nobody_with_it() -> None:
+    async def scenario(leaves: int) -> None:
+        gate = Gate()
+        engine = Engine(gate)
+        predict = cached(make_cache(), engine)
+        tasks = [asyncio.ensure_future(predict(ask([1, 2]))) for _ in range(5)]
+        await settle()
+        tasks[leaves].cancel()
+        await settle()
+        gate.open.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [
+            isinstance(answer, asyncio.CancelledError)
+            if number == leaves
+            else isinstance(answer, PredictResponse) and values(answer) == [3]
+            for number, answer in enumerate(answers)
+        ] == [True] * 5
+        assert len(engine.runs) == (2 if leaves == 0 else 1)
+
+    for leaves in (0, 1, 4):
+        asyncio.run(scenario(leaves))
+
+
+def test_when_the_run_fails_all_who_wait_are_told_and_the_next_asks_again() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        failing = True
+
+        async def fail() -> None:
+            await gate()
+            if failing:
+                raise RunError("no")
+
+        engine = Engine(fail)
+        faults = make_faults()
+        predict = cached(make_cache(), engine, faults=faults)
+        tasks = [asyncio.ensure_future(predict(ask([1, 2]))) for _ in range(5)]
+        await settle()
+        gate.open.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(answer, RunError) for answer in answers)
+        assert len(engine.runs) == 1
+        failing = False
+        assert values(await predict(ask([1, 2]))) == [3]
+        assert faults.errors == {}
+
+    asyncio.run(scenario())
+
+
+def test_when_the_first_runs_out_of_time_the_others_ask_for_themselves() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        late = True
+
+        async def be_late() -> None:
+            nonlocal late
+            await gate()
+            if late:
+                late = False
+                raise DeadlineError("the first caller's")
+
+        engine = Engine(be_late)
+        predict = cached(make_cache(), engine)
+        tasks = [asyncio.ensure_future(predict(ask([1, 2]))) for _ in range(4)]
+        await settle()
+        gate.open.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(answers[0], DeadlineError)
+        assert [values(answer) for answer in answers[1:] if isinstance(answer, PredictResponse)] == [[3]] * 3
+        assert len(engine.runs) == 2
+
+    asyncio.run(scenario())
+
+
+def test_who_waits_keeps_to_its_own_deadline() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        engine = Engine(gate)
+        faults = make_faults()
+        predict = cached(make_cache(), engine, faults=faults)
+        first = asyncio.ensure_future(predict(ask([1, 2])))
+        await settle()
+        hurried = ask([1, 2])
+        hurried.record.deadline_ns = 1
+        with pytest.raises(DeadlineError):
+            await predict(hurried)
+        gate.open.set()
+        assert values(await first) == [3]
+        assert faults.errors == {}
+
+    asyncio.run(scenario())
+
+
+# ------------------------------------------------------------------ which models
+
+
+@pytest.mark.parametrize(
+    ("config", "run_us", "reason"),
+    [
+        ({}, 1000.0, None),
+        ({}, None, None),
+        ({}, 0.01, "a run costs 0.0 µs, a look-up "),
+        ({"force": True}, 0.01, None),
+        ({"deterministic": False}, 1000.0, "its settings say that it is not deterministic"),
+        ({"deterministic": False, "force": True}, 1000.0, "its settings say that it is not deterministic"),
+    ],
+    ids=["dear", "unknown", "cheap", "forced", "random", "random and forced"],
+)
+def test_a_model_is_cached_where_that_pays(
+    config: dict[str, Any], run_us: float | None, reason: str | None
+) -> None:
+    found = make_cache(**config).why_not(info(run_us=run_us))
+    assert found is None if reason is None else found is not None and found.startswith(reason)
+
+
+def test_a_model_has_settings_of_its_own() -> None:
+    cache = make_cache()
+    cache.configure_model("m", CacheConfig(deterministic=False))
+    assert cache.why_not(info("m")) is not None
+    assert cache.why_not(info("n")) is None
+
+
+@pytest.mark.parametrize(
+    "config", [{"max_bytes": 1}, {"redis_url": "redis://x"}, {"redis_timeout_s": 1.0}], ids=str
+)
+def test_what_all_models_share_cannot_be_set_for_one(config: dict[str, Any]) -> None:
+    with pytest.raises(PluginError, match=rf"plugins\.config\.cache\.{next(iter(config))}"):
+        make_cache().configure_model("m", CacheConfig(**config))
+
+
+def test_the_answers_of_one_model_can_be_dropped() -> None:
+    cache, engine = make_cache(), Engine()
+    ours, other = cached(cache, engine, model=info("a")), cached(cache, engine, model=info("b"))
+    for predict in (ours, other):
+        run(predict(ask([1, 2])))
+    assert asyncio.run(cache.forget("a")) == 1
+    assert asyncio.run(cache.forget("a")) == 0
+    requests = [ask([1, 2]), ask([1, 2])]
+    run(ours(requests[0]))
+    run(other(requests[1]))
+    assert [request.record.cache for request in requests] == ["miss", "hit"]
