@@ -1,0 +1,211 @@
+"""The plugin: decides which requests are traced, keeps their span current, and ends it after the answer was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+import types
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from contextvars import Context, copy_context
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from foretell.plugin import (
+    Host,
+    Instrument,
+    ModelInfo,
+    Plugin,
+    Predict,
+    PredictRequest,
+    PredictResponse,
+    RequestRecord,
+    Stage,
+)
+from foretell_plugins.tracing.current import follow_requests
+from foretell_plugins.tracing.sampling import make_decide
+from foretell_plugins.tracing.settings import TracingConfig, resolve
+from foretell_plugins.tracing.traceparent import Parent, parent_of
+
+if TYPE_CHECKING:
+    from litestar import Litestar
+
+    from foretell.logs import Logger
+    from foretell_plugins.tracing.spans import OpenSpan, Spans
+
+__all__ = ["Tracing"]
+
+_NOTE: Final = "tracing"
+_QUIET_S: Final = 10.0
+
+
+class Tracing(Plugin[TracingConfig]):
+    """Sends spans of requests to an OpenTelemetry receiver.
+
+    Attributes:
+        dropped_spans: How many spans were lost since the server started: the exporter failed, or fell behind.
+    """
+
+    stage: ClassVar[Stage] = Stage.OBSERVE
+
+    def __init__(self, config: TracingConfig) -> None:
+        super().__init__(config)
+        self.dropped_spans = 0
+        self._settings = resolve(config, os.environ)
+        self._random = Random()  # noqa: S311 - identities, no secrets; not shared, so that nobody else seeds it
+        self._decide = make_decide(
+            self._settings.sampler,
+            self._settings.ratio,
+            self._random,
+            heeds_callers=self._settings.trace_context,
+        )
+        self._spans: Spans | None = None
+        self._log: Logger | None = None
+        self._dropping = threading.Lock()
+        self._told = 0
+        self._told_s = -_QUIET_S
+
+    def why_not(self, model: ModelInfo) -> str | None:
+        """Why predictions are not traced: no exporter, for instance."""
+        del model
+        return self._settings.idle
+
+    def on_start(self, host: Host) -> None:
+        """Keep the server's log."""
+        self._log = host.log
+        for sentence in self._settings.ignored:
+            host.log.warning("variable ignored", plugin="tracing", reason=sentence)
+
+    @asynccontextmanager
+    async def lifespan(self, app: Litestar) -> AsyncGenerator[None]:
+        """Export spans while the server runs; in the process that answers, after any fork."""
+        del app
+        if self._settings.idle is not None:
+            yield
+            return
+        from foretell_plugins.tracing.exporters import make_exporters
+        from foretell_plugins.tracing.span_queue import SpanQueue
+        from foretell_plugins.tracing.spans import Spans
+
+        self._random.seed()  # a fork copies what was seeded before it
+        queue = SpanQueue(
+            make_exporters(self._settings),
+            most_spans=self._settings.queue_spans,
+            batch_spans=self._settings.batch_spans,
+            delay_s=self._settings.delay_s,
+            dropped=self._dropped,
+        )
+        if self.config.global_api and not follow_requests() and self._log is not None:
+            self._log.warning(
+                "global_api has no effect",
+                plugin="tracing",
+                reason="the process has a tracer provider already",
+            )
+        self._spans = Spans(self._settings, queue, self._random)
+        try:
+            yield
+        finally:
+            self._spans = None
+            await asyncio.to_thread(queue.close, self._settings.shutdown_s)
+            self._tell("the server ended")
+
+    def wrap_predict(self, call_next: Predict, model: ModelInfo) -> Predict:
+        """Decide on each request; one that is not traced goes on at once."""
+        decide = self._decide
+
+        def answer(request: PredictRequest) -> Awaitable[PredictResponse]:
+            place = decide(request.record.headers)
+            if place is None:
+                return call_next(request)
+            return self._trace(request, place, call_next, model)
+
+        return answer
+
+    def observe(self, records: Sequence[RequestRecord]) -> None:
+        """End the spans of traced requests, and make those of requests that were refused before the chain."""
+        spans = self._spans
+        for record in records:
+            if record.notes is not None and _NOTE in record.notes:
+                if spans is not None:
+                    spans.finish(record.notes[_NOTE], record)
+            elif not record.decoded_ns:  # it never reached the chain, where requests are decided on
+                place = None if spans is None else self._decide(record.headers)
+                if place is not None and spans is not None:
+                    spans.finish(spans.open(record, place, None), record)
+                else:
+                    _name_trace(record)
+            elif record.failure is not None:
+                _name_trace(record)
+
+    async def _trace(
+        self, request: PredictRequest, place: Parent, call_next: Predict, model: ModelInfo
+    ) -> PredictResponse:
+        spans = self._spans
+        if spans is None:  # the server is about to end
+            return await call_next(request)
+        record = request.record
+        opened: OpenSpan = spans.open(record, place, model)
+        record.note(_NOTE, opened)
+        context = copy_context()
+        context.run(spans.enter, opened, record.headers)
+        return await _within(context, call_next(request))
+
+    def instruments(self) -> Iterable[Instrument]:
+        """How many spans were lost."""
+        yield Instrument(
+            "foretell_spans_dropped_total", "counter", "Spans that were lost.", [({}, self.dropped_spans)]
+        )
+
+    def _dropped(self, count: int, reason: str) -> None:
+        """Count lost spans, and say so: the first at once, then at most once in ten seconds."""
+        with self._dropping:
+            self.dropped_spans += count
+            silent = time.monotonic() - self._told_s < _QUIET_S
+        if not silent:
+            self._tell(reason)
+
+    def _tell(self, reason: str) -> None:
+        with self._dropping:
+            new, self._told = self.dropped_spans - self._told, self.dropped_spans
+            self._told_s = time.monotonic()
+        if new and self._log is not None:
+            self._log.warning(
+                "spans dropped", plugin="tracing", count=new, total=self.dropped_spans, reason=reason
+            )
+
+
+def _name_trace(record: RequestRecord) -> None:
+    """Let the log line of an untraced request name the caller's trace."""
+    parent = parent_of(record.headers)
+    if parent is not None:
+        record.trace_id = f"{parent.trace_id:032x}"
+
+
+@types.coroutine
+def _within(context: Context, awaitable: Awaitable[PredictResponse]) -> Generator[Any, Any, PredictResponse]:
+    """Await something with each of its steps in a context of its own.
+
+    What drives a request may take its first step in one context and the rest in another: it need not be one task from
+    beginning to end. A context variable that is set would then stay behind in the first.
+    """
+    steps = awaitable.__await__()
+    step: Callable[[Any], Any] = steps.send
+    value: Any = None
+    try:
+        while True:
+            waiting = context.run(step, value)
+            try:
+                value = yield waiting
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 - it is thrown on, whatever it is
+                step, value = steps.throw, error
+            else:
+                step = steps.send
+    except StopIteration as done:
+        response: PredictResponse = done.value
+        return response
+    finally:
+        context.run(steps.close)
