@@ -1,0 +1,204 @@
+"""What stands around one version: its breaker, and the chain that answers where it cannot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, cast
+
+from foretell.errors import (
+    AccessDeniedError,
+    DeadlineError,
+    NotFoundError,
+    NotReadyError,
+    QuotaExceededError,
+    RequestError,
+)
+from foretell.plugin import PredictResponse
+from foretell_plugins.fallback.patience import Begin, ask, go_on
+from foretell_plugins.fallback.targets import ModelTarget
+
+if TYPE_CHECKING:
+    from foretell.plugin import ModelInfo, Models, Predict, PredictRequest, RequestRecord
+    from foretell_plugins.fallback.breaker import Breaker
+    from foretell_plugins.fallback.static import StaticAnswer
+
+__all__ = ["HEADER", "Guard"]
+
+HEADER: Final = b"x-foretell-degraded"
+
+_CALLERS: Final = (RequestError, QuotaExceededError, AccessDeniedError, NotFoundError)
+"""What the caller has to mend: no other model would do better."""
+
+_REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (DeadlineError, "timeout"),
+    (TimeoutError, "timeout"),
+    (NotReadyError, "not-ready"),
+)
+"""What failures are called; every other is an ``error``."""
+
+_HALF: Final = 0.5
+_MOST: Final = 0.9
+
+
+class Guard:
+    """Goes around the predictions of one version.
+
+    Args:
+        info: The version.
+        call_next: The rest of its chain.
+        breaker: Its breaker.
+        models: The models of the server.
+        targets: What is asked in its place, in this order.
+        value: What answers last; None if nothing does.
+        give_up_s: How long each of them may take, seconds; None for a part of what is left of the deadline.
+    """
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        call_next: Predict,
+        *,
+        breaker: Breaker,
+        models: Models,
+        targets: Sequence[ModelTarget],
+        value: StaticAnswer | None,
+        give_up_s: float | None,
+    ) -> None:
+        self.info = info
+        self.breaker = breaker
+        self.targets = tuple(targets)
+        self.value = value
+        self._call_next = cast("Begin", call_next)
+        self._models = models
+        self._give_up_s = give_up_s
+
+    async def predict(self, request: PredictRequest) -> PredictResponse:
+        """Ask the version; where it cannot answer, what is to answer in its place."""
+        breaker = self.breaker
+        ticket = breaker.ticket or breaker.admit()
+        if not ticket:
+            return await self._fall_back(request, "breaker", None)
+        try:
+            # Most runs happen at once, and need no timer.
+            steps = self._call_next(request)
+            try:
+                waiting = steps.send(None)
+            except StopIteration as done:
+                response: PredictResponse = done.value
+            else:
+                limit_s = self._limit_s(request.record, 0, self._give_up_s)
+                response = await go_on(steps, waiting, limit_s, _name(self.info))
+        except _CALLERS:
+            breaker.released(ticket)
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever keeps the version from answering, something else may
+            reason = _reason(error)
+            breaker.failed(ticket, given_up=reason == "timeout")
+            failure = error
+        except BaseException:
+            breaker.released(ticket)
+            raise
+        else:
+            breaker.succeeded(ticket)
+            return response
+        record = request.record
+        _note(
+            record,
+            record.decoded_ns or time.perf_counter_ns(),
+            f"{self.info.name}/{self.info.version}",
+            reason,
+        )
+        return await self._fall_back(request, reason, failure)
+
+    async def _fall_back(
+        self, request: PredictRequest, reason: str, failure: Exception | None
+    ) -> PredictResponse:
+        record = request.record
+        for place, target in enumerate(self.targets, start=1):
+            started_ns = time.perf_counter_ns()
+            response, name, outcome = await self._attempt(target, request, place, reason)
+            _note(record, started_ns, name, outcome)
+            if response is not None:
+                record.add_header(HEADER, reason.encode())
+                return response
+        if self.value is not None:
+            started_ns = time.perf_counter_ns()
+            outputs = self.value.outputs(request)
+            _note(record, started_ns, "value", "ok")
+            record.add_header(HEADER, reason.encode())
+            return PredictResponse(outputs, reason)
+        if failure is not None:
+            raise failure
+        raise NotReadyError(
+            f"{_name(self.info)} is not asked for now, because too many of its last predictions failed, and "
+            f"nothing in its fallback chain answers; see GET /v1/models/{self.info.name}",
+            retry_after_s=1,
+        )
+
+    async def _attempt(
+        self, target: ModelTarget, request: PredictRequest, place: int, reason: str
+    ) -> tuple[PredictResponse | None, str, str]:
+        """Ask one target.
+
+        Returns:
+            Its answer, if it gave one; what was asked; and what came of it.
+        """
+        found = target.find()
+        if found is None:
+            return None, str(target), "absent"
+        if found.fit is None:
+            return None, found.name, "unlike"
+        limit_s = self._limit_s(request.record, place, target.give_up_s or self._give_up_s)
+        if limit_s is not None and limit_s <= 0:
+            return None, found.name, "no-time"
+        breaker = found.breaker
+        ticket = breaker.admit()
+        if not ticket:
+            return None, found.name, "breaker"
+        info = found.info
+
+        async def predict(asked: PredictRequest) -> PredictResponse:
+            return await self._models.predict(info.name, info.version, asked)
+
+        try:
+            response = await ask(predict, found.translate(request), limit_s, _name(info))
+            outputs = found.translate_back(request, response.outputs)
+        except Exception as error:  # noqa: BLE001 - the next one is asked
+            outcome = _reason(error)
+            breaker.failed(ticket, given_up=outcome == "timeout")
+            return None, found.name, outcome
+        except BaseException:
+            breaker.released(ticket)
+            raise
+        breaker.succeeded(ticket)
+        return PredictResponse(outputs, reason, info), found.name, "ok"
+
+    def _limit_s(self, record: RequestRecord, place: int, give_up_s: float | None) -> float | None:
+        """How long an attempt may take: what comes after it must still find time before the deadline.
+
+        Args:
+            record: The request's record.
+            place: 0 for the version itself, then the targets.
+            give_up_s: What the team set, seconds.
+        """
+        if not record.deadline_ns:
+            return give_up_s
+        left_s = (record.deadline_ns - time.perf_counter_ns()) / 1e9
+        if place < len(self.targets):
+            left_s *= _HALF
+        elif self.value is not None:
+            left_s *= _MOST
+        return left_s if give_up_s is None else min(left_s, give_up_s)
+
+
+def _reason(error: Exception) -> str:
+    return next((reason for kind, reason in _REASONS if isinstance(error, kind)), "error")
+
+
+def _name(info: ModelInfo) -> str:
+    return f"{info.name} version {info.version}"
+
+
+def _note(record: RequestRecord, started_ns: int, target: str, outcome: str) -> None:
+    record.add_step("fallback", started_ns, time.perf_counter_ns(), {"target": target, "outcome": outcome})
