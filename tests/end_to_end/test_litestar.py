@@ -1,0 +1,130 @@
+"""foretell inside a team's own Litestar application, on a real server."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from openapi_spec_validator import validate
+
+from foretell.errors import PluginError, SettingsError
+from foretell.litestar import ForetellPlugin
+from tests.servers import SAMPLE_STORE, RunningServer
+
+APPLICATION = """
+from litestar import Litestar, get
+from litestar.exceptions import NotFoundException
+from foretell.litestar import ForetellPlugin
+
+@get("/")
+async def home() -> str:
+    return "the team's own"
+
+@get("/health")
+async def health() -> str:
+    return "the team's own health"
+
+@get("/broken")
+async def broken() -> str:
+    raise NotFoundException("the team's own error")
+
+app = Litestar(
+    [home, health, broken],
+    plugins=[ForetellPlugin(store={store!r}, path="/ml", default_model="iris", plugins=["cache"])],
+)
+"""
+ROW = [5.1, 3.5, 1.4, 0.2]
+
+
+@pytest.fixture(scope="module")
+def team(
+    serve_processes: Callable[..., RunningServer], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """A client of a team's application under stock uvicorn."""
+    folder = tmp_path_factory.mktemp("team")
+    (folder / "application.py").write_text(textwrap.dedent(APPLICATION).format(store=str(SAMPLE_STORE)))
+    server = serve_processes([sys.executable, "-m", "uvicorn", "--port", "0", "application:app"], cwd=folder)
+    line = server.wait_for_text("Uvicorn running on")
+    with httpx.Client(base_url=next(word for word in line.split() if word.startswith("http://"))) as client:
+        yield client
+
+
+def test_predictions_answer_under_the_path(team: httpx.Client) -> None:
+    simple = team.post("/ml/predict", json={"features": ROW})
+    assert simple.json()["prediction"] == "setosa"
+    native = team.post("/ml/v1/models/iris/versions/2:predict", json={"instances": [ROW, ROW]})
+    assert native.json()["model_version"] == "2"
+    assert len(native.json()["predictions"]) == 2
+    assert team.get("/ml/v1/models").json() == {
+        "models": ["breast_cancer", "diabetes", "digits", "iris", "penguins"]
+    }
+    assert team.get("/ml/health/ready").json()["ready"] is True
+
+
+def test_nothing_answers_outside_of_the_path(team: httpx.Client) -> None:
+    assert team.post("/predict", json={"features": ROW}).status_code == 404
+    assert team.get("/v1/models").status_code == 404
+
+
+def test_the_application_s_own_routes_and_errors_stay_its_own(team: httpx.Client) -> None:
+    assert team.get("/").text == "the team's own"
+    assert team.get("/health").text == "the team's own health"
+    error = team.get("/broken")
+    assert error.json() == {"status_code": 404, "detail": "the team's own error"}
+
+
+def test_errors_under_the_path_are_problems_that_name_the_whole_path(team: httpx.Client) -> None:
+    wrong = team.post("/ml/v1/models/iris:predict", json={"instances": [["x", 1, 1, 1]]})
+    assert (wrong.status_code, wrong.headers["content-type"]) == (422, "application/problem+json")
+    assert wrong.json()["instance"] == "/ml/v1/models/iris:predict"
+    nothing = team.get("/ml/v1/models/iris/nothing")
+    assert (nothing.status_code, nothing.json()["instance"]) == (404, "/ml/v1/models/iris/nothing")
+
+
+def test_plugins_add_their_routes_under_the_path(team: httpx.Client) -> None:
+    refused = team.delete("/ml/admin/cache/iris")
+    assert refused.status_code == 403
+    assert "set admin.key_sha256" in refused.json()["detail"]
+    assert team.delete("/admin/cache/iris").status_code == 404
+
+
+def test_links_lead_to_the_path(team: httpx.Client) -> None:
+    links = team.get("/ml").json()["links"]
+    assert team.get(links["models"]).status_code == 200
+    assert team.get(links["health"]).status_code == 200
+
+
+def test_the_document_holds_the_team_s_routes_and_every_model_s(team: httpx.Client) -> None:
+    document: dict[str, Any] = team.get("/schema/openapi.json").json()
+    validate(document)
+    assert {"/", "/broken", "/ml/predict", "/ml/v1/models/iris:predict", "/ml/health"} <= document[
+        "paths"
+    ].keys()
+    example = document["paths"]["/ml/v1/models/iris:predict"]["post"]["requestBody"]["content"][
+        "application/json"
+    ]["example"]
+    assert team.post("/ml/v1/models/iris:predict", json=example).status_code == 200
+    assert team.get("/schema").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["ml", "/ml/{model:str}", ""])
+def test_a_path_that_cannot_be_is_refused(path: str) -> None:
+    with pytest.raises(SettingsError, match="path = "):
+        ForetellPlugin(store=SAMPLE_STORE, path=path)
+
+
+def test_a_plugin_that_is_not_there_is_refused_when_the_application_is_made() -> None:
+    with pytest.raises(PluginError, match="'none_such', which is not there"):
+        ForetellPlugin(store=SAMPLE_STORE, plugins=["none_such"])
+
+
+def test_without_a_document_of_its_own_the_application_still_works(tmp_path: Path) -> None:
+    from litestar import Litestar
+
+    app = Litestar(plugins=[ForetellPlugin(store=SAMPLE_STORE, plugins=[])], openapi_config=None)
+    assert "/predict" in {route.path for route in app.routes}
