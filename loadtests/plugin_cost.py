@@ -1,0 +1,150 @@
+"""What each bundled plugin adds to a request, as CPU time, side by side in one run.
+
+    python loadtests/plugin_cost.py [--rounds 15] [--requests 1000]
+
+One row of JSON for breast_cancer (100 trees), each request another row. The requests go straight into the ASGI
+application, from its router to the answer's last byte, observers included; there is no socket, whose cost would be the
+same for all and whose noise is greater than what is measured. The variants live in one process and take turns, round by
+round, so that what else the machine does falls on all of them. Needs `make .venv/.dev`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import itertools
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from foretell.app import create_app
+from foretell.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from litestar import Litestar
+
+ROOT: Final = Path(__file__).parents[1]
+MODEL: Final = "breast_cancer"
+PATH: Final = f"/v1/models/{MODEL}:predict"
+
+UNSAMPLED: Final = {"exporter": "otlp", "sampler": "parentbased_traceidratio", "ratio": 1e-9}
+NOTHING: Final = "no plugins"
+VARIANTS: Final[dict[str, dict[str, Any]]] = {
+    NOTHING: {"enabled": []},
+    "metrics": {"enabled": ["metrics"]},
+    "tracing, unsampled": {"enabled": ["tracing"], "config": {"tracing": UNSAMPLED}},
+    "fallback, armed": {"enabled": ["fallback"]},
+    "cache, miss": {"enabled": ["cache"], "config": {"cache": {"force": True}}},
+    "all four": {
+        "enabled": ["tracing", "metrics", "fallback", "cache"],
+        "config": {"tracing": UNSAMPLED, "cache": {"force": True}},
+    },
+}
+
+
+def make_store(folder: Path) -> dict[str, Any]:
+    """A store with the one model and a fallback for it; returns the model's signature."""
+    store = folder / "model_store"
+    shutil.copytree(ROOT / "model_store" / MODEL, store / MODEL)
+    signature: dict[str, Any] = json.loads((store / MODEL / "1" / "manifest.json").read_text())["signature"]
+    label = json.dumps(signature["classes"][0])
+    (store / MODEL / "model.toml").write_text(
+        f"plugins.fallback = [{{value = {{label = {label}, probabilities = [0.5, 0.5]}}}}]\n"
+    )
+    return signature
+
+
+def bodies(signature: dict[str, Any]) -> Iterator[bytes]:
+    """Requests for one row each, no two of them equal."""
+    rest = ", ".join(map(str, signature["example"][1:]))
+    for number in itertools.count():
+        yield f'{{"instances": [[{10 + number * 1e-5:.5f}, {rest}]]}}'.encode()
+
+
+async def ask(app: Litestar, body: bytes) -> None:
+    """One request, as a server hands it to the application.
+
+    Raises:
+        SystemExit: It is not answered with 200.
+    """
+    scope: Any = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+        "path": PATH, "raw_path": PATH.encode(), "query_string": b"", "root_path": "", "client": None,
+        "server": ("127.0.0.1", 8000), "state": {}, "extensions": {},
+        "headers": [(b"host", b"localhost:8000"), (b"content-type", b"application/json")],
+    }  # fmt: skip
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message.get("status", 200) != 200:
+            raise SystemExit(f"a request was answered with {message['status']}")
+
+    await app(scope, receive, send)
+
+
+async def cost_us(app: Litestar, requests: int, questions: Iterator[bytes]) -> float:
+    """CPU time of one request, µs; what plugins do afterwards is part of it."""
+    asked = list(itertools.islice(questions, requests))
+    gc.collect()
+    began = time.process_time_ns()
+    for number, body in enumerate(asked):
+        await ask(app, body)
+        if number % 16 == 0:
+            await asyncio.sleep(0)
+    await asyncio.sleep(0.03)  # until the last observers have had their turn
+    return (time.process_time_ns() - began) / requests / 1000
+
+
+async def measure(rounds: int, requests: int, folder: Path) -> None:
+    """Ask the applications in turns, and print what each needs for a request."""
+    signature = make_store(folder)
+    questions = bodies(signature)
+    found: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    async with AsyncExitStack() as stack:
+        apps: dict[str, Litestar] = {}
+        for name, plugins in VARIANTS.items():
+            settings = {"store": {"path": str(folder / "model_store")}, "log": {"level": "warning"}}
+            app = create_app(msgspec.convert({**settings, "plugins": plugins}, Settings))
+            await stack.enter_async_context(app.lifespan())
+            apps[name] = app
+        for number in range(rounds + 1):
+            for name, app in apps.items():
+                cost = await cost_us(app, requests, questions)
+                if number:  # the first round is for warming up
+                    found[name].append(cost)
+            print(f"\rround {number} of {rounds}", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    base = found[NOTHING]
+    print(f"{'plugins':<20} {'CPU µs a request':>17} {'added':>7}")
+    for name, costs in found.items():
+        added = statistics.median(cost - other for cost, other in zip(costs, base, strict=True))
+        print(f"{name:<20} {statistics.median(costs):>17.1f} {added:>+7.1f}")
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--requests", type=int, default=1000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(measure(arguments.rounds, arguments.requests, Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
