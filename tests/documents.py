@@ -3,7 +3,8 @@
     python -m tests.documents README.md docs/*.md    writes the answers that commands give now into the documents
 
 A ``console`` block holds commands after ``$`` and what they print. A ``python`` block is a program; the ``text``
-block after it is what it prints. A ``toml`` block begins with a comment that names the file it stands for.
+block after it is what it prints. A ``python`` block that begins with a comment that names a file is that file. A
+``toml`` block begins with a comment that names the file it stands for; after ``# add to`` it is added to that file.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ from typing import NamedTuple, Self
 
 from foretell.settings import load_settings
 from foretell.store.model_config import ModelConfig
-from tests.end_to_end.conftest import ROOT, RunningServer
+from tests.servers import ROOT, RunningServer
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SERVERS = re.compile(r"make serve|foretell serve|litestar run|(?:^| )(?:hypercorn|uvicorn) ")
 _INSTALL = re.compile(r"pip install ([\w-]+)")
 _BIN = Path(sys.executable).parent
 _LOCKED = re.compile(r"^([\w.-]+)==(\S+)( ;.*)?", re.MULTILINE)
+_FILE = re.compile(r"# ([\w/.-]+\.py)\n")
+_ADDED = re.compile(r"# add to ([\w/.-]+\.toml)\n")
 _REQUEST_ID = re.compile(r"[0-9a-f]{16}-[0-9a-f]+")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
@@ -73,7 +76,7 @@ class Document:
     @classmethod
     def read(cls, path: Path, folder: Path) -> Self:
         """A document of this project: README comes first, and the others take for granted what it says."""
-        return cls(path, folder, activated=path.name != "README.md")
+        return cls(path, folder, activated=path != ROOT / "README.md")
 
     def __enter__(self) -> Self:
         return self
@@ -89,6 +92,8 @@ class Document:
             language, content = fence[1], fence[2]
             if language == "console":
                 yield from self._run_commands(content)
+            elif language == "python" and (name := _FILE.match(content)):
+                self._write(name[1], content)
             elif language == "python":
                 program = content
                 printed = self._shell([sys.executable, "-c", content])
@@ -158,7 +163,17 @@ class Document:
         assert run.returncode == 0 or run.stderr.startswith("foretell: "), run.stderr
         return run.stdout + ("" if run.returncode == 0 else run.stderr)
 
+    def _write(self, name: str, content: str) -> None:
+        """Write a file as a reader does who is shown it."""
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
     def _check_settings(self, content: str) -> None:
+        if added := _ADDED.match(content):
+            with (self._folder / added[1]).open("a") as file:
+                file.write(content)
+            return
         name = content.partition("\n")[0].removeprefix("# ")
         shown = self._folder / "shown.toml"
         shown.write_text(content)

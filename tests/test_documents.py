@@ -10,12 +10,12 @@ import pytest
 
 from foretell.settings import EffectiveSettings, Settings
 from tests.documents import Document, same
-from tests.end_to_end.conftest import ROOT
+from tests.servers import ROOT
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "plugins" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_gives_the_answer_that_stands_there(path: Path, tmp_path: Path) -> None:
     with Document.read(path, tmp_path) as document:
         for command in document.run():
@@ -24,7 +24,7 @@ def test_every_command_gives_the_answer_that_stands_there(path: Path, tmp_path: 
             )
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_leads_to_a_file(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
         assert (path.parent / target).exists(), target

@@ -17,6 +17,10 @@ ForetellError
 ├── NotFoundError            no such model, version, alias or route
 ├── NotReadyError            it exists, but does not serve
 │   └── StillLoadingError    not yet: it is worth asking again soon
+├── PluginError              a plugin cannot be loaded, or breaks its contract
+├── DeadlineError            the answer would come too late
+├── QuotaExceededError       the caller has used up what it may
+├── AccessDeniedError        the caller may not use this model
 ├── RequestError             the caller's request cannot be answered
 │   ├── MalformedError       it is not well-formed JSON
 │   ├── InvalidInputError    it is well-formed, but not what the model takes
@@ -30,8 +34,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
+    "AccessDeniedError",
     "ArgumentError",
     "ConversionError",
+    "DeadlineError",
     "ForetellError",
     "IntegrityError",
     "InvalidInputError",
@@ -44,8 +50,10 @@ __all__ = [
     "NotFoundError",
     "NotReadyError",
     "ParityError",
+    "PluginError",
     "Problem",
     "PublishError",
+    "QuotaExceededError",
     "RequestError",
     "RunError",
     "ScreeningError",
@@ -124,11 +132,43 @@ class NotFoundError(ForetellError, LookupError):
 
 
 class NotReadyError(ForetellError, RuntimeError):
-    """The model exists, but does not serve, or not yet."""
+    """The model exists, but does not serve, or not yet.
+
+    Args:
+        message: Why.
+        retry_after_s: When it is worth asking again, seconds; None where that is not known.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
 
 
 class StillLoadingError(NotReadyError):
     """The models are still being loaded: the same request may be answered in a moment."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after_s=1)
+
+
+class PluginError(ForetellError):
+    """A plugin cannot be loaded, or breaks its contract; the message names the plugin and the remedy."""
+
+
+class DeadlineError(ForetellError, TimeoutError):
+    """The answer would come too late."""
+
+
+class QuotaExceededError(ForetellError):
+    """The caller has used up what it may; for plugins of stage GUARD."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class AccessDeniedError(ForetellError, PermissionError):
+    """The caller may not use this model; for plugins of stage GUARD."""
 
 
 class RequestError(ForetellError, ValueError):

@@ -88,7 +88,7 @@ class RequestLog:
 
 def _fields(record: RequestRecord) -> dict[str, Any]:
     """A record as the fields of a log line; durations in milliseconds."""
-    fields = {
+    fields: dict[str, Any] = {
         "request_id": record.request_id,
         "protocol": record.protocol,
         "model": record.model or None,
@@ -99,4 +99,6 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
     }
     if record.predicted_ns:
         fields["run_ms"] = round((record.predicted_ns - record.decoded_ns) / 1e6, 3)
+    if record.trace_id is not None:
+        fields |= {"trace_id": record.trace_id, "span_id": record.span_id}
     return {key: value for key, value in fields.items() if value is not None}

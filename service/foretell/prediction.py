@@ -3,71 +3,225 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from foretell.tensors import Array
 
-__all__ = ["Observe", "Predict", "PredictRequest", "PredictResponse", "RequestRecord"]
+if TYPE_CHECKING:
+    from foretell.signature import Signature
+    from foretell.store.manifest import Manifest
+
+__all__ = [
+    "CacheStatus",
+    "Headers",
+    "ModelInfo",
+    "Observe",
+    "Predict",
+    "PredictRequest",
+    "PredictResponse",
+    "RequestRecord",
+    "Step",
+]
+
+Headers = Sequence[tuple[bytes, bytes]]
+"""HTTP headers, names in lower case."""
+
+CacheStatus = Literal["hit", "miss", "coalesced", "bypass"]
+"""What a cache did for a request: answered it, did not have it, let it wait for an equal one, or was told not to."""
 
 
-class PredictRequest(msgspec.Struct, frozen=True, gc=False):
-    """What is asked of one version of a model.
+class ModelInfo(msgspec.Struct, frozen=True):
+    """What is known of a loaded version.
 
     Attributes:
-        inputs: The input tensors by name.
-        rows: How many rows they hold.
-        request_id: The identity of the request, for logs and the answer.
+        name: The model's name.
+        version: The version's number.
+        digest: The SHA-256 of the model file, in hexadecimal.
+        fingerprint: A SHA-256 over every file of the version, in hexadecimal.
+        signature: What it takes and gives.
+        manifest: Its manifest; None for a bare model file.
+        run_us: What a run on one row was measured to cost at warm-up, µs; None if it was not.
+        load_s: How long it took to load, from its files to the end of its warm-up, seconds; None if it was not
+            loaded here.
     """
 
-    inputs: dict[str, Array]
-    rows: int
-    request_id: str
+    name: str
+    version: int
+    digest: str
+    fingerprint: str
+    signature: Signature
+    manifest: Manifest | None = None
+    run_us: float | None = None
+    load_s: float | None = None
 
 
-class PredictResponse(msgspec.Struct, frozen=True, gc=False):
-    """What a version answered.
+class Step(msgspec.Struct, frozen=True, gc=False):
+    """Something that took time on the way to an answer, for traces.
 
     Attributes:
-        outputs: The output tensors by name, in the order of the signature.
+        name: What was done, for instance ``cache look-up``.
+        started_ns: When it began, by the clock of the record, ns.
+        ended_ns: When it ended, ns.
+        attributes: More about it; plain values.
     """
 
-    outputs: dict[str, Array]
+    name: str
+    started_ns: int
+    ended_ns: int
+    attributes: dict[str, Any] | None = None
 
 
-Predict = Callable[[PredictRequest], Awaitable[PredictResponse]]
-"""Something that answers predictions: a version, or a plugin around one."""
+class RequestRecord(msgspec.Struct):
+    """What is known of a request: gathered on its way, and handed to observers after its answer was sent.
 
-
-class RequestRecord(msgspec.Struct, gc=False):
-    """What is left of a request after its answer was sent, for logs and other observers.
+    All times are of `time.perf_counter_ns`; 0 means that the request did not get there.
 
     Attributes:
         request_id: The identity of the request.
         protocol: The wire protocol, for instance ``native``.
-        started_ns: When the request was taken up, by a monotonic clock, ns.
+        started_ns: When the request was taken up, ns.
+        route: The path as it is documented, for instance ``/v1/models/{model}:predict``.
+        headers: The request's headers.
+        method: The HTTP method.
+        path: The path that was asked.
+        deadline_ns: When the caller no longer wants the answer, ns; 0 means never.
         model: The model's name; empty if the request named none that exists.
-        version: The version that answered, or was to; 0 if there is none.
+        version: The version that was to answer; 0 if there is none.
         rows: The number of rows; 0 if the request was refused before they were counted.
         status: The HTTP status.
         failure: What went wrong; None if nothing did.
-        decoded_ns: When its tensors were ready, ns; 0 if it did not get there.
-        predicted_ns: When the outputs were ready, ns; 0 if it did not get there.
+        cache: What a cache did for it; None where no cache was asked.
+        degraded: Why something else answered than what was asked; None for an ordinary answer.
+        served_by: What answered in its place, for instance ``iris/1``, or ``value``.
+        decoded_ns: When its tensors were ready, ns.
+        queued_ns: When the version was given them, ns.
+        run_started_ns: When ONNX Runtime was given them, ns.
+        run_ended_ns: When ONNX Runtime was done, ns.
+        predicted_ns: When the outputs had come back through all plugins, ns.
         finished_ns: When the answer's bytes were ready, ns.
+        trace_id: The identity of the trace that it belongs to, 32 hexadecimal digits; None if it leaves none.
+        span_id: The identity of its own span, 16 hexadecimal digits.
+        steps: What else took time, in the order in which it ended; see `add_step`.
+        answer_headers: Further headers of the answer; see `add_header`.
+        notes: What a plugin leaves for its own `observe`, under its own name; see `note`.
     """
 
     request_id: str
     protocol: str
     started_ns: int
+    route: str = ""
+    headers: Headers = ()
+    method: str = "POST"
+    path: str = ""
+    deadline_ns: int = 0
     model: str = ""
     version: int = 0
     rows: int = 0
     status: int = 0
     failure: Exception | None = None
+    cache: CacheStatus | None = None
+    degraded: str | None = None
+    served_by: str | None = None
     decoded_ns: int = 0
+    queued_ns: int = 0
+    run_started_ns: int = 0
+    run_ended_ns: int = 0
     predicted_ns: int = 0
     finished_ns: int = 0
+    trace_id: str | None = None
+    span_id: str | None = None
+    steps: list[Step] | None = None
+    answer_headers: list[tuple[bytes, bytes]] | None = None
+    notes: dict[str, Any] | None = None
 
+    def header(self, name: bytes) -> bytes | None:
+        """The value of a request header, by its name in lower case; the last, if there are several."""
+        found = None
+        for key, value in self.headers:
+            if key == name:
+                found = value
+        return found
+
+    def add_step(
+        self, name: str, started_ns: int, ended_ns: int, attributes: dict[str, Any] | None = None
+    ) -> None:
+        """Say that something took time; times by `time.perf_counter_ns`."""
+        if self.steps is None:
+            self.steps = []
+        self.steps.append(Step(name, started_ns, ended_ns, attributes))
+
+    def add_header(self, name: bytes, value: bytes) -> None:
+        """Give the answer a header, whether it succeeds or not, in place of one of the same name, in lower case."""
+        headers = self.answer_headers
+        if headers is None:
+            self.answer_headers = [(name, value)]
+            return
+        for place, (other, _) in enumerate(headers):
+            if other == name:
+                headers[place] = (name, value)
+                return
+        headers.append((name, value))
+
+    def note(self, plugin: str, value: Any) -> None:
+        """Leave something for a plugin's own `observe`."""
+        if self.notes is None:
+            self.notes = {}
+        self.notes[plugin] = value
+
+
+class PredictRequest(msgspec.Struct, frozen=True):
+    """What is asked of one version of a model.
+
+    Attributes:
+        inputs: The input tensors by name. They are read-only wherever a plugin sees them.
+        rows: How many rows they hold.
+        record: What is known of the request; plugins may add to it.
+        outputs: The outputs that are wanted, in this order; None means all.
+        call: What the layer above keeps of this call; not for plugins. `replace` keeps it.
+    """
+
+    inputs: dict[str, Array]
+    rows: int
+    record: RequestRecord
+    outputs: tuple[str, ...] | None = None
+    call: Any = None
+
+    def replace(self, *, inputs: dict[str, Array], rows: int | None = None) -> PredictRequest:
+        """The same request with other inputs, for plugins that change what is asked.
+
+        Args:
+            inputs: The input tensors by name.
+            rows: How many rows they hold; as many as before if None.
+        """
+        rows = self.rows if rows is None else rows
+        return PredictRequest(inputs, rows, self.record, self.outputs, self.call)
+
+
+class PredictResponse(msgspec.Struct, frozen=True):
+    """What a version answered.
+
+    Attributes:
+        outputs: The output tensors by name, in the order of the signature.
+        degraded: Why something else answered than what was asked; None for an ordinary answer.
+        source: The version that answered in place of the one that was asked; None if none did.
+    """
+
+    outputs: dict[str, Array]
+    degraded: str | None = None
+    source: ModelInfo | None = None
+
+    @property
+    def served_by(self) -> str | None:
+        """What answered in place of what was asked: ``iris/1``, or ``value``; None for an ordinary answer."""
+        if self.source is not None:
+            return f"{self.source.name}/{self.source.version}"
+        return None if self.degraded is None else "value"
+
+
+Predict = Callable[[PredictRequest], Awaitable[PredictResponse]]
+"""Something that answers predictions: a version, or a plugin around one."""
 
 Observe = Callable[[Sequence[RequestRecord]], None]
 """Something that takes records of answered requests, many at a time."""

@@ -16,8 +16,8 @@ from litestar.testing import AsyncTestClient
 
 from foretell import Settings, create_app
 from foretell.settings import StoreSettings
-from tests.end_to_end.conftest import ROOT, SAMPLE_STORE, RunningServer, ServeStore
 from tests.models import linear_model_bytes, write_version
+from tests.servers import ROOT, SAMPLE_STORE, RunningServer, ServeStore
 from tests.system import require_program
 
 ROW = [5.1, 3.5, 1.4, 0.2]
@@ -104,7 +104,7 @@ with TestClient(create_app(Settings(store=StoreSettings(path=sys.argv[1])))) as 
     assert client.post("/predict", json={"features": [1, 2]}).json()["prediction"] == 6.0
     assert client.get("/schema/openapi.json").status_code == 200
 found = {name.partition(".")[0] for name in sys.modules}
-print(sorted(found & {"sklearn", "skl2onnx", "onnx", "pandas", "scipy", "joblib", "skops", "foretell_plugins"}))
+print(sorted(found & {"sklearn", "skl2onnx", "onnx", "pandas", "scipy", "joblib", "skops", "grpc", "redis"}))
 """
     run = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from tests.end_to_end.conftest import RunningServer
+from tests.servers import RunningServer
 
 ROW = [5.1, 3.5, 1.4, 0.2]
 IRIS = "/v1/models/iris:predict"

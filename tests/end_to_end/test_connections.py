@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.end_to_end.conftest import RunningServer
+from tests.servers import RunningServer
 
 BODY = json.dumps({"features": [5.1, 3.5, 1.4, 0.2]}).encode()
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
 
-from tests.end_to_end.conftest import RunningServer
 from tests.json_schemas import values_of
+from tests.servers import RunningServer
 from tests.system import require_program
 
 MODELS = ["breast_cancer", "diabetes", "digits", "iris", "penguins"]
@@ -58,7 +58,7 @@ def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
 def test_the_ordinary_routes_are_in_it(document: dict[str, Any]) -> None:
     gets = {path for path, item in document["paths"].items() if "get" in item}
     described = {f"/v1/models/{name}" for name in MODELS}
-    assert gets == {"/", "/health", "/health/live", "/health/ready", "/v1/models", *described}
+    assert gets == {"/", "/health", "/health/live", "/health/ready", "/metrics", "/v1/models", *described}
 
 
 def test_bodies_are_typed_by_column(document: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.end_to_end.conftest import SAMPLE_STORE, RunningServer, ServeStore
+from tests.servers import SAMPLE_STORE, RunningServer, ServeStore
 
 ROW = [5.1, 3.5, 1.4, 0.2]
 RECORD = dict(zip(["sepal_length", "sepal_width", "petal_length", "petal_width"], ROW, strict=True))

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.end_to_end.conftest import ServeStore
 from tests.models import linear_model_bytes, write_version
+from tests.servers import ServeStore
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from foretell.engine.cpus import usable_cpus
 from foretell.engine.loader import Loader
 from foretell.engine.version import Version
 from foretell.errors import IntegrityError, ManifestError, ScreeningError, StoreError
-from foretell.prediction import PredictRequest
+from foretell.prediction import PredictRequest, RequestRecord
 from foretell.settings import EngineSettings, Settings, StoreSettings
 from foretell.signature import Signature, Tensor
 from tests.engine.test_graph_signature import picky_model
@@ -45,7 +45,7 @@ def load(folder: Path, loader: Loader = LOADER) -> Version:
 
 def answer(version: Version, **inputs: Any) -> dict[str, Any]:
     tensors = {name: np.array(value, dtype=np.float32) for name, value in inputs.items()}
-    response = asyncio.run(version.predict(PredictRequest(tensors, 1, "test")))
+    response = asyncio.run(version.predict(PredictRequest(tensors, 1, RequestRecord("test", "native", 0))))
     return {name: tensor.tolist() for name, tensor in response.outputs.items()}
 
 
@@ -66,6 +66,8 @@ def test_a_published_version_answers(store: Path) -> None:
     assert version.info.signature == signature_of(MODEL)
     assert version.info.manifest == make_manifest(MODEL)
     assert version.cost is not None
+    assert version.info.load_s is not None
+    assert version.info.load_s > 0
 
 
 def test_a_bare_model_answers_with_the_signature_of_its_graph(store: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,8 +13,11 @@ import pytest
 from foretell.engine.attempt import Stop, start
 from foretell.engine.loader import Loader
 from foretell.engine.registry import Registry
+from foretell.engine.stand_in import StandIn
 from foretell.engine.version import Version
 from foretell.errors import LoadTimeoutError, NotFoundError, NotReadyError, StillLoadingError
+from foretell.prediction import ModelInfo, PredictRequest, RequestRecord
+from foretell.store.model_config import ModelConfig
 from tests.models import (
     endless_model_bytes,
     linear_model_bytes,
@@ -28,7 +33,7 @@ DAMAGED = b"not a model"
 
 
 def make(store: Path) -> Registry[Version]:
-    return Registry(store, LOADER, max_rows=100, serve=lambda version: version)
+    return Registry(store, LOADER, max_rows=100, serve=lambda version, _: version)
 
 
 def load(store: Path, only: str | None = None) -> Registry[Version]:
@@ -68,7 +73,7 @@ def test_each_version_is_made_into_what_serves_it_once(store: Path) -> None:
     fill(store)
     served: list[int] = []
 
-    def serve(version: Version) -> str:
+    def serve(version: Version, _: ModelConfig) -> str:
         served.append(number(version))
         return "x"
 
@@ -282,7 +287,7 @@ def test_a_version_that_takes_too_long_has_failed_and_harms_no_other(store: Path
     write_version(store, "a", 1, endless_model_bytes(), manifest=False)
     write_version(store, "b", 1, MODEL)
     loader = msgspec.structs.replace(LOADER, timeout_s=1.0)
-    registry: Registry[Version] = Registry(store, loader, max_rows=100, serve=lambda version: version)
+    registry: Registry[Version] = Registry(store, loader, max_rows=100, serve=lambda version, _: version)
     asyncio.run(registry.load())
     registry.close()
     assert "after 1 s" in registry.models["a"].failures[1]
@@ -319,3 +324,69 @@ def test_two_registries_in_one_process_do_not_see_each_other(tmp_path: Path) -> 
     assert list(two.models) == ["m", "n"]
     assert number(one.default("m")) == 1
     assert number(two.default("m")) == 2
+
+
+def standing(
+    store: Path, review: Callable[[Sequence[ModelInfo]], dict[tuple[str, int], str]]
+) -> Registry[Any]:
+    """A registry that serves versions as themselves, and lets something stand where they fail."""
+    return Registry(
+        store,
+        LOADER,
+        max_rows=100,
+        serve=lambda version, _: version,
+        stand_in=lambda absent, config: absent if "f" in config.plugins else None,
+        review=review,
+    )
+
+
+def test_something_stands_where_a_version_failed_if_anything_answers_for_it(store: Path) -> None:
+    fill(store, good=(1,))
+    write_version(store, "m", 2, DAMAGED, make_manifest(MODEL))
+    fill(store, "plain", good=())
+    write_version(store, "plain", 1, DAMAGED, make_manifest(MODEL))
+    write_model_toml(store, "m", "default = 2\nplugins.f = 1\n[aliases]\nold = 1\nlost = 7\n")
+    registry = standing(store, lambda _: {})
+    asyncio.run(registry.load())
+    registry.close()
+    model = registry.models["m"]
+    for absent, number in ((registry.default("m"), 2), (model.version(2), 2), (model.alias("lost"), 7)):
+        assert isinstance(absent, StandIn)
+        assert (absent.info.version, absent.info.signature) == (number, signature_of(MODEL))
+    assert isinstance(model.alias("old"), Version)
+    assert not model.ready
+    assert not registry.ready
+    assert model.failures[7] == "it is absent from the store"
+    with pytest.raises(NotFoundError):
+        model.version(3)
+    with pytest.raises(NotReadyError):
+        registry.default("plain")
+
+
+def test_what_stands_in_place_of_a_version_refuses_every_request(store: Path) -> None:
+    write_version(store, "m", 2, DAMAGED, make_manifest(MODEL))
+    write_model_toml(store, "m", "plugins.f = 1")
+    registry = standing(store, lambda _: {})
+    asyncio.run(registry.load())
+    request = PredictRequest({}, 1, RequestRecord("r", "native", 0))
+    with pytest.raises(NotReadyError, match="version 2 of 'm' does not serve; see GET /v1/models/m"):
+        asyncio.run(registry.default("m").predict(request))
+
+
+def test_a_version_that_is_refused_after_loading_is_out_of_service(store: Path) -> None:
+    fill(store)
+    seen: list[tuple[str, int]] = []
+
+    def review(loaded: Sequence[ModelInfo]) -> dict[tuple[str, int], str]:
+        seen.extend((info.name, info.version) for info in loaded)
+        return {("m", 2): "not with the others"}
+
+    registry = standing(store, review)
+    asyncio.run(registry.load())
+    registry.close()
+    assert seen == [("m", 1), ("m", 2)]
+    model = registry.models["m"]
+    assert (list(model.versions), model.failures) == ([1], {2: "not with the others"})
+    assert number(registry.default("m")) == 1
+    with pytest.raises(NotReadyError):
+        model.version(2)

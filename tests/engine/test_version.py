@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from foretell.engine.session import Session
-from foretell.engine.version import ModelInfo, Version
+from foretell.engine.version import Version
 from foretell.engine.warm_up import Cost
 from foretell.errors import InvalidInputError, RunError
 from foretell.parser import Parser
-from foretell.prediction import PredictRequest
+from foretell.prediction import ModelInfo, PredictRequest, RequestRecord
 from tests.models import (
     failing_model_bytes,
     linear_model_bytes,
@@ -35,7 +35,7 @@ def make_version(request: pytest.FixtureRequest) -> MakeVersion:
     def make(model: bytes, cost: Cost | None, *, inline_us: float = 100, threads: int = 2) -> Version:
         signature = signature_of(model)
         version = Version(
-            ModelInfo(request.node.name, 1, "", signature, None),
+            ModelInfo(request.node.name, 1, "", "", signature),
             Session(model),
             Parser(signature, max_rows=100, name="m.1."),
             cost=cost,
@@ -49,7 +49,7 @@ def make_version(request: pytest.FixtureRequest) -> MakeVersion:
 
 
 def ask(inputs: dict[str, Any], rows: int = 1) -> PredictRequest:
-    return PredictRequest(inputs, rows, "test")
+    return PredictRequest(inputs, rows, RequestRecord("test", "native", 0))
 
 
 def rows_of(count: int, width: int = 2) -> PredictRequest:

@@ -11,7 +11,7 @@ import pytest
 
 from foretell.errors import InvalidInputError, MalformedError
 from foretell.parser import Parser
-from foretell.prediction import PredictResponse
+from foretell.prediction import PredictResponse, RequestRecord
 from foretell.protocols.native import NativeCodec
 from foretell.protocols.simple import SimpleBatchCodec, SimpleCodec
 
@@ -28,6 +28,7 @@ __all__ = [
     "fits_schema",
     "malformed",
     "native",
+    "record",
     "refused",
     "simple",
     "simple_batch",
@@ -51,6 +52,11 @@ def simple_batch(signature: Signature, *, max_rows: int = 10) -> SimpleBatchCode
     )
 
 
+def record(request_id: str = "id") -> RequestRecord:
+    """The record of a request that has just begun."""
+    return RequestRecord(request_id, "native", 0)
+
+
 def body_of(value: object) -> bytes:
     """A request's body: bytes as they are, anything else as JSON."""
     return value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -58,12 +64,12 @@ def body_of(value: object) -> bytes:
 
 def decode(codec: Codec, body: object) -> Tensors:
     """The tensors of a request."""
-    return codec.decode(body_of(body), "id")[0].inputs
+    return codec.decode(body_of(body), record())[0].inputs
 
 
 def answer(codec: Codec, body: object, outputs: Tensors) -> Any:
     """The answer to a request, read back from its bytes and checked against the schema of answers."""
-    request, encode = codec.decode(body_of(body), "id")
+    request, encode = codec.decode(body_of(body), record())
     given = json.loads(encode(request, PredictResponse(outputs)), parse_constant=pytest.fail)
     assert fits(codec.response_schema(), given)
     return given
@@ -72,7 +78,7 @@ def answer(codec: Codec, body: object, outputs: Tensors) -> Any:
 def refused(codec: Codec, body: object) -> tuple[str, str]:
     """The one place and message that a request is refused with."""
     with pytest.raises(InvalidInputError) as error:
-        codec.decode(body_of(body), "id")
+        codec.decode(body_of(body), record())
     ((path, message),) = error.value.problems
     return path, message
 
@@ -80,7 +86,7 @@ def refused(codec: Codec, body: object) -> tuple[str, str]:
 def malformed(codec: Codec, body: bytes) -> str:
     """The message that a request is refused with as no JSON at all."""
     with pytest.raises(MalformedError) as error:
-        codec.decode(body, "id")
+        codec.decode(body, record())
     return str(error.value)
 
 

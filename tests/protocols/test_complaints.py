@@ -20,7 +20,7 @@ from foretell.protocols.codec import Codec
 from foretell.protocols.complaints import DECODE_ERRORS, complaint
 from foretell.signature import BATCH, Signature, Tensor
 from tests.parser.signatures import ODD_NAMES, PREDICTION, column, nested, packed, separate
-from tests.protocols.codecs import body_of, decode, malformed, native, refused, simple, simple_batch
+from tests.protocols.codecs import body_of, decode, malformed, native, record, refused, simple, simple_batch
 
 TWO = packed(column("age"), column("income"))
 MIXED = Signature(
@@ -590,7 +590,7 @@ def test_a_text_that_is_no_text_is_refused(text: bytes, says: str) -> None:
 )
 def test_a_megabyte_of_brackets_is_refused(codec: Codec, before: bytes, bracket: bytes) -> None:
     with pytest.raises((InvalidInputError, MalformedError)) as error:
-        codec.decode(before + bracket * (10**6 // len(bracket)), "id")
+        codec.decode(before + bracket * (10**6 // len(bracket)), record())
     assert len(str(error.value)) < 1000
 
 
@@ -600,7 +600,7 @@ def test_brackets_around_the_depth_that_python_bears_are_refused(before: bytes) 
     closing = {b'{"x"': b"}", b'{"in': b"]]}" if before.endswith(b"[[1, ") else b"}]}"}[before[:4]]
     for depth in range(1, 1200, 3):
         with pytest.raises(InvalidInputError):
-            codec.decode(before + b"[" * depth + b"]" * depth + closing, "id")
+            codec.decode(before + b"[" * depth + b"]" * depth + closing, record())
 
 
 def test_a_key_that_comes_twice_does_not_confuse() -> None:
@@ -611,7 +611,7 @@ def test_a_key_that_comes_twice_does_not_confuse() -> None:
 
 def test_the_complaint_remembers_what_the_decoder_said() -> None:
     with pytest.raises(InvalidInputError) as error:
-        native(TWO).decode(body_of(instances([1])), "id")
+        native(TWO).decode(body_of(instances([1])), record())
     assert error.value.__cause__ is not None
 
 

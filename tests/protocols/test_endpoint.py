@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 
 from foretell.engine.loader import Loader
+from foretell.plugin.chain import Chain
 from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH, Endpoint
 from tests.models import identity_bytes, linear_model_bytes, write_version
+from tests.protocols.codecs import record
 
 
 def endpoint(store: Path, model: bytes) -> Endpoint:
     folder = write_version(store, "m", 3, model, manifest=False)
     loader = Loader(max_file_bytes=10**6, intra_op_threads=1, run_threads=1, inline_us=10**6)
-    return Endpoint(loader.load("m", 3, folder, max_rows=10))
+    version = loader.load("m", 3, folder, max_rows=10)
+    return Endpoint(version, Chain.bare(version.predict))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +60,7 @@ def test_every_protocol_answers_with_what_the_model_computes(
     tmp_path: Path, protocol: str, body: object, key: str, expected: object
 ) -> None:
     served = endpoint(tmp_path, linear_model_bytes())
-    request, encode = served.codecs[protocol].decode(json.dumps(body).encode(), "id")
+    request, encode = served.codecs[protocol].decode(json.dumps(body).encode(), record())
 
     async def predict() -> bytes:
         return encode(request, await served.predict(request))

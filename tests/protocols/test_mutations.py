@@ -15,7 +15,7 @@ from foretell.protocols.codec import Codec
 from foretell.protocols.json_values import is_list, is_object
 from foretell.signature import BATCH, Signature, Tensor
 from tests.parser.signatures import ODD_NAMES, PREDICTION, column, nested
-from tests.protocols.codecs import native, simple, simple_batch
+from tests.protocols.codecs import native, record, simple, simple_batch
 
 MIXED = Signature(
     (
@@ -121,7 +121,7 @@ def changed_bytes(draw: st.DrawFn) -> tuple[Codec, bytes]:
 
 def _check(codec: Codec, body: bytes) -> None:
     with contextlib.suppress(MalformedError, InvalidInputError):
-        request, _ = codec.decode(body, "id")
+        request, _ = codec.decode(body, record())
         assert all(tensor.flags.c_contiguous for tensor in request.inputs.values())
         for tensor in request.inputs.values():
             if tensor.dtype.kind == "f":

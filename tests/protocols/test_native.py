@@ -13,7 +13,7 @@ from foretell.prediction import PredictResponse
 from foretell.signature import BATCH, Signature, Tensor
 from foretell.tensors import Array
 from tests.parser.signatures import column, nested, packed
-from tests.protocols.codecs import answer, body_of, decode, fits_schema, native
+from tests.protocols.codecs import answer, body_of, decode, fits_schema, native, record
 
 TWO = packed(column("a"), column("b"))
 ENVELOPE = {"model_name": "m", "model_version": "3", "request_id": "id"}
@@ -29,9 +29,9 @@ def giving(*outputs: Tensor) -> Signature:
     "body", [ROWS, COLUMNS, {"inputs": [[1, 2], [3, 4]]}], ids=["rows", "columns", "matrix"]
 )
 def test_every_form_gives_the_tensors_the_rows_and_the_identity_of_the_request(body: Any) -> None:
-    request, _ = native(TWO).decode(body_of(body), "some-id")
+    request, _ = native(TWO).decode(body_of(body), record("some-id"))
     assert {name: tensor.tolist() for name, tensor in request.inputs.items()} == {"X": [[1, 2], [3, 4]]}
-    assert (request.rows, request.request_id) == (2, "some-id")
+    assert (request.rows, request.record.request_id) == (2, "some-id")
 
 
 def test_the_name_of_a_signature_that_tensorflow_clients_send_is_ignored() -> None:
@@ -107,7 +107,7 @@ def test_an_output_that_is_not_one_value_for_each_row_is_refused_with_the_way_to
 ) -> None:
     codec = native(giving(Tensor("y", "float32", shape)))
     outputs: dict[str, Array] = {"y": np.ones(shape, dtype=np.float32)}
-    request, encode = codec.decode(body_of(ROWS), "id")
+    request, encode = codec.decode(body_of(ROWS), record())
     with pytest.raises(InvalidInputError, match=r"the output 'y' has the shape .*; send `inputs`"):
         encode(request, PredictResponse(outputs))
     assert answer(codec, COLUMNS, outputs)["outputs"] == {"y": outputs["y"].tolist()}
@@ -116,7 +116,7 @@ def test_an_output_that_is_not_one_value_for_each_row_is_refused_with_the_way_to
 def test_a_model_without_rows_takes_and_gives_whole_tensors() -> None:
     codec = native(Signature(nested(("n",), ("m",)).inputs, (Tensor("y", "float64", ()),)))
     body = {"inputs": {"p": [1], "q": [1, 2]}}
-    assert codec.decode(body_of(body), "id")[0].rows == 1
+    assert codec.decode(body_of(body), record())[0].rows == 1
     assert fits_schema(codec, body)
     assert answer(codec, body, {"y": np.array(0.1)})["outputs"] == {"y": 0.1}
 
@@ -131,7 +131,7 @@ def test_outputs_may_be_named_like_the_envelope() -> None:
 
 def test_the_identity_of_a_request_is_repeated_whatever_it_holds() -> None:
     codec = native(TWO)
-    request, encode = codec.decode(body_of(ROWS), 'null "🌸"')
+    request, encode = codec.decode(body_of(ROWS), record('null "🌸"'))
     given = encode(request, PredictResponse({"y": np.array([1, 2], dtype=np.float32)}))
     assert json.loads(given)["request_id"] == 'null "🌸"'
 

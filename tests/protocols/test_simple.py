@@ -12,7 +12,7 @@ from foretell.prediction import PredictResponse
 from foretell.signature import BATCH, Signature, Tensor
 from foretell.tensors import Array
 from tests.parser.signatures import column, nested, packed
-from tests.protocols.codecs import answer, body_of, decode, fits_schema, simple, simple_batch
+from tests.protocols.codecs import answer, body_of, decode, fits_schema, record, simple, simple_batch
 
 TWO = packed(column("a"), column("b"), example=(1.0, 2.0))
 LABEL = Tensor("label", "string", (BATCH,))
@@ -35,9 +35,9 @@ def outputs(rows: int, scores: list[list[float]]) -> dict[str, Array]:
 
 @pytest.mark.parametrize("features", [[1, 2], {"b": 2, "a": 1}], ids=["list", "record"])
 def test_the_features_are_one_row(features: object) -> None:
-    request, _ = simple(TWO).decode(body_of({"features": features}), "some-id")
+    request, _ = simple(TWO).decode(body_of({"features": features}), record("some-id"))
     assert {name: tensor.tolist() for name, tensor in request.inputs.items()} == {"X": [[1, 2]]}
-    assert (request.rows, request.request_id) == (1, "some-id")
+    assert (request.rows, request.record.request_id) == (1, "some-id")
 
 
 @pytest.mark.parametrize("features", [None, [None], {"a": None}], ids=["scalar", "list", "record"])
@@ -47,7 +47,7 @@ def test_a_missing_value_may_be_all_there_is(features: object) -> None:
 
 
 def test_a_batch_is_any_number_of_rows() -> None:
-    request, _ = simple_batch(TWO).decode(body_of(ROWS), "id")
+    request, _ = simple_batch(TWO).decode(body_of(ROWS), record())
     assert request.inputs["X"].tolist() == [[1, 2], [3, 4]]
     assert request.rows == 2
 
@@ -106,7 +106,7 @@ def test_all_outputs_are_answered_where_none_is_the_prediction() -> None:
     ("codec", "body"), [(simple(TWO), ONE), (simple_batch(TWO), ROWS)], ids=["one", "batch"]
 )
 def test_an_output_that_is_not_one_value_for_each_row_is_refused(codec: Any, body: object) -> None:
-    request, encode = codec.decode(body_of(body), "id")
+    request, encode = codec.decode(body_of(body), record())
     with pytest.raises(InvalidInputError, match="not one value for each row"):
         encode(request, PredictResponse({"y": np.ones(5, dtype=np.float32)}))
 

@@ -9,19 +9,23 @@ import msgspec
 import pytest
 
 from foretell.errors import SettingsError
-from foretell.settings import Settings, load_settings
+from foretell.settings import ModelSettings, Settings, load_settings
 
-SECTIONS: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+SECTIONS: dict[str, Any] = {
+    field.name: field.type for field in msgspec.structs.fields(Settings) if field.name != "models"
+}
 
 
-@pytest.mark.parametrize("struct", [Settings, *SECTIONS.values()], ids=lambda struct: struct.__name__)
+@pytest.mark.parametrize(
+    "struct", [Settings, ModelSettings, *SECTIONS.values()], ids=lambda struct: struct.__name__
+)
 def test_each_setting_has_a_line_in_the_docstring_and_no_other_has(struct: type[msgspec.Struct]) -> None:
     described = re.findall(r"^\s+(\w+): \S", (struct.__doc__ or "").partition("Attributes:")[2], re.MULTILINE)
     assert described == [field.name for field in msgspec.structs.fields(struct)]
 
 
 def test_every_setting_is_in_a_section_and_has_a_default() -> None:
-    assert list(SECTIONS) == ["server", "store", "limits", "engine", "log"]
+    assert list(SECTIONS) == ["server", "store", "limits", "engine", "log", "admin", "plugins"]
     for struct in SECTIONS.values():
         assert all(not field.required for field in msgspec.structs.fields(struct))
 
@@ -40,7 +44,7 @@ def test_settings_cannot_be_changed_and_know_no_other_keys() -> None:
     for key, section in SECTIONS.items():
         with pytest.raises(AttributeError):
             setattr(Settings(), key, section())
-    for struct in (Settings, *SECTIONS.values()):
+    for struct in (Settings, ModelSettings, *SECTIONS.values()):
         with pytest.raises(msgspec.ValidationError, match="unknown field"):
             msgspec.convert({"nothing_like_it": 1}, struct)
 

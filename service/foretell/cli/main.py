@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "publish": ("foretell.cli.publish", "publish", "Turn a trained estimator into a version of a model."),
     "models": ("foretell.cli.models", "models", "List, show, alias and verify the models of a store."),
     "predict": ("foretell.cli.predict", "predict", "Ask a model of a store, without a server."),
+    "plugins": ("foretell.cli.plugins", "plugins", "List, try and write plugins; show the chain of a model."),
     "config": ("foretell.cli.config", "config", "Print the effective settings and where each comes from."),
 }
 
@@ -38,11 +39,18 @@ class _LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name in _COMMANDS or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        from foretell.cli.plugin_commands import plugin_commands
+
         # click looks for likely names among commands that are imported already; here none is.
-        close = [] if args[0] in _COMMANDS else get_close_matches(args[0], _COMMANDS, n=1)
-        if close:
-            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {close[0]!r}?", ctx)
-        return super().resolve_command(ctx, args)
+        added = plugin_commands()
+        if name in added:
+            return name, added[name], args[1:]
+        close = get_close_matches(name, [*_COMMANDS, *added], n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):
@@ -52,7 +60,8 @@ class _LazyGroup(click.Group):
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Begin with `foretell serve`, then open http://127.0.0.1:8000/schema.",
+    epilog="Begin with `foretell serve`, then open http://127.0.0.1:8000/schema. "
+    "Plugins may add commands; `foretell plugins list` names them.",
 )
 @click.version_option(package_name="foretell")
 def cli() -> None:

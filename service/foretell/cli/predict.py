@@ -41,13 +41,20 @@ def predict(name: str, body: str, version: int | None, alias: str | None, store:
         raise click.UsageError("name a version or an alias, not both")
     from foretell.engine.loader import Loader
     from foretell.engine.registry import Registry
+    from foretell.plugin.chain import Chain
+    from foretell.prediction import RequestRecord
     from foretell.protocols.endpoint import NATIVE, Endpoint
 
     config = find_model(store, name).config
     if config is not None and not config.enabled:
         raise NotReadyError(f"{name} is disabled: its model.toml says `enabled = false`")
     settings = gather({"store": str(store)}).settings
-    registry = Registry(store, Loader.of(settings), max_rows=settings.limits.max_rows, serve=Endpoint)
+    registry = Registry(
+        store,
+        Loader.of(settings),
+        max_rows=settings.limits.max_rows,
+        serve=lambda version, _: Endpoint(version, Chain.bare(version.predict)),
+    )
     raw = sys.stdin.buffer.read() if body == "-" else os.fsencode(body)
 
     async def answer() -> bytes:
@@ -64,7 +71,7 @@ def predict(name: str, body: str, version: int | None, alias: str | None, store:
             # Not the rest of the message: it points at routes of a server.
             raise NotReadyError(f"{re.split('[:;]', str(error), maxsplit=1)[0]}: {known}") from error
         try:
-            request, encode = endpoint.codecs[NATIVE].decode(raw, "cli")
+            request, encode = endpoint.codecs[NATIVE].decode(raw, RequestRecord("cli", NATIVE, 0))
         except InvalidInputError as error:
             if not _has_features(raw):
                 raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,11 +11,13 @@ import msgspec
 from foretell.engine.cpus import usable_cpus
 from foretell.engine.graph_signature import graph_signature
 from foretell.engine.session import Session
-from foretell.engine.version import ModelInfo, Version
+from foretell.engine.stand_in import StandIn
+from foretell.engine.version import Version
 from foretell.engine.warm_up import measure
-from foretell.errors import IntegrityError, RunError
+from foretell.errors import IntegrityError, RunError, StoreError
 from foretell.parser import Parser
-from foretell.store.artifact import read_artifact
+from foretell.prediction import ModelInfo
+from foretell.store.artifact import read_artifact, read_manifest
 from foretell.store.manifest import MODEL_FILE
 
 if TYPE_CHECKING:
@@ -80,6 +84,7 @@ class Loader(msgspec.Struct, frozen=True):
         Raises:
             StoreError: The version cannot be used; the message says why.
         """
+        began_ns = time.perf_counter_ns()
         artifact = read_artifact(folder, max_bytes=self.max_file_bytes)
         source = folder / MODEL_FILE if artifact.external else artifact.model
         session = Session(source, threads=self.intra_op_threads, stop=stop)
@@ -98,9 +103,49 @@ class Loader(msgspec.Struct, frozen=True):
             raise IntegrityError(_unproven(signature, error)) from error
         except (TypeError, ValueError) as error:
             raise IntegrityError(f"the signature or its example cannot be used: {error}") from error
-        info = ModelInfo(name, version, artifact.digest, signature, artifact.manifest)
+        run_us = None if cost is None else cost.of(1)
+        info = ModelInfo(
+            name,
+            version,
+            artifact.digest,
+            artifact.fingerprint,
+            signature,
+            artifact.manifest,
+            run_us,
+            load_s=(time.perf_counter_ns() - began_ns) / 1e9,
+        )
         threads = self.run_threads or usable_cpus()
         return Version(info, session, parser, cost=cost, inline_us=self.inline_us, threads=threads)
+
+    def stand_in(
+        self, name: str, version: int, folder: Path | None, *, like: ModelInfo | None, max_rows: int
+    ) -> StandIn | None:
+        """What can stand where a version failed to load, or is absent.
+
+        Args:
+            name: The model's name.
+            version: The version's number.
+            folder: The version's folder; None if it is absent.
+            like: The version that its signature is taken from where its manifest cannot be read.
+            max_rows: The greatest number of rows in one request.
+
+        Returns:
+            None if nothing is known of what the version takes.
+        """
+        manifest = None
+        if folder is not None:
+            with suppress(StoreError):
+                manifest = read_manifest(folder, max_bytes=self.max_file_bytes)
+        if manifest is not None:
+            info = ModelInfo(name, version, manifest.digest, "", manifest.signature, manifest)
+        elif like is not None:
+            info = ModelInfo(name, version, "", "", like.signature)
+        else:
+            return None
+        try:
+            return StandIn(info, Parser(info.signature, max_rows=max_rows, name=f"{name}.{version}."))
+        except (TypeError, ValueError):
+            return None
 
 
 def _unproven(signature: Signature, error: RunError) -> str:

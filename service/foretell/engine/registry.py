@@ -6,101 +6,31 @@ import asyncio
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-import msgspec
-
 from foretell.engine.attempt import Stop, start, timed_out
 from foretell.engine.cpus import usable_cpus
+from foretell.engine.model import Model, choose_default, named_default, without
 from foretell.errors import ForetellError, NotFoundError, NotReadyError, StillLoadingError, StoreError
 from foretell.excerpts import shortened
 from foretell.store.catalog import scan
 from foretell.store.model_config import ModelConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from foretell.engine.loader import Loader
+    from foretell.engine.stand_in import StandIn
     from foretell.engine.version import Version
+    from foretell.prediction import ModelInfo
     from foretell.store.catalog import CatalogModel
 
-__all__ = ["Model", "Registry"]
+__all__ = ["Registry"]
 
 _MAX_COMPARED: Final = 300
 _MAX_NAME: Final = 64
 
 S = TypeVar("S")
 """What a loaded version is made into by whoever serves it."""
-
-
-class Model(msgspec.Struct, Generic[S]):
-    """One model of the registry.
-
-    Attributes:
-        name: Its name.
-        config: What the team decided about it.
-        versions: The versions that serve, by number.
-        failures: Why each of the others does not.
-        error: Why callers who name no version get no answer; None if nothing is wrong.
-        default: What answers when a caller names no version; None while nothing can.
-    """
-
-    name: str
-    config: ModelConfig
-    versions: dict[int, S]
-    failures: dict[int, str]
-    error: str | None
-    default: S | None
-
-    @property
-    def ready(self) -> bool:
-        """Whether callers who name no version get an answer."""
-        return self.default is not None
-
-    def version(self, number: int) -> S:
-        """What serves a version.
-
-        Raises:
-            NotFoundError: The model has no such version.
-            NotReadyError: The version failed to load.
-        """
-        served = self.versions.get(number)
-        if served is not None:
-            return served
-        if number in self.failures:
-            raise NotReadyError(
-                f"version {number} of {self.name!r} failed to load; see GET /v1/models/{self.name}"
-            )
-        known = ", ".join(map(str, sorted(self.versions | dict.fromkeys(self.failures)))) or "none"
-        raise NotFoundError(f"model {self.name!r} has no version {shortened(str(number))}; it has: {known}")
-
-    def alias(self, alias: str) -> S:
-        """What serves the version that an alias points at.
-
-        Raises:
-            NotFoundError: The model has no such alias, or it points at a version that does not exist.
-            NotReadyError: The version failed to load, or the model's aliases cannot be read.
-        """
-        number = self.config.aliases.get(alias)
-        if number is None and self.error is not None and not self.versions:
-            raise NotReadyError(f"model {self.name!r} cannot serve; see GET /v1/models/{self.name}")
-        if number is None:
-            known = ", ".join(sorted(self.config.aliases)) or "none"
-            raise NotFoundError(f"model {self.name!r} has no alias {shortened(alias)!r}; it has: {known}")
-        if number not in self.versions and number not in self.failures:
-            known = ", ".join(map(str, sorted({*self.versions, *self.failures}))) or "none"
-            raise NotFoundError(
-                f"the alias {alias!r} of {self.name!r} points at version {number}, which does not exist; it has: {known}"
-            )
-        return self.version(number)
-
-    @property
-    def dangling(self) -> dict[str, int]:
-        """The aliases that point at a version that does not serve, and that version."""
-        return {
-            alias: number
-            for alias, number in sorted(self.config.aliases.items())
-            if number not in self.versions
-        }
 
 
 class Registry(Generic[S]):
@@ -111,6 +41,9 @@ class Registry(Generic[S]):
         loader: How versions are loaded.
         max_rows: The greatest number of rows in one request, where model.toml does not say.
         serve: Makes a loaded version into what serves it; called once for each.
+        stand_in: The same for what stands where a version failed to load; None if nothing can answer for it.
+        review: Is handed what was loaded, after each load, and says why a version among it must not serve, by model
+            name and number.
 
     Attributes:
         models: The models that are enabled, by name. Replaced, never changed in place.
@@ -118,7 +51,16 @@ class Registry(Generic[S]):
         loading: Whether the first load is still going on.
     """
 
-    def __init__(self, store: Path, loader: Loader, *, max_rows: int, serve: Callable[[Version], S]) -> None:
+    def __init__(
+        self,
+        store: Path,
+        loader: Loader,
+        *,
+        max_rows: int,
+        serve: Callable[[Version, ModelConfig], S],
+        stand_in: Callable[[StandIn, ModelConfig], S | None] = lambda _, __: None,
+        review: Callable[[Sequence[ModelInfo]], Mapping[tuple[str, int], str]] = lambda _: {},
+    ) -> None:
         self.models: dict[str, Model[S]] = {}
         self.error: str | None = None
         self.loading = True
@@ -126,6 +68,9 @@ class Registry(Generic[S]):
         self._loader = loader
         self._max_rows = max_rows
         self._serve = serve
+        self._stand_in = stand_in
+        self._review = review
+        self._infos: dict[tuple[str, int], ModelInfo] = {}
         self._loaded: list[Version] = []
         self._disabled: frozenset[str] = frozenset()
 
@@ -166,12 +111,13 @@ class Registry(Generic[S]):
 
         Raises:
             NotFoundError: There is no such model.
-            NotReadyError: None of its versions can answer.
+            NotReadyError: None of its versions can answer, and nothing stands in their place.
         """
         model = self.model(name)
-        if model.default is None:
+        default = model.default or model.default_stand_in
+        if default is None:
             raise NotReadyError(f"model {name!r} has no version that can answer; see GET /v1/models/{name}")
-        return model.default
+        return default
 
     async def load(
         self,
@@ -201,16 +147,22 @@ class Registry(Generic[S]):
         enabled = [entry for entry in chosen if _enabled(entry)]
         on_found(len(enabled))
         places = asyncio.Semaphore(usable_cpus())
+        loaded: list[ModelInfo] = []
 
         async def load_model(entry: CatalogModel) -> None:
-            model = await self._load_model(entry, places)
+            model, infos = await self._load_model(entry, places)
             models = {**self.models, entry.name: model}
             self.models = {name: models[name] for name in sorted(models)}
+            loaded.extend(infos)
             on_loaded(model)
 
         async with asyncio.TaskGroup() as group:
             for entry in enabled:
                 group.create_task(load_model(entry))
+        for (name, number), reason in self._review(loaded).items():
+            changed = without(self.models[name], number, reason)
+            self.models = {**self.models, name: changed}
+            on_loaded(changed)
         self.loading = False
 
     def close(self) -> None:
@@ -218,9 +170,12 @@ class Registry(Generic[S]):
         while self._loaded:
             self._loaded.pop().close()
 
-    async def _load_model(self, entry: CatalogModel, places: asyncio.Semaphore) -> Model[S]:
+    async def _load_model(
+        self, entry: CatalogModel, places: asyncio.Semaphore
+    ) -> tuple[Model[S], list[ModelInfo]]:
         config = entry.config or ModelConfig()
         versions: dict[int, S] = {}
+        infos: list[ModelInfo] = []
         failures: dict[int, str] = {} if entry.error is None else dict.fromkeys(entry.versions, entry.error)
         if entry.config is not None:
             loads = [self._try_version(entry, config, number, places) for number in entry.versions]
@@ -230,10 +185,14 @@ class Registry(Generic[S]):
                 else:
                     version, versions[number] = loaded
                     self._loaded.append(version)
+                    infos.append(version.info)
+        self._infos |= {(info.name, info.version): info for info in infos}
         reason = entry.error or (None if entry.versions else "it has no versions")
         model = Model(entry.name, config, versions, failures, reason, None)
-        model.default = _default(model)
-        return model
+        model.default = choose_default(model)
+        if entry.config is not None:
+            await self._add_stand_ins(model, entry, infos[-1] if infos else None)
+        return model, infos
 
     async def _try_version(
         self, entry: CatalogModel, config: ModelConfig, number: int, places: asyncio.Semaphore
@@ -241,19 +200,22 @@ class Registry(Generic[S]):
         """A version and what serves it, or the reason why it does not."""
         stop = Stop()
 
-        def load() -> tuple[Version, S]:
+        def load() -> Version:
             max_rows = config.limits.max_rows or self._max_rows
             folder = entry.versions[number]
-            version = self._loader.load(
+            return self._loader.load(
                 entry.name, number, folder, max_rows=max_rows, warm_up=config.warm_up, stop=stop
             )
-            return version, self._serve(version)
 
         async with places:
             future = asyncio.wrap_future(start(load, f"load {entry.name}/{number}"))
             try:
                 done, _ = await asyncio.wait({future}, timeout=self._loader.timeout_s)
-                return future.result() if done else timed_out(self._loader.timeout_s)
+                if not done:
+                    return timed_out(self._loader.timeout_s)
+                version = future.result()
+                # Here and not in the thread: plugins may count on being called one at a time.
+                return version, self._serve(version, config)
             except ForetellError as error:
                 return str(error)
             except Exception as error:  # noqa: BLE001 - whatever a foreign file does to its loading, it harms no other
@@ -262,21 +224,30 @@ class Registry(Generic[S]):
                 future.cancel()
                 stop.ask()
 
+    async def _add_stand_ins(self, model: Model[S], entry: CatalogModel, sibling: ModelInfo | None) -> None:
+        """Put something where versions failed, or are absent though an alias or the default names them."""
+        named = named_default(model.config)
+        wanted = {*model.failures, *model.config.aliases.values(), *(() if named is None else (named,))}
+        for number in sorted(wanted - model.versions.keys()):
+            like = self._infos.get((model.name, number), sibling)
+            made = await asyncio.to_thread(
+                self._loader.stand_in,
+                model.name,
+                number,
+                entry.versions.get(number),
+                like=like,
+                max_rows=model.config.limits.max_rows or self._max_rows,
+            )
+            try:
+                served = None if made is None else self._stand_in(made, model.config)
+            except ForetellError:  # what keeps it from being served has kept the version itself
+                served = None
+            if served is not None:
+                model.stand_ins[number] = served
+                model.failures.setdefault(number, "it is absent from the store")
+        if model.default is None and model.stand_ins:
+            model.default_stand_in = model.stand_ins.get(max(model.stand_ins) if named is None else named)
+
 
 def _enabled(entry: CatalogModel) -> bool:
     return entry.config is None or entry.config.enabled
-
-
-def _default(model: Model[S]) -> S | None:
-    """What `default` of model.toml names; without it, the highest version that serves."""
-    choice = model.config.default
-    if choice is None:
-        if model.failures and not model.versions and model.error is None:
-            model.error = "none of its versions can serve; each has its reason"
-        return model.versions[max(model.versions)] if model.versions else None
-    number = model.config.aliases[choice] if isinstance(choice, str) else choice
-    if number not in model.versions:
-        model.error = f"its default, version {number}, " + (
-            "failed to load" if number in model.failures else "is absent"
-        )
-    return model.versions.get(number)

@@ -82,11 +82,12 @@ class Session:
         self._plain = all(output.kind == "tensor" for output in self.outputs)
         self._names = [output.name for output in self.outputs]
 
-    def run(self, inputs: Tensors) -> Tensors:
+    def run(self, inputs: Tensors, wanted: Sequence[str] | None = None) -> Tensors:
         """Run the graph.
 
         Args:
             inputs: One tensor for each input, of its dtype and shape.
+            wanted: The names of the outputs that are wanted, in this order; None means all.
 
         Returns:
             The output tensors by name, sequences and maps flattened.
@@ -94,13 +95,18 @@ class Session:
         Raises:
             RunError: ONNX Runtime failed.
         """
+        if wanted is not None and self._plain:
+            return dict(zip(wanted, self.run_raw(inputs, wanted), strict=True))
         values = self.run_raw(inputs)
-        return dict(zip(self._names, values, strict=True)) if self._plain else flatten(self.outputs, values)
+        if self._plain:
+            return dict(zip(self._names, values, strict=True))
+        tensors = flatten(self.outputs, values)
+        return tensors if wanted is None else {name: tensors[name] for name in wanted}
 
-    def run_raw(self, inputs: Tensors) -> Sequence[Any]:
+    def run_raw(self, inputs: Tensors, wanted: Sequence[str] | None = None) -> Sequence[Any]:
         """Run the graph, and leave what ONNX Runtime returns as it is; see `run`."""
         try:
-            return self._session.run(self._names, inputs)
+            return self._session.run(self._names if wanted is None else wanted, inputs)
         except Exception as error:
             raise RunError(str(error)) from error
 

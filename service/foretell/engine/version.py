@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from foretell.errors import InvalidInputError, Problem, RunError
-from foretell.prediction import PredictRequest, PredictResponse
+from foretell.errors import DeadlineError, InvalidInputError, Problem, RunError
+from foretell.prediction import ModelInfo, PredictRequest, PredictResponse
 
 if TYPE_CHECKING:
     from foretell.engine.session import Session
     from foretell.engine.warm_up import Cost
-    from foretell.parser import Parser
-    from foretell.signature import Signature
-    from foretell.store.manifest import Manifest
+    from foretell.parser import Parser, Tensors
 
-__all__ = ["ModelInfo", "Version"]
-
-
-class ModelInfo(msgspec.Struct, frozen=True):
-    """What is known of a loaded version.
-
-    Attributes:
-        name: The model's name.
-        version: The version's number.
-        digest: The SHA-256 of the model file.
-        signature: What it takes and gives.
-        manifest: Its manifest; None for a bare model file.
-    """
-
-    name: str
-    version: int
-    digest: str
-    signature: Signature
-    manifest: Manifest | None
+__all__ = ["Version"]
 
 
 class Version:
@@ -77,19 +56,36 @@ class Version:
         Raises:
             RunError: ONNX Runtime failed.
             InvalidInputError: It failed, and the model does not declare how long its inputs' axes may be.
+            DeadlineError: It took longer than the caller waits.
         """
+        request.record.queued_ns = time.perf_counter_ns()
         try:
             if request.rows <= self._inline_rows:
-                return PredictResponse(self._session.run(request.inputs))
-            loop = asyncio.get_running_loop()
-            return PredictResponse(
-                await loop.run_in_executor(self._threads, self._session.run, request.inputs)
-            )
+                return PredictResponse(self._run(request))
+            return PredictResponse(await self._run_in_thread(request))
         except RunError as error:
             undeclared = self._undeclared(request)
             if undeclared is None:
                 raise
             raise InvalidInputError(undeclared) from error
+
+    async def _run_in_thread(self, request: PredictRequest) -> Tensors:
+        """Run the graph in a thread of the version's own, for as long as the caller waits."""
+        record = request.record
+        run = asyncio.get_running_loop().run_in_executor(self._threads, self._run, request)
+        if not record.deadline_ns:
+            return await run
+        timer = asyncio.timeout((record.deadline_ns - record.queued_ns) / 1e9)
+        try:
+            async with timer:
+                return await run
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            raise DeadlineError(
+                f"{self.info.name} version {self.info.version} did not answer before the deadline "
+                "(setting limits.deadline_s)"
+            ) from None
 
     def _undeclared(self, request: PredictRequest) -> Problem | None:
         """What is most likely wrong with inputs that a run failed on; None if every axis but that of rows is declared."""
@@ -107,6 +103,14 @@ class Version:
     def close(self) -> None:
         """Let go of the threads once the runs that are going on have ended."""
         self._threads.shutdown(wait=False)
+
+    def _run(self, request: PredictRequest) -> Tensors:
+        """Run the graph, and note when."""
+        record = request.record
+        record.run_started_ns = time.perf_counter_ns()
+        outputs = self._session.run(request.inputs, request.outputs)
+        record.run_ended_ns = time.perf_counter_ns()
+        return outputs
 
 
 def _inline_rows(cost: Cost | None, inline_us: float) -> int:

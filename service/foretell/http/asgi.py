@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from litestar.handlers import ASGIRouteHandler
     from litestar.types import HTTPScope
 
-    from foretell.http.core import Answer, Core, Headers
+    from foretell.http.core import Answer, Core
+    from foretell.prediction import Headers
 
 __all__ = ["prediction_routes"]
 
@@ -32,26 +33,29 @@ class _ClientGoneError(Exception):
     """The client closed the connection before its request was whole."""
 
 
-def prediction_routes(core: Core, *, max_body_bytes: int) -> list[ASGIRouteHandler]:
+def prediction_routes(core: Core, *, max_body_bytes: int, prefix: str = "") -> list[ASGIRouteHandler]:
     """The handlers of the native and the simple protocol.
 
     Args:
         core: What answers.
         max_body_bytes: The greatest length of a body, bytes.
+        prefix: Where in another application the routes are, for messages.
     """
-    adapter = _Adapter(core, max_body_bytes)
+    adapter = _Adapter(core, max_body_bytes, prefix)
 
     @asgi("/predict", copy_scope=False, name="predict")
     async def predict(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == _HTTP:
-            await adapter.predict(Route(scope["path"], SIMPLE), scope, receive, send)
+            await adapter.predict(Route(scope["path"], SIMPLE, template="/predict"), scope, receive, send)
         else:
             await _close(send)
 
     @asgi("/predict/batch", copy_scope=False, name="predict_batch")
     async def predict_batch(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == _HTTP:
-            await adapter.predict(Route(scope["path"], SIMPLE_BATCH), scope, receive, send)
+            await adapter.predict(
+                Route(scope["path"], SIMPLE_BATCH, template="/predict/batch"), scope, receive, send
+            )
         else:
             await _close(send)
 
@@ -69,25 +73,30 @@ def prediction_routes(core: Core, *, max_body_bytes: int) -> list[ASGIRouteHandl
 class _Adapter:
     """Between ASGI and the core."""
 
-    def __init__(self, core: Core, max_body_bytes: int) -> None:
+    def __init__(self, core: Core, max_body_bytes: int, prefix: str) -> None:
         self._core = core
+        self._prefix = prefix
         self._max_body_bytes = max_body_bytes
 
     async def models(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """A path of the models: a prediction if it ends in a verb, a description if not."""
         rest = scope["path"]
-        route = Route(MODELS, NATIVE, verb=None) if rest == "/" else route_of_models(rest)
+        route = (
+            Route(self._prefix + MODELS, NATIVE, verb=None, template=MODELS)
+            if rest == "/"
+            else route_of_models(rest, self._prefix)
+        )
         if route is None:
-            route = Route(MODELS + rest.rstrip("/"), NATIVE)
+            route = Route(self._prefix + MODELS + rest.rstrip("/"), NATIVE)
             error = NotFoundError(f"there is nothing at {shortened(route.path)}; GET / tells what there is")
-            await self._send(self._core.refuse(route, _headers(scope), error), scope, send)
+            await self._send(self._core.refuse(route, _headers(scope), scope["method"], error), scope, send)
         elif route.verb == "predict":
             await self.predict(route, scope, receive, send)
         elif route.verb is not None:
             error = NotFoundError(f"there is no verb {shortened(route.verb)!r}; POST to …:predict")
-            await self._send(self._core.refuse(route, _headers(scope), error), scope, send)
+            await self._send(self._core.refuse(route, _headers(scope), scope["method"], error), scope, send)
         elif scope["method"] in {"GET", "HEAD"}:
-            await self._send(self._core.describe(route, _headers(scope)), scope, send)
+            await self._send(self._core.describe(route, _headers(scope), scope["method"]), scope, send)
         else:
             await self._refuse_method(route, "GET, HEAD", scope, send)
 
@@ -100,7 +109,7 @@ class _Adapter:
         try:
             body = await self._body(headers, receive)
         except RequestError as error:
-            answer = self._core.refuse(route, headers, error)
+            answer = self._core.refuse(route, headers, "POST", error)
         except _ClientGoneError:
             return
         else:
@@ -132,7 +141,7 @@ class _Adapter:
 
     async def _refuse_method(self, route: Route, allowed: str, scope: HTTPScope, send: Send) -> None:
         error = MethodNotAllowedError(scope["method"], allowed)
-        await self._send(self._core.refuse(route, _headers(scope), error), scope, send)
+        await self._send(self._core.refuse(route, _headers(scope), scope["method"], error), scope, send)
 
     async def _send(self, answer: Answer, scope: HTTPScope, send: Send) -> None:
         headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]

@@ -5,6 +5,7 @@ Source: KServe data plane V1, model readiness; TensorFlow Serving RESTful API, m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,10 +13,13 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from foretell.engine.registry import Model
+    from foretell.engine.model import Model
     from foretell.protocols.endpoint import Endpoint
 
-__all__ = ["ModelDescription", "ModelList", "VersionDescription", "describe_model"]
+__all__ = ["ModelDescription", "ModelList", "PluginStatus", "VersionDescription", "describe_model"]
+
+PluginStatus = Callable[[str, int], dict[str, Any]]
+"""What plugins tell of a version, by their names; asked by the model's name and the version's number."""
 
 
 class ModelList(msgspec.Struct, frozen=True):
@@ -56,6 +60,7 @@ class VersionDescription(msgspec.Struct, frozen=True, omit_defaults=True):
         provenance: Where it comes from.
         parity: The comparison with the original estimator.
         opset: The operator sets that it uses.
+        plugins: What plugins tell of it, by their names.
     """
 
     version: str
@@ -68,6 +73,7 @@ class VersionDescription(msgspec.Struct, frozen=True, omit_defaults=True):
     provenance: Any = None
     parity: Any = None
     opset: Any = None
+    plugins: dict[str, Any] = {}
 
 
 class ModelDescription(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -92,12 +98,15 @@ class ModelDescription(msgspec.Struct, frozen=True, omit_defaults=True):
     model_version_status: list[VersionStatus]
 
 
-def describe_model(model: Model[Endpoint], only: Collection[int] | None = None) -> ModelDescription:
+def describe_model(
+    model: Model[Endpoint], only: Collection[int] | None = None, *, status: PluginStatus
+) -> ModelDescription:
     """Tell of a model.
 
     Args:
         model: The model.
         only: The versions to tell of; all if None.
+        status: What plugins tell of a version.
     """
     numbers = [
         number for number in sorted({*model.versions, *model.failures}) if only is None or number in only
@@ -108,15 +117,17 @@ def describe_model(model: Model[Endpoint], only: Collection[int] | None = None) 
         default_version=None if model.default is None else str(model.default.info.version),
         reason=model.error,
         aliases={alias: str(number) for alias, number in model.config.aliases.items()},
-        versions=[_describe_version(model, number) for number in numbers],
+        versions=[_describe_version(model, number, status(model.name, number)) for number in numbers],
         model_version_status=[_status(number, model.failures.get(number)) for number in numbers],
     )
 
 
-def _describe_version(model: Model[Endpoint], number: int) -> VersionDescription:
+def _describe_version(model: Model[Endpoint], number: int, plugins: dict[str, Any]) -> VersionDescription:
     aliases = sorted(alias for alias, target in model.config.aliases.items() if target == number)
     if number in model.failures:
-        return VersionDescription(str(number), ready=False, reason=model.failures[number], aliases=aliases)
+        return VersionDescription(
+            str(number), ready=False, reason=model.failures[number], aliases=aliases, plugins=plugins
+        )
     info = model.versions[number].info
     manifest = info.manifest
     return VersionDescription(
@@ -129,6 +140,7 @@ def _describe_version(model: Model[Endpoint], number: int) -> VersionDescription
         provenance=manifest.provenance if manifest else None,
         parity=manifest.parity if manifest else None,
         opset=manifest.opset if manifest else None,
+        plugins=plugins,
     )
 
 

@@ -17,21 +17,21 @@ from foretell.http.catalog import ModelDescription, ModelList, describe_model
 from foretell.http.media import check_json
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_of
 from foretell.prediction import RequestRecord
+from foretell.protocols.endpoint import identity_headers
 from foretell.store.layout import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from foretell.engine.registry import Registry
+    from foretell.http.catalog import PluginStatus
     from foretell.http.request_ids import RequestIds
     from foretell.http.routes import Route
-    from foretell.prediction import Observe
+    from foretell.plugin.observers import Observers
+    from foretell.prediction import Headers
     from foretell.protocols.endpoint import Endpoint
 
-__all__ = ["Answer", "Core", "Headers"]
-
-Headers = list[tuple[bytes, bytes]]
-"""HTTP headers, names in lower case."""
+__all__ = ["Answer", "Core"]
 
 _LARGE_BYTES: Final = 256 * 1024
 """Longer bodies are decoded in a thread, so that other requests get their turn in between."""
@@ -51,7 +51,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     """
 
     status: int
-    headers: Headers
+    headers: list[tuple[bytes, bytes]]
     body: bytes
     record: RequestRecord
 
@@ -64,7 +64,12 @@ class Core:
         default_model: The model of the simple protocol; None means the only one there is.
         request_ids: Gives requests their identity.
         observers: Are handed the records of requests after their answers were sent.
-        clock_ns: A monotonic clock, ns.
+        deadline_s: How long a caller waits at most, seconds.
+        plugin_status: What plugins tell of a version.
+        clock_ns: The clock of `RequestRecord`, ns.
+
+    Attributes:
+        in_flight: How many predictions are going on now.
     """
 
     def __init__(
@@ -73,13 +78,18 @@ class Core:
         *,
         default_model: str | None,
         request_ids: RequestIds,
-        observers: Sequence[Observe] = (),
+        observers: Observers,
+        deadline_s: float,
+        plugin_status: PluginStatus = lambda _, __: {},
         clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         self._registry = registry
         self._default_model = default_model
         self._request_ids = request_ids
+        self.in_flight = 0
         self._observers = observers
+        self._plugin_status = plugin_status
+        self._deadline_ns = int(deadline_s * 1e9)
         self._clock_ns = clock_ns
         self._large = asyncio.Lock()
 
@@ -93,7 +103,17 @@ class Core:
                 request_id = value
             elif name == b"content-encoding":
                 content_encoding = value if content_encoding is None else content_encoding + b", " + value
-        record = RequestRecord(self._request_ids.of(request_id), route.protocol, self._clock_ns())
+        started_ns = self._clock_ns()
+        record = RequestRecord(
+            self._request_ids.of(request_id),
+            route.protocol,
+            started_ns,
+            route.template,
+            headers,
+            path=route.path,
+            deadline_ns=started_ns + self._deadline_ns,
+        )
+        self.in_flight += 1
         try:
             endpoint = self._endpoint(route)
             record.model = endpoint.info.name
@@ -104,26 +124,38 @@ class Core:
                 message = f"model {record.model!r} does not answer one row at a time; send `inputs` to /v1/models/{record.model}:predict"
                 return self._failed(InvalidInputError(Problem("$", message)), route, record)
             if len(body) <= _LARGE_BYTES:
-                request, encode = codec.decode(body, record.request_id)
+                request, encode = codec.decode(body, record)
             else:  # one at a time: what is made of them takes many times their memory
                 async with self._large:
-                    request, encode = await asyncio.to_thread(codec.decode, body, record.request_id)
+                    request, encode = await asyncio.to_thread(codec.decode, body, record)
             record.rows = request.rows
             record.decoded_ns = self._clock_ns()
+            if endpoint.chain.wrapped:
+                for tensor in request.inputs.values():
+                    tensor.flags.writeable = False
             response = await endpoint.predict(request)
             record.predicted_ns = self._clock_ns()
             payload = encode(request, response)
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
             return self._failed(error, route, record)
+        finally:
+            self.in_flight -= 1
         record.status = 200
+        answered = endpoint.headers
+        if response.degraded is not None:
+            record.degraded = response.degraded
+            record.served_by = response.served_by
+            if response.source is not None:
+                answered = identity_headers(response.source)
+        headers_out = [_JSON, (b"x-request-id", record.request_id.encode()), *answered]
+        if record.answer_headers is not None:
+            headers_out += record.answer_headers
         record.finished_ns = self._clock_ns()
-        return Answer(
-            200, [_JSON, (b"x-request-id", record.request_id.encode()), *endpoint.headers], payload, record
-        )
+        return Answer(200, headers_out, payload, record)
 
-    def describe(self, route: Route, headers: Headers) -> Answer:
+    def describe(self, route: Route, headers: Headers, method: str) -> Answer:
         """Answer what is known of a model, of one of its versions, or which models there are."""
-        record = self._record(route, headers)
+        record = self._record(route, headers, method)
         try:
             payload = msgspec.json.encode(self._description(route))
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
@@ -132,9 +164,9 @@ class Core:
         record.finished_ns = self._clock_ns()
         return Answer(200, [_JSON, (b"x-request-id", record.request_id.encode())], payload, record)
 
-    def refuse(self, route: Route, headers: Headers, error: Exception) -> Answer:
+    def refuse(self, route: Route, headers: Headers, method: str, error: Exception) -> Answer:
         """Answer a request that an adapter could not even read."""
-        return self._failed(error, route, self._record(route, headers))
+        return self._failed(error, route, self._record(route, headers, method))
 
     def default_endpoint(self) -> Endpoint | None:
         """What answers the simple protocol at the moment; None if nothing does."""
@@ -145,12 +177,19 @@ class Core:
 
     def observe(self, record: RequestRecord) -> None:
         """Hand the record of an answered request to the observers."""
-        for observer in self._observers:
-            observer((record,))
+        self._observers.add(record)
 
-    def _record(self, route: Route, headers: Headers) -> RequestRecord:
+    def _record(self, route: Route, headers: Headers, method: str) -> RequestRecord:
         request_id = next((value for name, value in headers if name == b"x-request-id"), None)
-        return RequestRecord(self._request_ids.of(request_id), route.protocol, self._clock_ns())
+        return RequestRecord(
+            self._request_ids.of(request_id),
+            route.protocol,
+            self._clock_ns(),
+            route.template,
+            headers,
+            method,
+            route.path,
+        )
 
     def _failed(self, error: Exception, route: Route, record: RequestRecord) -> Answer:
         problem, extra = problem_of(error, path=route.path, request_id=record.request_id)
@@ -159,6 +198,8 @@ class Core:
         record.finished_ns = self._clock_ns()
         headers = [_PROBLEM, (b"x-request-id", record.request_id.encode())]
         headers += [(name.encode(), value.encode()) for name, value in extra.items()]
+        if record.answer_headers is not None:
+            headers += record.answer_headers
         return Answer(problem.status, headers, problem.encode(), record)
 
     def _description(self, route: Route) -> ModelList | ModelDescription:
@@ -166,7 +207,7 @@ class Core:
             return ModelList(sorted(self._registry.models))
         model = self._registry.model(route.model)
         if route.version is None and route.alias is None:
-            return describe_model(model)
+            return describe_model(model, status=self._plugin_status)
         number = (
             model.config.aliases.get(route.alias)
             if route.alias is not None
@@ -174,7 +215,7 @@ class Core:
         )
         if number not in model.failures:
             number = self._endpoint(route).info.version
-        return describe_model(model, {number})
+        return describe_model(model, {number}, status=self._plugin_status)
 
     def _endpoint(self, route: Route) -> Endpoint:
         name = route.model if route.model is not None else self._default_name()

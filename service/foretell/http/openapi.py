@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from foretell.protocols.codec import Codec
     from foretell.protocols.endpoint import Endpoint
 
-__all__ = ["openapi_config"]
+__all__ = ["ModelDocument", "openapi_config"]
 
 _REF: Final = "#/components/schemas/{name}"
 
@@ -46,6 +46,7 @@ def openapi_config(
     default_endpoint: Callable[[], Endpoint | None],
     *,
     middleware: list[Middleware],
+    prefix: str = "",
 ) -> OpenAPIConfig:
     """How Litestar documents the application: at ``/schema``, from this machine alone.
 
@@ -53,22 +54,32 @@ def openapi_config(
         registry: The models.
         default_endpoint: What answers the simple protocol at the moment; None if nothing does.
         middleware: What goes around the routes of the documentation.
+        prefix: Where in another application the routes are.
     """
     return OpenAPIConfig(
         title="foretell",
         version=version("foretell"),
         description="Predictions of the models that are loaded now. Bodies are typed by each model's signature.",
         openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, middleware=middleware),
-        render_plugins=[DocumentationPage(path="/"), _Document(registry, default_endpoint)],
+        render_plugins=[DocumentationPage(path="/"), ModelDocument(registry, default_endpoint, prefix)],
         use_handler_docstrings=False,
     )
 
 
-class _Document(JsonRenderPlugin):
-    """``/schema/openapi.json``, made anew when the models have changed."""
+class ModelDocument(JsonRenderPlugin):
+    """``/schema/openapi.json``, made anew when the models have changed.
 
-    def __init__(self, registry: Registry[Endpoint], default_endpoint: Callable[[], Endpoint | None]) -> None:
+    Args:
+        registry: The models.
+        default_endpoint: What answers the simple protocol at the moment; None if nothing does.
+        prefix: Where in another application the routes are.
+    """
+
+    def __init__(
+        self, registry: Registry[Endpoint], default_endpoint: Callable[[], Endpoint | None], prefix: str
+    ) -> None:
         super().__init__(path="/openapi.json")
+        self._prefix = prefix
         self._registry = registry
         self._default_endpoint = default_endpoint
         self._made: tuple[object, bytes] | None = None
@@ -88,12 +99,13 @@ class _Document(JsonRenderPlugin):
         operations = list(self._operations())
         types = [ModelList, ModelDescription, *(codec.request_type for _, _, codec, _ in operations)]
         (model_list, model, *bodies), generated = msgspec.json.schema_components(types, ref_template=_REF)
-        paths[MODELS] = {"get": _reading("list_models", "The models that are served", model_list)}
+        base = self._prefix + MODELS
+        paths[base] = {"get": _reading("list_models", "The models that are served", model_list)}
         for name in sorted(self._registry.models):
             summary = f"What is known of {name} and its versions"
-            paths[f"{MODELS}/{name}"] = {"get": _reading(f"describe:{name}", summary, model)}
+            paths[f"{base}/{name}"] = {"get": _reading(f"describe:{name}", summary, model)}
         for (path, operation_id, codec, summary), body in zip(operations, bodies, strict=True):
-            paths[path] = {"post": _operation(operation_id, codec, summary, body)}
+            paths[self._prefix + path] = {"post": _operation(operation_id, codec, summary, body)}
         return {
             **openapi_schema,
             "paths": paths,

@@ -9,9 +9,12 @@ import msgspec
 from litestar import HttpMethod, MediaType, Response, Router, get, route
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from litestar.types import Middleware
 
     from foretell.engine.registry import Registry
+    from foretell.http.catalog import PluginStatus
     from foretell.protocols.endpoint import Endpoint
 
 __all__ = ["Health", "Index", "ModelHealth", "Readiness", "ordinary_routes"]
@@ -33,7 +36,7 @@ class Index(msgspec.Struct, frozen=True):
     links: dict[str, str]
 
 
-class ModelHealth(msgspec.Struct, frozen=True):
+class ModelHealth(msgspec.Struct, frozen=True, omit_defaults=True):
     """The state of one model.
 
     Attributes:
@@ -41,12 +44,14 @@ class ModelHealth(msgspec.Struct, frozen=True):
         default_version: The version that answers them.
         reason: What is wrong with the model as a whole.
         failed_versions: Why each version that does not serve does not.
+        plugins: What plugins tell of its versions: by version, then by the plugin's name.
     """
 
     ready: bool
     default_version: str | None
     reason: str | None
     failed_versions: dict[str, str]
+    plugins: dict[str, dict[str, Any]] = {}
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -57,12 +62,14 @@ class Health(msgspec.Struct, frozen=True):
         ready: Whether every enabled model answers.
         reason: What keeps it from being ready.
         models: The state of each model.
+        missing_plugins: Why each optional plugin that was not loaded was not.
     """
 
     status: str
     ready: bool
     reason: str | None
     models: dict[str, ModelHealth]
+    missing_plugins: dict[str, str]
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -87,19 +94,29 @@ class Liveness(msgspec.Struct, frozen=True):
     live: bool = True
 
 
-def ordinary_routes(registry: Registry[Endpoint], *, middleware: list[Middleware]) -> Router:
+def ordinary_routes(
+    registry: Registry[Endpoint],
+    missing_plugins: Mapping[str, str],
+    *,
+    plugin_status: PluginStatus,
+    middleware: list[Middleware],
+    prefix: str = "",
+) -> Router:
     """The router of the index and the health routes.
 
     Args:
         registry: The models.
+        missing_plugins: Why each optional plugin that was not loaded was not.
+        plugin_status: What plugins tell of a version.
         middleware: What goes around these routes, and not around predictions.
+        prefix: Where in another application the routes are, for links.
     """
 
     @get("/", operation_id="index", summary="What is here", media_type=MediaType.JSON)
     async def index() -> Index:
         links = {
-            "models": "/v1/models",
-            "health": "/health",
+            "models": f"{prefix}/v1/models",
+            "health": f"{prefix}/health",
             "documentation": "/schema",
             "openapi": "/schema/openapi.json",
         }
@@ -113,10 +130,17 @@ def ordinary_routes(registry: Registry[Endpoint], *, middleware: list[Middleware
                 None if model.default is None else str(model.default.info.version),
                 model.error,
                 {str(number): reason for number, reason in model.failures.items()},
+                {
+                    str(number): told
+                    for number in sorted({*model.versions, *model.failures})
+                    if (told := plugin_status(name, number))
+                },
             )
             for name, model in sorted(registry.models.items())
         }
-        failed = any(model.failed_versions or model.reason for model in models.values())
+        failed = bool(missing_plugins) or any(
+            model.failed_versions or model.reason for model in models.values()
+        )
         status = (
             "loading"
             if registry.loading
@@ -126,7 +150,8 @@ def ordinary_routes(registry: Registry[Endpoint], *, middleware: list[Middleware
             if failed
             else "ok"
         )
-        return Health(status, registry.ready, None if registry.ready else _unready(registry), models)
+        reason = None if registry.ready else _unready(registry)
+        return Health(status, registry.ready, reason, models, dict(missing_plugins))
 
     @get("/health/live", operation_id="live", summary="Whether the process answers")
     async def live() -> Liveness:

@@ -12,12 +12,14 @@ from typing import Any, Final
 import msgspec
 
 from foretell.errors import (
+    AccessDeniedError,
+    DeadlineError,
     ForetellError,
     InvalidInputError,
     MalformedError,
     NotFoundError,
     NotReadyError,
-    StillLoadingError,
+    QuotaExceededError,
     TooLargeError,
     UnsupportedMediaError,
 )
@@ -34,9 +36,10 @@ _STATUSES: Final[dict[type[ForetellError], HTTPStatus]] = {
     UnsupportedMediaError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     NotFoundError: HTTPStatus.NOT_FOUND,
     NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
+    AccessDeniedError: HTTPStatus.FORBIDDEN,
+    QuotaExceededError: HTTPStatus.TOO_MANY_REQUESTS,
+    DeadlineError: HTTPStatus.GATEWAY_TIMEOUT,
 }
-
-_RETRY_AFTER_S: Final = 1
 _SHOWN_PATH: Final = 200
 
 
@@ -100,8 +103,8 @@ def problem_of(error: Exception, *, path: str, request_id: str) -> tuple[Problem
     if status is None:
         detail = f"the server failed to answer; its log says why under the request id {request_id}"
         return describe(HTTPStatus.INTERNAL_SERVER_ERROR, detail, path=path, request_id=request_id), headers
-    if isinstance(error, StillLoadingError):
-        headers = {"retry-after": str(_RETRY_AFTER_S)}
+    if isinstance(error, (NotReadyError, QuotaExceededError)) and error.retry_after_s is not None:
+        headers = {"retry-after": str(error.retry_after_s)}
     places = error.problems if isinstance(error, InvalidInputError) else ()
     errors = tuple(PlaceAndMessage(place, message) for place, message in places)
     return describe(status, str(error), path=path, request_id=request_id, errors=errors), headers

@@ -26,6 +26,7 @@ class Route(msgspec.Struct, frozen=True, gc=False):
         version: The version as the caller wrote it, if one was named.
         alias: The alias, if one was named.
         verb: What is to be done: ``predict``, or None to describe.
+        template: The path as it is documented, for traces.
     """
 
     path: str
@@ -34,25 +35,31 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     version: str | None = None
     alias: str | None = None
     verb: str | None = _PREDICT
+    template: str = ""
 
 
-def route_of_models(rest: str) -> Route | None:
+def route_of_models(rest: str, prefix: str = "") -> Route | None:
     """The route of a path under ``/v1/models``; None if there is none.
 
     Args:
         rest: What follows ``/v1/models``, for instance ``/iris/versions/2:predict``.
+        prefix: What stands before ``/v1/models``.
 
     Source: TensorFlow Serving RESTful API, URL forms of model status and Predict.
     """
-    path = MODELS + rest.rstrip("/")
-    before, colon, verb = path.rpartition(":")
-    target, asked = (before, verb) if colon else (path, None)
-    match target.removeprefix(MODELS).split("/"):
+    rest = rest.rstrip("/")
+    path = prefix + MODELS + rest
+    before, colon, verb = rest.rpartition(":")
+    target, asked = (before, verb) if colon else (rest, None)
+    suffix = f":{asked}" if asked == _PREDICT else ""
+    match target.split("/"):
         case ["", model] if model:
-            return Route(path, NATIVE, model, verb=asked)
+            return Route(path, NATIVE, model, verb=asked, template=f"{MODELS}/{{model}}{suffix}")
         case ["", model, "versions", version] if model and version:
-            return Route(path, NATIVE, model, version=version, verb=asked)
+            template = f"{MODELS}/{{model}}/versions/{{version}}{suffix}"
+            return Route(path, NATIVE, model, version=version, verb=asked, template=template)
         case ["", model, "labels", alias] if model and alias:
-            return Route(path, NATIVE, model, alias=alias, verb=asked)
+            template = f"{MODELS}/{{model}}/labels/{{alias}}{suffix}"
+            return Route(path, NATIVE, model, alias=alias, verb=asked, template=template)
         case _:
             return None

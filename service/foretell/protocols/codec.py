@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from foretell.prediction import PredictRequest, PredictResponse
+from foretell.prediction import PredictRequest, PredictResponse, RequestRecord
 
 __all__ = ["Codec", "Encode"]
 
@@ -27,12 +27,12 @@ class Codec(Protocol):
     protocol: str
     request_type: type
 
-    def decode(self, body: bytes, request_id: str) -> tuple[PredictRequest, Encode]:
+    def decode(self, body: bytes, record: RequestRecord) -> tuple[PredictRequest, Encode]:
         """Read a request's body.
 
         Args:
             body: The whole body, decompressed.
-            request_id: The identity of the request.
+            record: What is known of the request; it becomes the request's.
 
         Returns:
             The request, and what writes its answer.

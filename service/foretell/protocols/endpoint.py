@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from foretell.engine.stand_in import StandIn
 from foretell.protocols.native import NativeCodec
 from foretell.protocols.simple import SimpleBatchCodec, SimpleCodec
 
 if TYPE_CHECKING:
-    from foretell.engine.version import ModelInfo, Version
-    from foretell.prediction import Predict
+    from foretell.engine.version import Version
+    from foretell.plugin.chain import Chain
+    from foretell.prediction import ModelInfo, Predict
     from foretell.protocols.codec import Codec
 
-__all__ = ["NATIVE", "SIMPLE", "SIMPLE_BATCH", "Endpoint"]
+__all__ = ["NATIVE", "SIMPLE", "SIMPLE_BATCH", "Endpoint", "identity_headers"]
 
 NATIVE = "native"
 SIMPLE = "simple"
 SIMPLE_BATCH = "simple-batch"
+
+
+def identity_headers(info: ModelInfo) -> list[tuple[bytes, bytes]]:
+    """The response headers that say which version answered."""
+    return [(b"x-model-name", info.name.encode()), (b"x-model-version", str(info.version).encode())]
 
 
 class Endpoint:
@@ -26,14 +33,22 @@ class Endpoint:
         info: What is known of the version.
         codecs: By the name of a route's protocol; a simple one is absent where the model cannot answer one row, or rows.
         headers: The response headers that say what answered.
-        predict: The chain that answers, with the version at its end.
+        chain: The plugins around the version, with the version at their end.
+        predict: The whole chain.
+        stands_in: Whether the version itself does not serve, and only plugins can answer for it.
+
+    Args:
+        version: The version, or what stands in its place.
+        chain: Its chain.
     """
 
-    def __init__(self, version: Version) -> None:
+    def __init__(self, version: Version | StandIn, chain: Chain) -> None:
         self.info: ModelInfo = version.info
-        self.predict: Predict = version.predict
+        self.chain = chain
+        self.predict: Predict = chain.predict
+        self.stands_in = isinstance(version, StandIn)
         name, number, parser = version.info.name, version.info.version, version.parser
-        self.headers = [(b"x-model-name", name.encode()), (b"x-model-version", str(number).encode())]
+        self.headers = identity_headers(version.info)
         self.codecs: dict[str, Codec] = {
             NATIVE: NativeCodec(parser, model=name, version=number, name=f"{name}.{number}.")
         }

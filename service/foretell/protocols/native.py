@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from foretell.errors import InvalidInputError, Problem
-from foretell.prediction import PredictRequest, PredictResponse
+from foretell.prediction import PredictRequest, PredictResponse, RequestRecord
 from foretell.protocols.complaints import DECODE_ERRORS, complaint
-from foretell.protocols.encoding import encode, json_values
+from foretell.protocols.encoding import json_values
 from foretell.protocols.excess import check_excess
+from foretell.protocols.identity import Identity
 from foretell.protocols.rows import example_row, prediction_rows
 from foretell.protocols.schemas import answer_schema, output_tensor_schema, prediction_row_schema
 
@@ -41,8 +42,7 @@ class NativeCodec:
 
     def __init__(self, parser: Parser, *, model: str, version: int, name: str) -> None:
         self._parser = parser
-        self._model = model
-        self._version = str(version)
+        self._identity = Identity(model, version)
         fields: list[tuple[str, Any, Any]] = [
             ("inputs", parser.columns | msgspec.UnsetType, msgspec.UNSET),
             ("signature_name", str, "serving_default"),
@@ -53,7 +53,7 @@ class NativeCodec:
         self._capacity = parser.capacity()
         self._decode: Any = msgspec.json.Decoder(self.request_type).decode
 
-    def decode(self, body: bytes, request_id: str) -> tuple[PredictRequest, Encode]:
+    def decode(self, body: bytes, record: RequestRecord) -> tuple[PredictRequest, Encode]:
         """See `Codec`."""
         try:
             check_excess(body, self._capacity, self._decode)
@@ -66,9 +66,9 @@ class NativeCodec:
             raise InvalidInputError(Problem("$", self._wanted()))
         if instances is not msgspec.UNSET:
             inputs, rows = self._parser.tensors_of_rows(instances)
-            return PredictRequest(inputs, rows, request_id), self._encode_rows
+            return PredictRequest(inputs, rows, record), self._encode_rows
         inputs, rows = self._parser.tensors_of_columns(columns)
-        return PredictRequest(inputs, rows, request_id), self._encode_columns
+        return PredictRequest(inputs, rows, record), self._encode_columns
 
     def example(self) -> object | None:
         """See `Codec`."""
@@ -93,18 +93,10 @@ class NativeCodec:
         return "send either `instances` (rows) or `inputs` (columns)"
 
     def _encode_rows(self, request: PredictRequest, response: PredictResponse) -> bytes:
-        return self._answer("predictions", prediction_rows(response.outputs, request.rows), request)
+        return self._identity.write(
+            {"predictions": prediction_rows(response.outputs, request.rows)}, request, response
+        )
 
     def _encode_columns(self, request: PredictRequest, response: PredictResponse) -> bytes:
         values = {name: json_values(tensor) for name, tensor in response.outputs.items()}
-        return self._answer("outputs", values, request)
-
-    def _answer(self, key: str, value: Any, request: PredictRequest) -> bytes:
-        return encode(
-            {
-                key: value,
-                "model_name": self._model,
-                "model_version": self._version,
-                "request_id": request.request_id,
-            }
-        )
+        return self._identity.write({"outputs": values}, request, response)

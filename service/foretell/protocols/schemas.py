@@ -29,7 +29,9 @@ def answer_schema(properties: dict[str, Any], optional: Sequence[str] = ()) -> d
     """
     text = {"type": "string"}
     both = {**properties, "model_name": text, "model_version": text, "request_id": text}
-    return {"type": "object", "properties": both, "required": [name for name in both if name not in optional]}
+    required = [name for name in both if name not in optional]
+    degraded = {"degraded": {"type": "boolean"}, "served_by": text}
+    return {"type": "object", "properties": {**both, **degraded}, "required": required}
 
 
 def output_tensor_schema(tensor: Tensor) -> dict[str, Any]:

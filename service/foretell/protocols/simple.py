@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from foretell.prediction import PredictRequest, PredictResponse
+from foretell.prediction import PredictRequest, PredictResponse, RequestRecord
 from foretell.protocols.complaints import DECODE_ERRORS, complaint
-from foretell.protocols.encoding import encode
 from foretell.protocols.excess import check_excess
+from foretell.protocols.identity import Identity
 from foretell.protocols.rows import example_row, prediction_rows, rows_of
 from foretell.protocols.schemas import (
     answer_schema,
@@ -36,7 +36,7 @@ class _Answers:
 
     def __init__(self, parser: Parser, *, model: str, version: int) -> None:
         self._parser = parser
-        self._identity = {"model_name": model, "model_version": str(version)}
+        self.identity = Identity(model, version)
         signature = parser.signature
         self._prediction = signature.prediction
         self._probabilities = signature.probabilities
@@ -55,10 +55,6 @@ class _Answers:
             {"prediction": prediction, "confidence": confidence}
             for prediction, confidence in zip(predictions, confidences, strict=True)
         ]
-
-    def write(self, answer: dict[str, Any], request: PredictRequest) -> bytes:
-        """Write an answer with what every answer has."""
-        return encode({**answer, **self._identity, "request_id": request.request_id})
 
     def row_schemas(self) -> dict[str, Any]:
         """The schemas of what `rows` gives."""
@@ -91,7 +87,7 @@ class SimpleCodec:
         self._capacity = parser.capacity(1)
         self._decode: Any = msgspec.json.Decoder(self.request_type).decode
 
-    def decode(self, body: bytes, request_id: str) -> tuple[PredictRequest, Encode]:
+    def decode(self, body: bytes, record: RequestRecord) -> tuple[PredictRequest, Encode]:
         """See `Codec`."""
         try:
             check_excess(body, self._capacity, self._decode)
@@ -99,7 +95,7 @@ class SimpleCodec:
         except DECODE_ERRORS as error:
             raise complaint(error, body, self.request_type, self._parser.signature) from error
         inputs, rows = self._parser.tensors_of_rows([features], "$.features")
-        return PredictRequest(inputs, rows, request_id), self._encode
+        return PredictRequest(inputs, rows, record), self._encode
 
     def example(self) -> object | None:
         """See `Codec`."""
@@ -111,7 +107,7 @@ class SimpleCodec:
         return answer_schema(self._answers.row_schemas())
 
     def _encode(self, request: PredictRequest, response: PredictResponse) -> bytes:
-        return self._answers.write(self._answers.rows(request, response)[0], request)
+        return self._answers.identity.write(self._answers.rows(request, response)[0], request, response)
 
 
 class SimpleBatchCodec:
@@ -128,7 +124,7 @@ class SimpleBatchCodec:
         self._capacity = parser.capacity()
         self._decode: Any = msgspec.json.Decoder(self.request_type).decode
 
-    def decode(self, body: bytes, request_id: str) -> tuple[PredictRequest, Encode]:
+    def decode(self, body: bytes, record: RequestRecord) -> tuple[PredictRequest, Encode]:
         """See `Codec`."""
         try:
             check_excess(body, self._capacity, self._decode)
@@ -136,7 +132,7 @@ class SimpleBatchCodec:
         except DECODE_ERRORS as error:
             raise complaint(error, body, self.request_type, self._parser.signature) from error
         inputs, rows = self._parser.tensors_of_rows(instances)
-        return PredictRequest(inputs, rows, request_id), self._encode
+        return PredictRequest(inputs, rows, record), self._encode
 
     def example(self) -> object | None:
         """See `Codec`."""
@@ -153,4 +149,5 @@ class SimpleBatchCodec:
 
     def _encode(self, request: PredictRequest, response: PredictResponse) -> bytes:
         predictions = self._answers.rows(request, response)
-        return self._answers.write({"predictions": predictions, "count": len(predictions)}, request)
+        answer = {"predictions": predictions, "count": len(predictions)}
+        return self._answers.identity.write(answer, request, response)

@@ -1,9 +1,12 @@
 """Settings: foretell.toml, FORETELL_* environment, command-line flags, in rising order of precedence."""
 
 from foretell.settings.model import (
+    AdminSettings,
     EngineSettings,
     LimitSettings,
     LogSettings,
+    ModelSettings,
+    PluginSettings,
     ServerSettings,
     Settings,
     StoreSettings,
@@ -11,10 +14,13 @@ from foretell.settings.model import (
 from foretell.settings.sources import EffectiveSettings, load_settings
 
 __all__ = [
+    "AdminSettings",
     "EffectiveSettings",
     "EngineSettings",
     "LimitSettings",
     "LogSettings",
+    "ModelSettings",
+    "PluginSettings",
     "ServerSettings",
     "Settings",
     "StoreSettings",

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-__all__ = ["EngineSettings", "LimitSettings", "LogSettings", "ServerSettings", "Settings", "StoreSettings"]
+__all__ = [
+    "AdminSettings",
+    "EngineSettings",
+    "LimitSettings",
+    "LogSettings",
+    "ModelSettings",
+    "PluginSettings",
+    "ServerSettings",
+    "Settings",
+    "StoreSettings",
+]
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 # Upper bounds refuse what can only be a slip; no machine needs more.
@@ -16,6 +26,7 @@ Rows = Annotated[int, Meta(ge=1, le=10_000_000)]
 Threads = Annotated[int, Meta(ge=1, le=1024)]
 WholeSeconds = Annotated[int, Meta(ge=1, le=86_400)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+Deadline = Annotated[float, Meta(ge=0.001, le=86_400)]
 Microseconds = Annotated[float, Meta(ge=0, le=86_400e6)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Timeout = Annotated[float, Meta(ge=0.001, le=86_400)]
@@ -57,10 +68,12 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         max_body_bytes: The greatest length of a request's body, bytes.
         max_rows: The greatest number of rows in one request; model.toml can set another for its model.
+        deadline_s: How long a caller waits at most; after that the answer is a 504, seconds.
     """
 
     max_body_bytes: Bytes = 16 * 1024**2
     max_rows: Rows = 10_000
+    deadline_s: Deadline = 60.0
 
 
 class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,6 +113,41 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     predictions: Fraction = 0.0
 
 
+class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may use the routes that change something.
+
+    Attributes:
+        key_sha256: The SHA-256 of the admin key, in hexadecimal. The routes are off until it is set. The key itself
+            stands in no setting; make it long and random, for instance with ``openssl rand -hex 32``.
+    """
+
+    key_sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = None
+
+
+class PluginSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which plugins stand around predictions.
+
+    Attributes:
+        enabled: Their names. Within a stage, the first is the outermost.
+        folder: Where plugins of a single file are dropped in, relative to the working directory.
+        config: The table of each plugin, by name: its own keys, and ``optional``, ``timeout_s`` and ``budget_us``.
+    """
+
+    enabled: tuple[Text, ...] = ("tracing", "metrics", "fallback", "cache")
+    folder: Text = "plugins"
+    config: dict[str, dict[str, Any]] = {}
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is set for one model in the server's own settings, over what its model.toml says.
+
+    Attributes:
+        plugins: For a plugin's name: false switches it off, a table sets keys.
+    """
+
+    plugins: dict[str, Any] = {}
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting, by section.
 
@@ -109,6 +157,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         limits: What one request may cost.
         engine: How models are run.
         log: What is logged.
+        admin: Who may use the routes that change something.
+        plugins: Which plugins stand around predictions.
+        models: What is set for single models, by name.
     """
 
     server: ServerSettings = ServerSettings()
@@ -116,3 +167,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: LimitSettings = LimitSettings()
     engine: EngineSettings = EngineSettings()
     log: LogSettings = LogSettings()
+    admin: AdminSettings = AdminSettings()
+    plugins: PluginSettings = PluginSettings()
+    models: dict[str, ModelSettings] = {}

@@ -10,7 +10,7 @@ import types
 import typing
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 
 import msgspec
 
@@ -19,7 +19,7 @@ from foretell.settings.expectation import expectation
 from foretell.settings.model import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["CONFIG_VARIABLE", "DEFAULT_FILE", "PREFIX", "EffectiveSettings", "load_settings"]
 
@@ -36,6 +36,26 @@ _OF_KUBERNETES: Final = re.compile(
 """What Kubernetes tells every container of a Service that is called foretell; none of it is a setting."""
 
 
+_OPEN: Final = {("plugins", "config"): 3, ("models",): 4}
+"""Where the keys are not known here, and how many words there are before the first that a plugin chooses."""
+
+_Path = tuple[str, ...]
+
+
+class _Entry(NamedTuple):
+    """One setting as it was found: its path, its value, where it stands, and whether it was written as plain text."""
+
+    path: _Path
+    value: Any
+    origin: str
+    from_text: bool
+
+    @property
+    def key(self) -> str:
+        """The path as it is written."""
+        return _written(self.path)
+
+
 class EffectiveSettings(msgspec.Struct, frozen=True):
     """The settings that are in force, and where each that is not a default comes from.
 
@@ -49,11 +69,14 @@ class EffectiveSettings(msgspec.Struct, frozen=True):
 
     def rows(self) -> list[tuple[str, Any, str]]:
         """Every setting as key, value and origin, in the order of their declaration."""
-        return [
-            (f"{section}.{key}", value, self.origins.get(f"{section}.{key}", "default"))
-            for section, group in msgspec.to_builtins(self.settings).items()
-            for key, value in group.items()
-        ]
+        rows: list[tuple[str, Any, str]] = []
+        for section, group in msgspec.to_builtins(self.settings).items():
+            for path, value in _leaves((section,), group):
+                if path in _OPEN:  # nothing is set there
+                    continue
+                key = _written(path)
+                rows.append((key, value, self.origins.get(key, "default")))
+        return rows
 
 
 def load_settings(
@@ -73,16 +96,21 @@ def load_settings(
     Raises:
         SettingsError: A setting is misspelt or ill-typed; the message names source, key and what was expected.
     """
-    values: dict[str, dict[str, Any]] = {}
+    values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for key, value, origin, from_text in [
-        *_from_file(_file(environ, file)),
-        *_from_environment(environ),
-        *((key, value, flag, isinstance(value, str)) for key, (flag, value) in (flags or {}).items()),
-    ]:
-        section, _, name = key.partition(".")
-        values.setdefault(section, {})[name] = _convert(key, value, origin, from_text=from_text)
-        origins[key] = origin
+    for entry in [*_from_file(_file(environ, file)), *_from_environment(environ), *_from_flags(flags or {})]:
+        value = _convert(entry)
+        table = values
+        for step, word in enumerate(entry.path[:-1]):
+            below = table.setdefault(word, {})
+            if not _is_table(below):  # a plugin that is switched off in one place and configured in another
+                below = table[word] = {}
+                origins.pop(_written(entry.path[: step + 1]), None)
+            table = below
+        for key in [key for key in origins if key.startswith(f"{entry.key}.")]:
+            del origins[key]
+        table[entry.path[-1]] = value
+        origins[entry.key] = entry.origin
     return EffectiveSettings(msgspec.convert(values, Settings), origins)
 
 
@@ -94,7 +122,7 @@ def _file(environ: Mapping[str, str], file: Path | None) -> Path | None:
     return Path(DEFAULT_FILE) if Path(DEFAULT_FILE).exists() else None
 
 
-def _from_file(path: Path | None) -> list[tuple[str, Any, str, bool]]:
+def _from_file(path: Path | None) -> list[_Entry]:
     if path is None:
         return []
     try:
@@ -109,12 +137,12 @@ def _from_file(path: Path | None) -> list[tuple[str, Any, str, bool]]:
         raise
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from error
-    found: list[tuple[str, Any, str, bool]] = []
+    found: list[_Entry] = []
     for section, group in document.items():
         _check_section(section, str(path))
         if not _is_table(group):
             raise SettingsError(f"{path}: {section} must be a table: [{section}]")
-        found += [(f"{section}.{key}", value, str(path), False) for key, value in group.items()]
+        found += [_Entry(place, value, str(path), False) for place, value in _leaves((section,), group)]
     return found
 
 
@@ -133,55 +161,90 @@ def _is_table(value: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
-def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, Any, str, bool]]:
-    found: list[tuple[str, Any, str, bool]] = []
+def _leaves(path: _Path, group: dict[str, Any]) -> Iterator[tuple[_Path, Any]]:
+    """The settings of a section; where the keys are open, every key of the tables in it is one."""
+    for key, value in group.items():
+        below = (*path, key)
+        if _is_table(value) and value and any(below[: len(place)] == place for place in _OPEN):
+            yield from _leaves(below, value)
+        else:
+            yield below, value
+
+
+def _from_environment(environ: Mapping[str, str]) -> list[_Entry]:
+    found: list[_Entry] = []
     for variable, value in sorted(environ.items()):
         if (
             variable.startswith(PREFIX)
             and variable != CONFIG_VARIABLE
             and not _OF_KUBERNETES.fullmatch(variable)
         ):
-            section, separator, key = variable.removeprefix(PREFIX).lower().partition("__")
-            if not separator:
+            path = tuple(variable.removeprefix(PREFIX).lower().split("__"))
+            if len(path) < 2:
                 raise SettingsError(
                     f"{variable} is not a setting: write {PREFIX}<SECTION>__<KEY>{_meant(variable)}"
                 )
-            found.append((f"{section}.{key}", value, variable, True))
+            found.append(_Entry(path, value, variable, True))
     return found
 
 
 def _meant(variable: str) -> str:
     """The variable that one without a double underscore may stand for."""
     wanted = variable.removeprefix(PREFIX)
-    known = [key.replace(".", "__").upper() for key in _known()]
+    known = ["__".join(path).upper() for path in _known()]
     joined = {name.replace("__", "_"): name for name in known}
     found = [joined[name] for name in get_close_matches(wanted, joined, n=1, cutoff=0.8)]
     found += [name for name in known if name.partition("__")[2] == wanted]
     return f"; did you mean {PREFIX}{found[0]}?" if found else ""
 
 
-def _known() -> dict[str, Any]:
-    """The type of every setting, by ``section.key``."""
+def _from_flags(flags: Mapping[str, tuple[str, Any]]) -> list[_Entry]:
+    return [
+        _Entry(tuple(key.split(".")), value, flag, isinstance(value, str))
+        for key, (flag, value) in flags.items()
+    ]
+
+
+def _known() -> dict[_Path, Any]:
+    """The type of every setting whose key is known."""
     return {
-        f"{section.name}.{field.name}": field.type
+        (section.name, field.name): field.type
         for section in msgspec.structs.fields(Settings)
+        if (section.name,) not in _OPEN
         for field in msgspec.structs.fields(section.type)
+        if (section.name, field.name) not in _OPEN
     }
 
 
 def _check_section(section: str, origin: str) -> None:
-    sections = sorted({key.partition(".")[0] for key in _known()})
+    sections = [field.name for field in msgspec.structs.fields(Settings)]
     if section not in sections:
         raise SettingsError(f"{origin}: there is no section {section!r}{_hint(section, sections)}")
 
 
-def _check_key(key: str, origin: str) -> None:
-    known = _known()
-    section, _, name = key.partition(".")
-    _check_section(section, origin)
-    if key not in known:
-        names = [other.partition(".")[2] for other in known if other.startswith(f"{section}.")]
-        raise SettingsError(f"{origin}: there is no setting {key!r}{_hint(name, names)}")
+def _is_open(entry: _Entry) -> bool:
+    """Whether a plugin decides what the setting means.
+
+    Raises:
+        SettingsError: It is on the way there, but no setting.
+    """
+    for place, words in _OPEN.items():
+        if entry.path[: len(place)] != place:
+            continue
+        form = "plugins.config.<plugin>.<key>" if words == 3 else "models.<model>.plugins.<plugin>"
+        of_model = place == ("models",)
+        if len(entry.path) < words or (of_model and entry.path[2] != "plugins"):
+            if _is_table(entry.value) and not entry.value and not of_model:
+                return True
+            raise SettingsError(f"{entry.origin}: {entry.key!r} is no setting: write {form}")
+        if not of_model and len(entry.path) == words and not _is_table(entry.value):
+            raise SettingsError(f"{entry.origin}: {entry.key} must be a table: [{entry.key}]")
+        return True
+    return False
+
+
+def _written(path: _Path) -> str:
+    return ".".join(path)
 
 
 def _hint(word: str, known: list[str]) -> str:
@@ -189,17 +252,38 @@ def _hint(word: str, known: list[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(known)}"
 
 
-def _convert(key: str, value: Any, origin: str, *, from_text: bool) -> Any:
-    _check_key(key, origin)
-    expected = _known()[key]
+def _convert(entry: _Entry) -> Any:
+    _check_section(entry.path[0], entry.origin)
+    value = entry.value
     if isinstance(value, str) and _is_not_text(value):
-        raise SettingsError(f"{origin}: {key}: expected text in UTF-8, got {value!r}")
-    if from_text and value == "" and type(None) in _alternatives(expected):
+        raise SettingsError(f"{entry.origin}: {entry.key}: expected text in UTF-8, got {value!r}")
+    if _is_open(entry):
+        return _literal(value) if entry.from_text else value
+    known = _known()
+    expected = known.get(entry.path)
+    if expected is None:
+        names = [other[1] for other in known if other[0] == entry.path[0]]
+        hint = _hint(entry.path[1], names)
+        raise SettingsError(f"{entry.origin}: there is no setting {entry.key!r}{hint}")
+    if entry.from_text and value == "" and type(None) in _alternatives(expected):
         return None
+    if entry.from_text and typing.get_origin(expected) is tuple:
+        value = [word.strip() for word in value.split(",") if word.strip()]
     try:
-        return msgspec.convert(value, expected, strict=not from_text)
+        return msgspec.convert(value, expected, strict=not entry.from_text)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{origin}: {key}: {_complaint(expected, value, error)}") from error
+        raise SettingsError(
+            f"{entry.origin}: {entry.key}: {_complaint(expected, entry.value, error)}"
+        ) from error
+
+
+def _literal(text: str) -> Any:
+    """What a text means where nobody says which type is expected: a TOML value if it is one, else itself."""
+    try:
+        document = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return document["value"] if len(document) == 1 else text
 
 
 def _is_not_text(value: str) -> bool:

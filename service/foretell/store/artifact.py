@@ -14,7 +14,7 @@ from foretell.store.screening import confine, external_data
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Artifact", "read_artifact"]
+__all__ = ["Artifact", "read_artifact", "read_manifest"]
 
 
 class Artifact(msgspec.Struct, frozen=True):
@@ -26,6 +26,7 @@ class Artifact(msgspec.Struct, frozen=True):
         digest: Their SHA-256.
         manifest: The version's manifest; None for a bare model file.
         external: The names of the other files that the model refers to.
+        fingerprint: A SHA-256 over every file of the version: what computes the same has the same.
     """
 
     folder: Path
@@ -33,6 +34,7 @@ class Artifact(msgspec.Struct, frozen=True):
     digest: str
     manifest: Manifest | None
     external: frozenset[str]
+    fingerprint: str
 
 
 def read_artifact(folder: Path, *, max_bytes: int) -> Artifact:
@@ -53,11 +55,26 @@ def read_artifact(folder: Path, *, max_bytes: int) -> Artifact:
         raise IntegrityError(f"{folder} cannot be read: {error}") from error
 
 
+def read_manifest(folder: Path, *, max_bytes: int) -> Manifest | None:
+    """The manifest of a version whatever became of its other files; None for a version without one.
+
+    Args:
+        folder: The version's folder.
+        max_bytes: The greatest size of one file, bytes.
+
+    Raises:
+        ManifestError: It is not valid.
+        IntegrityError: It cannot be read.
+        ScreeningError: It is too large.
+    """
+    try:
+        return _read_manifest(folder, max_bytes)
+    except OSError as error:
+        raise IntegrityError(f"{folder} cannot be read: {error}") from error
+
+
 def _read(folder: Path, max_bytes: int) -> Artifact:
-    manifest = None
-    if (folder / MANIFEST_FILE).exists():
-        _check_size(folder / MANIFEST_FILE, max_bytes)
-        manifest = Manifest.read(folder / MANIFEST_FILE)
+    manifest = _read_manifest(folder, max_bytes)
     _check_size(folder / MODEL_FILE, max_bytes)
     model = (folder / MODEL_FILE).read_bytes()
     digest = hashlib.sha256(model).hexdigest()
@@ -75,7 +92,20 @@ def _read(folder: Path, max_bytes: int) -> Artifact:
             path = _inside(folder, name)
             _check_size(path, max_bytes)
             _verify(FileDigest.of(path), manifest.files[name], path)
-    return Artifact(folder, model, digest, manifest, frozenset(external))
+    files = (
+        {MODEL_FILE: digest, **{name: FileDigest.of(folder / name).sha256 for name in external}}
+        if manifest is None
+        else {name: listed.sha256 for name, listed in manifest.files.items()}
+    )
+    fingerprint = hashlib.sha256(msgspec.json.encode(files, order="sorted")).hexdigest()
+    return Artifact(folder, model, digest, manifest, frozenset(external), fingerprint)
+
+
+def _read_manifest(folder: Path, max_bytes: int) -> Manifest | None:
+    if not (folder / MANIFEST_FILE).exists():
+        return None
+    _check_size(folder / MANIFEST_FILE, max_bytes)
+    return Manifest.read(folder / MANIFEST_FILE)
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
@@ -42,6 +42,8 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         aliases: Versions by alias.
         limits: Limits in place of the server's.
         warm_up: Whether a version must run on zeros before it serves, where no manifest has an example for it.
+        plugins: For a plugin's name: false switches it off for this model, a table sets keys of it, and another
+            value is the one key that the plugin has a short form for.
     """
 
     enabled: bool = True
@@ -49,6 +51,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     aliases: dict[str, PositiveInt] = {}
     limits: ModelLimits = ModelLimits()
     warm_up: bool = True
+    plugins: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
         for alias in self.aliases:

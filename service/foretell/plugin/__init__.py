@@ -1,0 +1,33 @@
+"""The plugin API: what authors of plugins import."""
+
+from foretell.plugin.contract import Host, Models, NoConfig, Plugin, Stage
+from foretell.plugin.instruments import Instrument
+from foretell.plugin.isolation import others_time
+from foretell.prediction import (
+    CacheStatus,
+    Headers,
+    ModelInfo,
+    Predict,
+    PredictRequest,
+    PredictResponse,
+    RequestRecord,
+    Step,
+)
+
+__all__ = [
+    "CacheStatus",
+    "Headers",
+    "Host",
+    "Instrument",
+    "ModelInfo",
+    "Models",
+    "NoConfig",
+    "Plugin",
+    "Predict",
+    "PredictRequest",
+    "PredictResponse",
+    "RequestRecord",
+    "Stage",
+    "Step",
+    "others_time",
+]

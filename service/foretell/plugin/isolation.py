@@ -1,0 +1,285 @@
+"""What stands between a plugin and a prediction, so that a fault of the one is not a fault of the other."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import types
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import msgspec
+
+from foretell.errors import ForetellError, PluginError
+from foretell.plugin.contract import Stage
+from foretell.prediction import PredictRequest, PredictResponse
+
+if TYPE_CHECKING:
+    from foretell.plugin.faults import Faults
+    from foretell.prediction import ModelInfo, Predict
+
+__all__ = ["Isolation", "others_time"]
+
+_SAMPLED: Final = 64
+"""One call in so many is timed: reading the clock costs as much as a good plugin."""
+
+_Steps = Generator[Any, Any, PredictResponse]
+
+
+class _Call(msgspec.Struct):
+    """One request on its way through one plugin.
+
+    Attributes:
+        started: How often the plugin called on.
+        inside: How many calls of others it waits for now; its own time stands still meanwhile.
+        response: What the last call on gave.
+        error: What the last call on raised.
+        timer: Bounds the plugin's own time, once it waits.
+        own_s: What is left of its own time when that stands still, seconds.
+        entered_ns: When the plugin was called, if this call is timed; else 0.
+        inner_ns: How much of the time since then was not the plugin's own, ns.
+        waiter: Resolved when no call is going on any more, if somebody waits for that.
+    """
+
+    started: int = 0
+    inside: int = 0
+    response: PredictResponse | None = None
+    error: BaseException | None = None
+    timer: asyncio.Timeout | None = None
+    own_s: float = 0.0
+    entered_ns: int = 0
+    inner_ns: int = 0
+    waiter: asyncio.Future[None] | None = None
+
+    def enter(self) -> int:
+        """From now on the time is not the plugin's own; returns when that was, if this call is timed."""
+        self.inside += 1
+        if self.timer is not None and self.inside == 1 and not self.timer.expired():
+            when = self.timer.when()
+            if when is not None:
+                self.own_s = max(0.0, when - asyncio.get_running_loop().time())
+                self.timer.reschedule(None)
+        return time.perf_counter_ns() if self.entered_ns else 0
+
+    def leave(self, entered_ns: int) -> None:
+        """From now on the time is the plugin's own again."""
+        self.inside -= 1
+        if entered_ns:
+            self.inner_ns += time.perf_counter_ns() - entered_ns
+        if not self.inside:
+            self.start_timer()
+            if self.waiter is not None and not self.waiter.done():
+                self.waiter.set_result(None)
+
+    def start_timer(self) -> None:
+        """Let the plugin's own time run, if it is bounded."""
+        if self.timer is not None and not self.timer.expired():
+            self.timer.reschedule(asyncio.get_running_loop().time() + self.own_s)
+
+
+@contextmanager
+def others_time(request: PredictRequest) -> Generator[None]:
+    """Within this block, what a plugin waits for is not its own time: another request's run, another model.
+
+    Calling on needs no such block, nor does asking `Models`.
+
+    Args:
+        request: The request that the plugin was given.
+    """
+    call = cast("_Call | None", request.call)
+    if call is None:
+        yield
+        return
+    entered_ns = call.enter()
+    try:
+        yield
+    finally:
+        call.leave(entered_ns)
+
+
+class Isolation:
+    """Wraps what a plugin made of a chain.
+
+    The plugin may call on once (at stage `FALLBACK`: as often as it likes). What it raises itself, as opposed to
+    what it lets through, is counted and logged; then the prediction goes on without it, or ends, as its stage says.
+    The time that it takes itself is bounded once it waits, and compared with its budget.
+
+    Args:
+        plugin: The plugin's name.
+        stage: Its stage.
+        faults: Where faults go.
+        timeout_s: How long it may take, apart from what it calls on, seconds.
+        budget_us: How long it should take at most, apart from what it calls on, µs.
+    """
+
+    def __init__(
+        self, plugin: str, stage: Stage, faults: Faults, *, timeout_s: float, budget_us: float
+    ) -> None:
+        self._plugin = plugin
+        self._open = stage.fails_open
+        self._judges = stage not in {Stage.OBSERVE, Stage.SHADOW}
+        self._calls_allowed = 1_000_000 if stage is Stage.FALLBACK else 1
+        self._faults = faults
+        self._timeout_s = timeout_s
+        self._budget_us = budget_us
+        self._count = 0
+        self._own_us: float | None = None
+
+    def between(self, wrap: Any, call_next: Predict, model: ModelInfo) -> Predict:
+        """The plugin's layer for one version.
+
+        Args:
+            wrap: The plugin's `wrap_predict`.
+            call_next: The rest of the chain.
+            model: The version.
+
+        Raises:
+            PluginError: `wrap` fails, or gives nothing that can be called.
+        """
+
+        async def tracked(request: PredictRequest) -> PredictResponse:
+            call: _Call | None = request.call
+            if call is None:
+                raise PluginError(
+                    f"plugin {self._plugin!r} called on with a request of its own making: make it with "
+                    "request.replace(inputs=…)"
+                )
+            if call.started >= self._calls_allowed:
+                raise PluginError(f"plugin {self._plugin!r} called on twice for one request")
+            call.started += 1
+            entered_ns = call.enter()
+            try:
+                response = await call_next(request)
+            except BaseException as error:
+                call.error = error
+                call.response = None
+                raise
+            else:
+                call.response = response
+                call.error = None
+                return response
+            finally:
+                call.leave(entered_ns)
+
+        try:
+            wrapped: Predict = wrap(tracked, model)
+        except BaseException as error:
+            if isinstance(error, (KeyboardInterrupt, ForetellError)):
+                raise
+            raise PluginError(
+                f"plugin {self._plugin!r} failed to wrap {model.name} version {model.version}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if not callable(wrapped):
+            raise PluginError(
+                f"plugin {self._plugin!r}: wrap_predict gave {wrapped!r}; it must give an async function"
+            )
+
+        async def guarded(request: PredictRequest) -> PredictResponse:
+            self._count = count = self._count + 1
+            timed = count % _SAMPLED == 1
+            call = _Call(entered_ns=time.perf_counter_ns() if timed else 0)
+            try:
+                own = PredictRequest(request.inputs, request.rows, request.record, request.outputs, call)
+                steps = wrapped(own).__await__()
+                try:
+                    waiting = steps.send(None)
+                except StopIteration as done:
+                    response = done.value
+                else:
+                    response = await self._drive(steps, waiting, call)
+                if type(response) is not PredictResponse:
+                    raise PluginError(  # noqa: TRY301 - it takes the same way as what the plugin raises
+                        f"plugin {self._plugin!r} gave {response!r}; it must give a PredictResponse"
+                    )
+            except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
+                return await self._judge(error, call, request, call_next)
+            if timed:
+                self._compare(call)
+            return response
+
+        return guarded
+
+    async def _drive(self, steps: _Steps, waiting: Any, call: _Call) -> PredictResponse:
+        """Go on with a plugin that waits, for as long as it may."""
+        call.own_s = self._timeout_s
+        timer = asyncio.timeout(None)
+        try:
+            async with timer:
+                call.timer = timer
+                if not call.inside:
+                    call.start_timer()
+                response: PredictResponse = await _resume(steps, waiting, timer)
+                return response
+        except TimeoutError as error:
+            if timer.expired():
+                raise PluginError(
+                    f"plugin {self._plugin!r} did not return within {self._timeout_s:g} s"
+                ) from error
+            raise
+        finally:
+            call.timer = None
+
+    async def _judge(
+        self, error: BaseException, call: _Call, request: PredictRequest, call_next: Predict
+    ) -> PredictResponse:
+        """After an exception: let it through, or go on without the plugin."""
+        if error is call.error and isinstance(error, Exception):
+            raise error
+        task = asyncio.current_task()
+        if isinstance(error, (GeneratorExit, KeyboardInterrupt)) or (
+            isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling()
+        ):
+            raise error
+        if self._judges and isinstance(error, ForetellError) and not isinstance(error, PluginError):
+            raise error  # no crash, but a verdict
+        self._faults.failed(self._plugin, "wrap_predict", error, request_id=request.record.request_id)
+        if not self._open:
+            raise PluginError(f"plugin {self._plugin!r} failed: {type(error).__name__}: {error}") from error
+        if not call.started:
+            return await call_next(request)
+        if (
+            call.inside
+        ):  # it left its call to a task of its own: that one's outcome counts, there is no second run
+            call.waiter = asyncio.get_running_loop().create_future()
+            await call.waiter
+        if call.response is not None:
+            return call.response
+        if isinstance(call.error, Exception):
+            raise call.error
+        raise PluginError(f"plugin {self._plugin!r} gave up the run of the model") from error
+
+    def _compare(self, call: _Call) -> None:
+        """Compare the plugin's own time with its budget, smoothed over the calls that are timed."""
+        own_us = (time.perf_counter_ns() - call.entered_ns - call.inner_ns) / 1000
+        known = self._own_us
+        self._own_us = own_us if known is None else known + (own_us - known) / 8
+        if self._own_us > self._budget_us:
+            self._faults.slow(self._plugin, "wrap_predict", own_us=self._own_us, budget_us=self._budget_us)
+
+
+@types.coroutine
+def _resume(steps: _Steps, waiting: Any, timer: asyncio.Timeout) -> _Steps:
+    """Go on with a coroutine that has begun. Once its time is over it is closed, whether it likes that or not."""
+    while True:
+        try:
+            try:
+                sent = yield waiting
+            except BaseException as error:
+                if timer.expired():
+                    _close(steps)
+                    raise
+                waiting = steps.throw(error)
+            else:
+                waiting = steps.send(sent)
+        except StopIteration as done:
+            response: PredictResponse = done.value
+            return response
+
+
+def _close(steps: _Steps) -> None:
+    try:
+        steps.close()
+    except RuntimeError:  # it ignores being closed: it is left where it waits, and nothing wakes it
+        return

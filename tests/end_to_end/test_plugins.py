@@ -1,0 +1,182 @@
+"""Plugins in a real server: dropped in, configured for one model, broken, optional."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.models import linear_model_bytes, write_model_toml, write_version
+from tests.servers import RunningServer, ServeStore
+
+STAMP = """
+import msgspec
+from litestar import get
+from foretell.plugin import Plugin, Stage
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    text: str = "plain"
+
+class Stamp(Plugin[Config]):
+    stage = Stage.OBSERVE
+
+    def on_start(self, host):
+        self.host = host
+        self.seen = []
+
+    def on_app_init(self, app_config):
+        @get("/seen")
+        async def seen() -> list[list[object]]:
+            self.host.flush()
+            return [[r.model, r.status, r.route, type(r.failure).__name__] for r in self.seen]
+        app_config.route_handlers.append(seen)
+        return app_config
+
+    def observe(self, records):
+        self.seen += records
+
+    def wrap_predict(self, call_next, model):
+        text = self.config_for(model.name).text.encode()
+        async def predict(request):
+            request.record.add_header(b"x-stamp", text)
+            return await call_next(request)
+        return predict
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, store: Path) -> Path:
+    """A plugin folder with one plugin, beside a store with three models."""
+    for name in ("a", "b", "c"):
+        write_version(store, name, 1, linear_model_bytes())
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "stamp.py").write_text(STAMP)
+    return plugins
+
+
+def flags(folder: Path, *more: str, enabled: str = "stamp") -> list[str]:
+    settings = [f"plugins.folder={folder}", f"plugins.enabled={enabled}", *more]
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+def ask(server: RunningServer, model: str, body: object = None) -> httpx.Response:
+    url = f"{server.url}/v1/models/{model}:predict"
+    return httpx.post(url, json=body or {"instances": [[1, 2]]}, timeout=30)
+
+
+def test_a_dropped_in_plugin_is_around_every_prediction_and_sees_failures_too(
+    serve_store: ServeStore, folder: Path, store: Path
+) -> None:
+    server = serve_store(store, *flags(folder))
+    assert ask(server, "a").headers["x-stamp"] == "plain"
+    assert ask(server, "a", {"instances": [["x", 2]]}).status_code == 422
+    assert ask(server, "nobody").status_code == 404
+    route = "/v1/models/{model}:predict"
+    assert httpx.get(f"{server.url}/seen").json() == [
+        ["a", 200, route, "NoneType"],
+        ["a", 422, route, "InvalidInputError"],
+        ["", 404, route, "NotFoundError"],
+    ]
+    assert server.stop() == 0
+
+
+def test_a_model_has_its_own_settings_or_does_without(
+    serve_store: ServeStore, folder: Path, store: Path
+) -> None:
+    write_model_toml(store, "a", '[plugins.stamp]\ntext = "from its model.toml"\n')
+    write_model_toml(store, "b", '[plugins.stamp]\ntext = "overruled"\n')
+    server = serve_store(
+        store, *flags(folder, "models.b.plugins.stamp.text=settings", "models.c.plugins.stamp=false")
+    )
+    assert ask(server, "a").headers["x-stamp"] == "from its model.toml"
+    assert ask(server, "b").headers["x-stamp"] == "settings"
+    assert "x-stamp" not in ask(server, "c").headers
+    seen = httpx.get(f"{server.url}/seen").json()
+    assert [model for model, *_ in seen] == ["a", "b"]
+
+
+def test_a_mistake_in_a_model_s_settings_fails_that_model_alone(
+    serve_store: ServeStore, folder: Path, store: Path
+) -> None:
+    write_model_toml(store, "a", '[plugins.stamp]\ntxet = "misspelt"\n')
+    server = serve_store(store, *flags(folder))
+    assert ask(server, "a").status_code == 503
+    assert ask(server, "b").status_code == 200
+    health = httpx.get(f"{server.url}/health").json()
+    assert "a/model.toml: plugins.stamp: object contains unknown field `txet`" in str(health["models"]["a"])
+
+
+BROKEN = {
+    "import": ("broken.py", "import no_such_module_", "broken", "broken.py cannot be imported"),
+    "two classes": ("stamp.py", STAMP + "\nclass Two(Stamp): pass\n", "stamp", "defines 2 plugin classes"),
+    "duplicate name": ("cache.py", STAMP, "cache", "two plugins are called 'cache'"),
+    "absent": ("other.py", STAMP, "absent", "plugins.enabled names 'absent', which is not there"),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "enabled", "wanted"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_plugin_stops_the_start_with_one_clear_line(
+    folder: Path, store: Path, name: str, text: str, enabled: str, wanted: str
+) -> None:
+    (folder / name).write_text(text)
+    command = [sys.executable, "-m", "foretell", "serve", "--store", str(store), "--port", "0"]
+    ran = subprocess.run(
+        [*command, *flags(folder, enabled=enabled)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("foretell: ")
+    assert wanted in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_an_unknown_key_stops_the_start(folder: Path, store: Path) -> None:
+    command = [sys.executable, "-m", "foretell", "serve", "--store", str(store), "--port", "0"]
+    ran = subprocess.run(
+        [*command, *flags(folder, "plugins.config.stamp.txet=x")],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 1
+    assert "plugins.config.stamp: object contains unknown field `txet`; its keys are: text" in ran.stderr
+
+
+def test_an_optional_one_that_is_missing_is_a_warning_that_health_shows(
+    serve_store: ServeStore, folder: Path, store: Path
+) -> None:
+    (folder / "broken.py").write_text("import no_such_module_")
+    server = serve_store(store, *flags(folder, "plugins.config.broken.optional=true", enabled="broken,stamp"))
+    assert ask(server, "a").headers["x-stamp"] == "plain"
+    assert server.wait_for("plugin missing", plugin="broken")["level"] == "warning"
+    health = httpx.get(f"{server.url}/health").json()
+    assert (health["status"], health["ready"]) == ("degraded", True)
+    assert "broken.py cannot be imported" in health["missing_plugins"]["broken"]
+
+
+def test_a_plugin_that_crashes_costs_no_request_and_is_logged(
+    serve_store: ServeStore, folder: Path, store: Path
+) -> None:
+    text = STAMP.replace("return await call_next(request)\n", "1 / 0\n").replace(
+        "self.seen += records", "1 / 0"
+    )
+    (folder / "stamp.py").write_text(text)
+    server = serve_store(store, *flags(folder))
+    for _ in range(50):
+        answer = ask(server, "a")
+        assert (answer.status_code, answer.json()["predictions"]) == (200, [3.0])
+    line = server.wait_for("plugin failed", plugin="stamp", hook="wrap_predict")
+    assert line["reason"] == "ZeroDivisionError: division by zero"
+    server.wait_for("plugin failed", plugin="stamp", hook="observe")
+    assert server.stop() == 0
+
+
+def test_a_deadline_is_kept_where_a_run_takes_longer(serve_store: ServeStore, store: Path) -> None:
+    from tests.models import slow_model_bytes
+
+    write_version(store, "slow", 1, slow_model_bytes(512, 60))
+    server = serve_store(store, "--set", "limits.deadline_s=0.01")
+    answer = ask(server, "slow", {"instances": [[0.0] * 512]})
+    assert answer.status_code == 504
+    assert "did not answer before the deadline" in answer.json()["detail"]
