@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CacheStatus",
+    "Choose",
     "Headers",
     "ModelInfo",
     "Observe",
@@ -222,6 +223,9 @@ class PredictResponse(msgspec.Struct, frozen=True):
 
 Predict = Callable[[PredictRequest], Awaitable[PredictResponse]]
 """Something that answers predictions: a version, or a plugin around one."""
+
+Choose = Callable[[RequestRecord], int]
+"""Says which version of a model answers a request that names none, by its number. Called before its body is read."""
 
 Observe = Callable[[Sequence[RequestRecord]], None]
 """Something that takes records of answered requests, many at a time."""

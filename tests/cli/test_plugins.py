@@ -137,7 +137,7 @@ def test_new_writes_a_plugin_that_works_and_a_test_that_passes(run: Run, folder:
         cwd=folder, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stdout
-    assert "16 passed" in finished.stdout
+    assert "17 passed" in finished.stdout
 
 
 @pytest.mark.parametrize(

@@ -180,3 +180,45 @@ def test_a_deadline_is_kept_where_a_run_takes_longer(serve_store: ServeStore, st
     answer = ask(server, "slow", {"instances": [[0.0] * 512]})
     assert answer.status_code == 504
     assert "did not answer before the deadline" in answer.json()["detail"]
+
+
+CHOOSER = """
+from foretell.plugin import Choose, ModelInfo, NoConfig, Plugin, RequestRecord, Stage
+
+
+class Chooser(Plugin[NoConfig]):
+    stage = Stage.SHADOW
+
+    def wrap_choice(self, call_next: Choose, model: ModelInfo) -> Choose:
+        def choose(record: RequestRecord) -> int:
+            wanted = record.header(b"x-version")
+            return call_next(record) if wanted is None else int(wanted)
+
+        return choose
+"""
+
+
+def test_a_plugin_may_choose_the_version_where_the_caller_names_none(
+    serve_store: ServeStore, folder: Path, store: Path
+) -> None:
+    (folder / "chooser.py").write_text(CHOOSER)
+    write_version(store, "a", 2, linear_model_bytes(weights=[10, 20]))
+    server = serve_store(store, *flags(folder, enabled="chooser,metrics"))
+
+    def version(path: str, wanted: str | None) -> str:
+        headers = {} if wanted is None else {"x-version": wanted}
+        answer = httpx.post(f"{server.url}{path}", json={"instances": [[1, 1]]}, headers=headers)
+        assert answer.status_code == 200
+        assert answer.headers["x-model-version"] == answer.json()["model_version"]
+        assert answer.json()["predictions"] == [{"1": 2.0, "2": 30.0}[answer.json()["model_version"]]]
+        return str(answer.json()["model_version"])
+
+    assert version("/v1/models/a:predict", None) == "2"
+    assert version("/v1/models/a:predict", "1") == "1"
+    assert version("/v1/models/a/versions/2:predict", "1") == "2"
+    assert version("/v1/models/a:predict", "9") == "2"  # there is no such version
+    assert version("/v1/models/a:predict", "one") == "2"  # the plugin crashes
+    assert server.wait_for("plugin failed", plugin="chooser", hook="wrap_choice")
+    counted = httpx.get(f"{server.url}/metrics").text
+    assert 'foretell_requests_total{model="a",outcome="success",protocol="native",version="1"} 1.0' in counted
+    assert 'foretell_requests_total{model="a",outcome="success",protocol="native",version="2"} 4.0' in counted

@@ -13,6 +13,7 @@ from litestar.config.app import AppConfig
 
 from foretell.errors import InvalidInputError, Problem
 from foretell.plugin import (
+    Choose,
     ModelInfo,
     NoConfig,
     Plugin,
@@ -143,6 +144,13 @@ class MixesModels(Good):
         return self.kept[key]
 
 
+class ChoosesText(Plugin[NoConfig]):
+    stage = Stage.SHADOW
+
+    def wrap_choice(self, call_next: Choose, model: ModelInfo) -> Choose:
+        return lambda record: record.header(b"x-version")  # type: ignore[return-value] # pyright: ignore[reportReturnType] # that is the mistake
+
+
 class ExpectsAnswers(Plugin[NoConfig]):
     stage = Stage.OBSERVE
 
@@ -183,6 +191,7 @@ BREAKS: dict[str, type[Plugin[Any]]] = {
     "lets_callers_go": SwallowsCancellation,
     "keeps_callers_apart": MixesCallers,
     "keeps_models_apart": MixesModels,
+    "chooses_versions": ChoosesText,
     "observes_everything": ExpectsAnswers,
     "opens_and_closes": NeverOpens,
     "builds_on_the_application": LosesTheApplication,

@@ -24,6 +24,7 @@ from foretell.plugin import (
     others_time,
 )
 from foretell.signature import BATCH, Signature, Tensor
+from foretell.tensors import Array
 from foretell_plugins.cache.config import OF_THE_SERVER, CacheConfig
 from foretell_plugins.cache.flights import Flights
 from foretell_plugins.cache.keys import Keys
@@ -41,12 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["Cache"]
 
 _HEADER: Final = b"x-foretell-cache"
-_VALUES: Final[dict[CacheStatus, bytes]] = {
-    "hit": b"hit",
-    "miss": b"miss",
-    "coalesced": b"coalesced",
-    "bypass": b"bypass",
-}
 _TRIALS: Final = 200
 
 
@@ -148,22 +143,23 @@ class Cache(Plugin[CacheConfig]):
                     return response
             flights.start(key)
             outcome: PredictResponse | BaseException | None = None
+            shared = None if self.shared is None else self._shared_for(model)
             try:
-                shared = self._shared_for(model)
-                outcome = None if shared is None else await shared.get(model, own)
+                kept = None if shared is None else await shared.get(model, keys.digest(own))
                 if traced:
                     record.add_step("cache look-up", started_ns, time.perf_counter_ns())
-                if outcome is not None:
+                if kept is not None:
+                    outcome = kept
                     _mark(record, "hit")
-                    self._keep(key, outcome, config)
-                    return outcome
+                    self._keep(key, kept, config)
+                    return kept
                 _mark(record, "miss")
                 outcome = await call_next(request)
                 if outcome.degraded is None:
                     outcome = _copied(outcome)
                     self._keep(key, outcome, config)
                     if shared is not None:
-                        shared.put(model, own, outcome, config.ttl_s)
+                        shared.put(model, keys.digest(own), outcome, config.ttl_s)
             except BaseException as error:
                 outcome = error
                 raise
@@ -195,7 +191,7 @@ class Cache(Plugin[CacheConfig]):
         return count if self.shared is None else count + await self.shared.forget(model)
 
     def _keep(self, key: tuple[int, bytes], response: PredictResponse, config: CacheConfig) -> None:
-        size_bytes = size_of(response)
+        size_bytes = len(key[1]) + size_of(response)
         if size_bytes <= config.max_entry_bytes:
             self.memory.put(key, response, size_bytes, config.ttl_s)
 
@@ -206,11 +202,10 @@ class Cache(Plugin[CacheConfig]):
 
 def _copied(response: PredictResponse) -> PredictResponse:
     """An answer in memory of its own: ONNX Runtime's arena is not for keeping."""
-    outputs = {
-        name: array if array.base is None else array.copy() for name, array in response.outputs.items()
-    }
-    for array in outputs.values():
-        array.flags.writeable = False
+    outputs: dict[str, Array] = {}
+    for name, array in response.outputs.items():
+        outputs[name] = own = array if array.base is None else array.copy()
+        own.setflags(write=False)
     return PredictResponse(outputs)
 
 
@@ -239,7 +234,7 @@ def _refuses(headers: Headers) -> bool:
 
 def _mark(record: RequestRecord, status: CacheStatus) -> None:
     record.cache = status
-    record.add_header(_HEADER, _VALUES[status])
+    record.add_header(_HEADER, status.encode())
 
 
 def _measure_look_up() -> float:

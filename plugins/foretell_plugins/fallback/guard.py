@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from foretell.errors import (
     AccessDeniedError,
@@ -15,7 +15,8 @@ from foretell.errors import (
     RequestError,
 )
 from foretell.plugin import PredictResponse
-from foretell_plugins.fallback.patience import Begin, ask, go_on
+from foretell.plugin.steps import DONE, steps_into
+from foretell_plugins.fallback.patience import ask, wait_for
 from foretell_plugins.fallback.targets import ModelTarget
 
 if TYPE_CHECKING:
@@ -69,9 +70,10 @@ class Guard:
         self.breaker = breaker
         self.targets = tuple(targets)
         self.value = value
-        self._call_next = cast("Begin", call_next)
+        self._call_next = call_next
         self._models = models
         self._give_up_s = give_up_s
+        self._name = _name(info)
 
     async def predict(self, request: PredictRequest) -> PredictResponse:
         """Ask the version; where it cannot answer, what is to answer in its place."""
@@ -80,15 +82,12 @@ class Guard:
         if not ticket:
             return await self._fall_back(request, "breaker", None)
         try:
-            # Most runs happen at once, and need no timer.
-            steps = self._call_next(request)
-            try:
-                waiting = steps.send(None)
-            except StopIteration as done:
-                response: PredictResponse = done.value
-            else:
-                limit_s = self._limit_s(request.record, 0, self._give_up_s)
-                response = await go_on(steps, waiting, limit_s, _name(self.info))
+            answer: list[PredictResponse] = []
+            steps = steps_into(answer, self._call_next(request))
+            waiting = next(steps, DONE)
+            if waiting is not DONE:  # most runs happen at once, and need no timer
+                await wait_for(steps, waiting, self._limit_s(request.record, 0, self._give_up_s), self._name)
+            response = answer[0]
         except _CALLERS:
             breaker.released(ticket)
             raise
@@ -131,7 +130,7 @@ class Guard:
         if failure is not None:
             raise failure
         raise NotReadyError(
-            f"{_name(self.info)} is not asked for now, because too many of its last predictions failed, and "
+            f"{self._name} is not asked for now, because too many of its last predictions failed, and "
             f"nothing in its fallback chain answers; see GET /v1/models/{self.info.name}",
             retry_after_s=1,
         )

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import types
-from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 from foretell.errors import DeadlineError
+from foretell.plugin.steps import DONE, Steps, go_on, steps_into
 
 if TYPE_CHECKING:
-    from foretell.prediction import PredictRequest, PredictResponse
+    from foretell.prediction import Predict, PredictRequest, PredictResponse
 
-__all__ = ["Begin", "ask", "go_on"]
-
-Begin = Callable[["PredictRequest"], Coroutine[Any, Any, "PredictResponse"]]
-"""A prediction that can be gone through step by step, as all can that foretell hands to plugins."""
+__all__ = ["ask", "wait_for"]
 
 
-async def ask(predict: Begin, request: PredictRequest, limit_s: float | None, who: str) -> PredictResponse:
+async def ask(predict: Predict, request: PredictRequest, limit_s: float | None, who: str) -> PredictResponse:
     """Make a prediction, and give it up after a while.
 
     Args:
@@ -30,19 +26,16 @@ async def ask(predict: Begin, request: PredictRequest, limit_s: float | None, wh
     Raises:
         DeadlineError: It took longer.
     """
-    steps = predict(request)
-    try:
-        waiting = steps.send(None)
-    except StopIteration as done:
-        response: PredictResponse = done.value
-        return response
-    return await go_on(steps, waiting, limit_s, who)
+    answer: list[PredictResponse] = []
+    steps = steps_into(answer, predict(request))
+    waiting = next(steps, DONE)
+    if waiting is not DONE:
+        await wait_for(steps, waiting, limit_s, who)
+    return answer[0]
 
 
-async def go_on(
-    steps: Coroutine[Any, Any, PredictResponse], waiting: Any, limit_s: float | None, who: str
-) -> PredictResponse:
-    """Go on with a prediction that has begun and waits, and give it up after a while; see `ask`.
+async def wait_for(steps: Steps, waiting: Any, limit_s: float | None, who: str) -> None:
+    """Go on with a prediction that waits, and give it up after a while; see `ask`.
 
     Args:
         steps: The prediction.
@@ -56,7 +49,7 @@ async def go_on(
     timer = asyncio.timeout(limit_s)
     try:
         async with timer:
-            return await _resume(steps, waiting)
+            await go_on(steps, waiting, _never)
     except TimeoutError as error:
         if not timer.expired() or limit_s is None:
             raise
@@ -65,18 +58,5 @@ async def go_on(
         ) from error
 
 
-@types.coroutine
-def _resume(
-    steps: Coroutine[Any, Any, PredictResponse], waiting: Any
-) -> Generator[Any, Any, PredictResponse]:
-    while True:
-        try:
-            try:
-                sent = yield waiting
-            except BaseException as error:  # noqa: BLE001 - it is handed on
-                waiting = steps.throw(error)
-            else:
-                waiting = steps.send(sent)
-        except StopIteration as done:
-            response: PredictResponse = done.value
-            return response
+def _never() -> bool:
+    return False

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from foretell.http.request_ids import RequestIds
     from foretell.http.routes import Route
     from foretell.plugin.observers import Observers
-    from foretell.prediction import Headers
+    from foretell.prediction import Choose, Headers
     from foretell.protocols.endpoint import Endpoint
 
 __all__ = ["Answer", "Core"]
@@ -117,6 +117,8 @@ class Core:
         try:
             endpoint = self._endpoint(route)
             record.model = endpoint.info.name
+            if endpoint.choose is not None and route.version is None and route.alias is None:
+                endpoint = self._chosen(endpoint, endpoint.choose, record)
             record.version = endpoint.info.version
             check_json(content_type, content_encoding)
             codec = endpoint.codecs.get(route.protocol)
@@ -235,6 +237,14 @@ class Core:
                 f"{shortened(route.version or '')!r} is not a version: versions are positive whole numbers"
             )
         return model.version(number)
+
+    def _chosen(self, default: Endpoint, choose: Choose, record: RequestRecord) -> Endpoint:
+        """What plugins choose in place of the default; the default where that does not serve."""
+        record.version = default.info.version
+        number = choose(record)
+        if number == default.info.version:
+            return default
+        return self._registry.model(default.info.name).versions.get(number, default)
 
     def _default_name(self) -> str:
         if self._default_model is not None:

@@ -5,6 +5,7 @@ from foretell.plugin.instruments import Instrument
 from foretell.plugin.isolation import others_time
 from foretell.prediction import (
     CacheStatus,
+    Choose,
     Headers,
     ModelInfo,
     Predict,
@@ -16,6 +17,7 @@ from foretell.prediction import (
 
 __all__ = [
     "CacheStatus",
+    "Choose",
     "Headers",
     "Host",
     "Instrument",

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from foretell.plugin.choice import compose_choice
 from foretell.plugin.contract import Stage, overrides
 from foretell.plugin.isolation import Isolation
 
 if TYPE_CHECKING:
     from foretell.plugin.faults import Faults
     from foretell.plugin.loading import LoadedPlugin
-    from foretell.prediction import ModelInfo, Predict
+    from foretell.prediction import Choose, ModelInfo, Predict
 
 __all__ = ["Chain", "Link", "compose"]
 
@@ -40,12 +41,14 @@ class Chain(msgspec.Struct, frozen=True):
         below: The rest of the chain below each stage, for plugins that ask other models.
         links: The enabled plugins, outermost first.
         wrapped: Whether any plugin wraps the version.
+        choose: Says which version answers in its place, where it is the default; None if no plugin chooses.
     """
 
     predict: Predict
     below: dict[Stage, Predict]
     links: tuple[Link, ...]
     wrapped: bool
+    choose: Choose | None = None
 
     @classmethod
     def bare(cls, end: Predict) -> Chain:
@@ -73,7 +76,7 @@ def compose(
         faults: Where faults of plugins go.
 
     Raises:
-        PluginError: A plugin fails to wrap the version.
+        PluginError: A plugin fails to wrap the version, or the choice of it.
     """
     ordered = sorted(plugins, key=lambda loaded: loaded.plugin.stage)
     links: list[Link] = []
@@ -90,12 +93,15 @@ def compose(
                 )
                 predict = layer.between(loaded.plugin.wrap_predict, predict, model)
     links.reverse()
-    return Chain(predict, below, tuple(links), wrapped=predict is not end)
+    choose = compose_choice(plugins, model, faults)
+    return Chain(predict, below, tuple(links), wrapped=predict is not end, choose=choose)
 
 
 def _why_not(loaded: LoadedPlugin, model: ModelInfo) -> str | None:
     if model.name in loaded.opted_out:
         return "switched off for this model"
     if not overrides(loaded.plugin, "wrap_predict"):
+        if overrides(loaded.plugin, "wrap_choice"):
+            return "it only chooses the version"
         return "it only observes" if overrides(loaded.plugin, "observe") else "it wraps no predictions"
     return loaded.plugin.why_not(model)

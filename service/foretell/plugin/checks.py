@@ -227,6 +227,20 @@ def adds_commands_of_its_own(trial: Trial) -> None:
         raise ContractError("register_commands added no command")
 
 
+def chooses_versions(trial: Trial) -> None:
+    """What it chooses is the number of a version, at once, for any request."""
+    choose = trial.chooser(trial.make())
+    if choose is None:
+        return
+    for record in records_of_every_kind():
+        try:
+            choose(record)
+        except ForetellError as error:
+            if trial.plugin_type.stage not in {Stage.GUARD, Stage.VALIDATE}:
+                raise ContractError(f"it refused to choose: {error}") from error
+    trial.no_faults()
+
+
 CHECKS: Final[dict[str, Check]] = {
     check.__name__: check
     for check in (
@@ -241,6 +255,7 @@ CHECKS: Final[dict[str, Check]] = {
         lets_callers_go,
         keeps_callers_apart,
         keeps_models_apart,
+        chooses_versions,
         observes_everything,
         opens_and_closes,
         builds_on_the_application,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, T
 
 import msgspec
 
-from foretell.prediction import ModelInfo, Predict, PredictRequest, PredictResponse, RequestRecord
+from foretell.prediction import Choose, ModelInfo, Predict, PredictRequest, PredictResponse, RequestRecord
 
 if TYPE_CHECKING:
     import click
@@ -185,6 +185,23 @@ class Plugin(Generic[C]):
 
         Returns:
             What is called in place of `call_next`.
+        """
+        del model
+        return call_next
+
+    def wrap_choice(self, call_next: Choose, model: ModelInfo) -> Choose:
+        """Choose which version answers a request that names none: canaries, for instance.
+
+        Called for each version that is loaded, in case it is the one that answers by default.
+
+        Args:
+            call_next: What the other plugins choose; in the end, the number of `model`.
+            model: The version that answers by default.
+
+        Returns:
+            What is called in place of `call_next`, with the record as far as it is known before the body is read:
+            headers, route, model. It gives a number at once, without waiting; the default answers where there is no
+            such version.
         """
         del model
         return call_next

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import types
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -13,6 +12,7 @@ import msgspec
 
 from foretell.errors import ForetellError, PluginError
 from foretell.plugin.contract import Stage
+from foretell.plugin.steps import DONE, Steps, go_on, steps_into
 from foretell.prediction import PredictRequest, PredictResponse
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ __all__ = ["Isolation", "others_time"]
 _SAMPLED: Final = 64
 """One call in so many is timed: reading the clock costs as much as a good plugin."""
 
-_Steps = Generator[Any, Any, PredictResponse]
-
 
 class _Call(msgspec.Struct):
     """One request on its way through one plugin.
@@ -33,6 +31,7 @@ class _Call(msgspec.Struct):
     Attributes:
         started: How often the plugin called on.
         inside: How many calls of others it waits for now; its own time stands still meanwhile.
+        watched: Whether anybody needs to know when its own time stands still.
         response: What the last call on gave.
         error: What the last call on raised.
         timer: Bounds the plugin's own time, once it waits.
@@ -44,6 +43,7 @@ class _Call(msgspec.Struct):
 
     started: int = 0
     inside: int = 0
+    watched: bool = False
     response: PredictResponse | None = None
     error: BaseException | None = None
     timer: asyncio.Timeout | None = None
@@ -52,21 +52,19 @@ class _Call(msgspec.Struct):
     inner_ns: int = 0
     waiter: asyncio.Future[None] | None = None
 
-    def enter(self) -> int:
+    def pause(self) -> int:
         """From now on the time is not the plugin's own; returns when that was, if this call is timed."""
-        self.inside += 1
-        if self.timer is not None and self.inside == 1 and not self.timer.expired():
+        if self.timer is not None and not self.inside and not self.timer.expired():
             when = self.timer.when()
             if when is not None:
                 self.own_s = max(0.0, when - asyncio.get_running_loop().time())
                 self.timer.reschedule(None)
         return time.perf_counter_ns() if self.entered_ns else 0
 
-    def leave(self, entered_ns: int) -> None:
-        """From now on the time is the plugin's own again."""
-        self.inside -= 1
-        if entered_ns:
-            self.inner_ns += time.perf_counter_ns() - entered_ns
+    def resume(self, paused_ns: int) -> None:
+        """From now on the time is the plugin's own again, if nothing else is inside."""
+        if paused_ns:
+            self.inner_ns += time.perf_counter_ns() - paused_ns
         if not self.inside:
             self.start_timer()
             if self.waiter is not None and not self.waiter.done():
@@ -91,11 +89,13 @@ def others_time(request: PredictRequest) -> Generator[None]:
     if call is None:
         yield
         return
-    entered_ns = call.enter()
+    paused_ns = call.pause()
+    call.inside += 1
     try:
         yield
     finally:
-        call.leave(entered_ns)
+        call.inside -= 1
+        call.resume(paused_ns)
 
 
 class Isolation:
@@ -123,7 +123,7 @@ class Isolation:
         self._faults = faults
         self._timeout_s = timeout_s
         self._budget_us = budget_us
-        self._count = 0
+        self._untimed = 0
         self._own_us: float | None = None
 
     def between(self, wrap: Any, call_next: Predict, model: ModelInfo) -> Predict:
@@ -148,19 +148,20 @@ class Isolation:
             if call.started >= self._calls_allowed:
                 raise PluginError(f"plugin {self._plugin!r} called on twice for one request")
             call.started += 1
-            entered_ns = call.enter()
+            paused_ns = call.pause() if call.watched else 0
+            call.inside += 1
             try:
-                response = await call_next(request)
+                call.response = response = await call_next(request)
             except BaseException as error:
                 call.error = error
                 call.response = None
                 raise
-            else:
-                call.response = response
-                call.error = None
-                return response
             finally:
-                call.leave(entered_ns)
+                call.inside -= 1
+                if call.watched:
+                    call.resume(paused_ns)
+            call.error = None
+            return response
 
         try:
             wrapped: Predict = wrap(tracked, model)
@@ -177,18 +178,21 @@ class Isolation:
             )
 
         async def guarded(request: PredictRequest) -> PredictResponse:
-            self._count = count = self._count + 1
-            timed = count % _SAMPLED == 1
-            call = _Call(entered_ns=time.perf_counter_ns() if timed else 0)
+            call = _Call()
+            timed = self._untimed == 0
+            if timed:
+                self._untimed = _SAMPLED
+                call.watched = True
+                call.entered_ns = time.perf_counter_ns()
+            self._untimed -= 1
             try:
-                own = PredictRequest(request.inputs, request.rows, request.record, request.outputs, call)
-                steps = wrapped(own).__await__()
-                try:
-                    waiting = steps.send(None)
-                except StopIteration as done:
-                    response = done.value
-                else:
-                    response = await self._drive(steps, waiting, call)
+                asked = PredictRequest(request.inputs, request.rows, request.record, request.outputs, call)
+                answer: list[Any] = []
+                steps = steps_into(answer, wrapped(asked))
+                waiting = next(steps, DONE)
+                if waiting is not DONE:
+                    await self._drive(steps, waiting, call)
+                response = answer[0]
                 if type(response) is not PredictResponse:
                     raise PluginError(  # noqa: TRY301 - it takes the same way as what the plugin raises
                         f"plugin {self._plugin!r} gave {response!r}; it must give a PredictResponse"
@@ -201,17 +205,17 @@ class Isolation:
 
         return guarded
 
-    async def _drive(self, steps: _Steps, waiting: Any, call: _Call) -> PredictResponse:
+    async def _drive(self, steps: Steps, waiting: Any, call: _Call) -> None:
         """Go on with a plugin that waits, for as long as it may."""
         call.own_s = self._timeout_s
+        call.watched = True
         timer = asyncio.timeout(None)
         try:
             async with timer:
                 call.timer = timer
                 if not call.inside:
                     call.start_timer()
-                response: PredictResponse = await _resume(steps, waiting, timer)
-                return response
+                await go_on(steps, waiting, timer.expired)
         except TimeoutError as error:
             if timer.expired():
                 raise PluginError(
@@ -242,6 +246,7 @@ class Isolation:
         if (
             call.inside
         ):  # it left its call to a task of its own: that one's outcome counts, there is no second run
+            call.watched = True
             call.waiter = asyncio.get_running_loop().create_future()
             await call.waiter
         if call.response is not None:
@@ -257,29 +262,3 @@ class Isolation:
         self._own_us = own_us if known is None else known + (own_us - known) / 8
         if self._own_us > self._budget_us:
             self._faults.slow(self._plugin, "wrap_predict", own_us=self._own_us, budget_us=self._budget_us)
-
-
-@types.coroutine
-def _resume(steps: _Steps, waiting: Any, timer: asyncio.Timeout) -> _Steps:
-    """Go on with a coroutine that has begun. Once its time is over it is closed, whether it likes that or not."""
-    while True:
-        try:
-            try:
-                sent = yield waiting
-            except BaseException as error:
-                if timer.expired():
-                    _close(steps)
-                    raise
-                waiting = steps.throw(error)
-            else:
-                waiting = steps.send(sent)
-        except StopIteration as done:
-            response: PredictResponse = done.value
-            return response
-
-
-def _close(steps: _Steps) -> None:
-    try:
-        steps.close()
-    except RuntimeError:  # it ignores being closed: it is left where it waits, and nothing wakes it
-        return

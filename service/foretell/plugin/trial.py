@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
     from litestar.handlers.base import BaseRouteHandler
 
+    from foretell.plugin.chain import Chain
     from foretell.plugin.instruments import Instrument
-    from foretell.prediction import Predict
+    from foretell.prediction import Choose, Predict
 
 __all__ = [
     "PATIENCE_S",
@@ -67,12 +68,19 @@ class Trial:
 
     def around(self, plugin: Plugin[Any], end: Predict, name: str = "m") -> Predict:
         """The plugin's chain around a made-up model, isolated as in a server."""
+        return self._chain(plugin, end, name).predict
+
+    def chooser(self, plugin: Plugin[Any]) -> Choose | None:
+        """What the plugin makes of the choice of a made-up model's version; None if it leaves that alone."""
+        return self._chain(plugin, MadeUpModel(), "m").choose
+
+    def _chain(self, plugin: Plugin[Any], end: Predict, name: str) -> Chain:
         loaded = LoadedPlugin(
             "it", "a trial", plugin, False, PATIENCE_S, float("inf"), self.config, {}, set()
         )
         # A run of one second: no plugin may think that it is not worth its while.
         info = ModelInfo(name, 1, name * 64, name * 64, _SIGNATURE, None, 1e6)
-        return compose([loaded], info, end, self.faults).predict
+        return compose([loaded], info, end, self.faults)
 
     def no_faults(self) -> None:
         """Fail if the plugin has done anything that the isolation had to mend."""

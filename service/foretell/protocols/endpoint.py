@@ -11,7 +11,7 @@ from foretell.protocols.simple import SimpleBatchCodec, SimpleCodec
 if TYPE_CHECKING:
     from foretell.engine.version import Version
     from foretell.plugin.chain import Chain
-    from foretell.prediction import ModelInfo, Predict
+    from foretell.prediction import Choose, ModelInfo, Predict
     from foretell.protocols.codec import Codec
 
 __all__ = ["NATIVE", "SIMPLE", "SIMPLE_BATCH", "Endpoint", "identity_headers"]
@@ -35,6 +35,7 @@ class Endpoint:
         headers: The response headers that say what answered.
         chain: The plugins around the version, with the version at their end.
         predict: The whole chain.
+        choose: Says which version answers in its place, where it is the default; None if no plugin chooses.
         stands_in: Whether the version itself does not serve, and only plugins can answer for it.
 
     Args:
@@ -46,6 +47,7 @@ class Endpoint:
         self.info: ModelInfo = version.info
         self.chain = chain
         self.predict: Predict = chain.predict
+        self.choose: Choose | None = chain.choose
         self.stands_in = isinstance(version, StandIn)
         name, number, parser = version.info.name, version.info.version, version.parser
         self.headers = identity_headers(version.info)

@@ -23,8 +23,27 @@ def floats(*values: float) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.array([values], dtype=np.float32)
 
 
-def test_a_key_has_128_bits() -> None:
-    assert len(Keys(info()).of(ask({"X": floats(1, 2)}))) == 16
+def test_a_key_for_all_versions_has_128_bits() -> None:
+    keys = Keys(info())
+    assert len(keys.digest(keys.of(ask({"X": floats(1, 2)})))) == 16
+
+
+@pytest.mark.parametrize("length", [1, 2, 127, 128, 129, 1000, 100_000])
+def test_a_key_stays_short_and_every_value_counts(length: int) -> None:
+    keys, values = Keys(info()), np.zeros((1, length), dtype=np.float32)
+    key = keys.of(ask({"X": values}))
+    assert len(key) < 600
+    for place in {0, length // 2, length - 1}:
+        other = values.copy()
+        other[0, place] = 1
+        assert keys.of(ask({"X": other})) != key
+
+
+def test_the_order_of_bytes_counts() -> None:
+    keys = Keys(info())
+    little = np.array([[1, 2]], dtype="<i4")
+    big = np.frombuffer(little.tobytes(), dtype=">i4").reshape(1, 2)  # the same bytes, other numbers
+    assert keys.of(ask({"X": little})) != keys.of(ask({"X": big}))
 
 
 def test_the_same_question_has_the_same_key_whoever_asks_and_however() -> None:
@@ -73,7 +92,8 @@ def test_another_question_has_another_key(other: tuple[dict[str, Any], tuple[str
 )
 def test_another_version_has_other_keys(other: Any) -> None:
     question = ask({"X": floats(1, 2)})
-    assert Keys(info()).of(question) != Keys(other).of(question)
+    one, another = Keys(info()), Keys(other)
+    assert one.digest(one.of(question)) != another.digest(another.of(question))
 
 
 def test_texts_are_told_apart_where_they_begin_and_end() -> None:
@@ -110,5 +130,5 @@ def test_many_forms_of_questions_are_not_all_remembered() -> None:
     first = keys.of(ask({"X": np.zeros((1, 1), dtype=np.float32)}))
     for rows in range(1, 1000):
         keys.of(ask({"X": np.zeros((rows, 1), dtype=np.float32)}))
-    assert len(keys._begun) <= 256
+    assert len(keys._forms) <= 256
     assert keys.of(ask({"X": np.zeros((1, 1), dtype=np.float32)})) == first
