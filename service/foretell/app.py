@@ -33,6 +33,7 @@ from foretell.plugin.faults import Faults
 from foretell.plugin.loading import load_plugins
 from foretell.plugin.observers import Observer, Observers
 from foretell.plugin.plugin_set import PluginSet
+from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import Endpoint
 from foretell.settings import Settings, load_settings
 
@@ -108,16 +109,20 @@ def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
     fingerprint = _fingerprint(settings)
 
     def serve(version: Version, config: ModelConfig) -> Endpoint:
-        return Endpoint(version, plugins.compose(version.info, version.predict, config.plugins))
+        chain = plugins.compose(version.info, version.predict, config.plugins)
+        return Endpoint(version, chain, Deadlines.of(settings.limits, config.limits))
 
     def stand_in(absent: StandIn, config: ModelConfig) -> Endpoint | None:
         chain = plugins.compose(absent.info, absent.predict, config.plugins)
-        return Endpoint(absent, chain) if chain.falls_back else None
+        return (
+            Endpoint(absent, chain, Deadlines.of(settings.limits, config.limits))
+            if chain.falls_back
+            else None
+        )
 
     registry = Registry(
         Path(settings.store.path),
         Loader.of(settings),
-        max_rows=settings.limits.max_rows,
         serve=serve,
         stand_in=stand_in,
         review=plugins.review,
@@ -128,7 +133,6 @@ def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
         default_model=settings.store.default_model,
         request_ids=request_ids,
         observers=observers,
-        deadline_s=settings.limits.deadline_s,
         plugin_status=plugins.status,
     )
     guard = admin_guard(settings.admin.key_sha256)

@@ -16,6 +16,7 @@ ForetellError
 │   └── ParityError          its ONNX form answers differently
 ├── NotFoundError            no such model, version, alias or route
 ├── NotReadyError            it exists, but does not serve
+│   ├── QueueFullError       too much waits for it
 │   └── StillLoadingError    not yet: it is worth asking again soon
 ├── PluginError              a plugin cannot be loaded, or breaks its contract
 ├── DeadlineError            the answer would come too late
@@ -53,6 +54,7 @@ __all__ = [
     "PluginError",
     "Problem",
     "PublishError",
+    "QueueFullError",
     "QuotaExceededError",
     "RequestError",
     "RunError",
@@ -142,6 +144,10 @@ class NotReadyError(ForetellError, RuntimeError):
     def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
         self.retry_after_s = retry_after_s
         super().__init__(message)
+
+
+class QueueFullError(NotReadyError):
+    """Too much waits for the model: the same request may be answered once that is done."""
 
 
 class StillLoadingError(NotReadyError):

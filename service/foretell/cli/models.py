@@ -128,12 +128,7 @@ def verify_models(names: tuple[str, ...], store: Path) -> None:
 
             def load(stop: Stop, model: CatalogModel = model, number: int = number) -> Version:
                 return loader.load(
-                    model.name,
-                    number,
-                    model.versions[number],
-                    max_rows=settings.limits.max_rows,
-                    warm_up=(model.config or ModelConfig()).warm_up,
-                    stop=stop,
+                    model.name, number, model.versions[number], model.config or ModelConfig(), stop=stop
                 )
 
             try:
@@ -144,7 +139,6 @@ def verify_models(names: tuple[str, ...], store: Path) -> None:
                 aliases = f" (aliases: {', '.join(pointing)})" if pointing else ""
                 rows.append((model.name, str(number), f"FAILED: {error}{aliases}"))
             else:
-                version.close()
                 rows.append(
                     (model.name, str(number), "ok" if version.info.manifest else "ok, without a manifest")
                 )

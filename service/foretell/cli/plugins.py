@@ -159,7 +159,6 @@ def _chains(settings: Settings, model: str) -> dict[int, Chain | str]:
     registry = Registry(
         Path(settings.store.path),
         Loader.of(settings),
-        max_rows=settings.limits.max_rows,
         serve=lambda version, config: loaded.compose(version.info, version.predict, config.plugins),
     )
     try:

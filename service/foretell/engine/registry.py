@@ -39,7 +39,6 @@ class Registry(Generic[S]):
     Args:
         store: The store's folder.
         loader: How versions are loaded.
-        max_rows: The greatest number of rows in one request, where model.toml does not say.
         serve: Makes a loaded version into what serves it; called once for each.
         stand_in: The same for what stands where a version failed to load; None if nothing can answer for it.
         review: Is handed what was loaded, after each load, and says why a version among it must not serve, by model
@@ -56,7 +55,6 @@ class Registry(Generic[S]):
         store: Path,
         loader: Loader,
         *,
-        max_rows: int,
         serve: Callable[[Version, ModelConfig], S],
         stand_in: Callable[[StandIn, ModelConfig], S | None] = lambda _, __: None,
         review: Callable[[Sequence[ModelInfo]], Mapping[tuple[str, int], str]] = lambda _: {},
@@ -66,12 +64,10 @@ class Registry(Generic[S]):
         self.loading = True
         self._store = store
         self._loader = loader
-        self._max_rows = max_rows
         self._serve = serve
         self._stand_in = stand_in
         self._review = review
         self._infos: dict[tuple[str, int], ModelInfo] = {}
-        self._loaded: list[Version] = []
         self._disabled: frozenset[str] = frozenset()
 
     @property
@@ -166,9 +162,8 @@ class Registry(Generic[S]):
         self.loading = False
 
     def close(self) -> None:
-        """Let go of every version."""
-        while self._loaded:
-            self._loaded.pop().close()
+        """Let the threads end when nothing is left to run."""
+        self._loader.pool.close()
 
     async def _load_model(
         self, entry: CatalogModel, places: asyncio.Semaphore
@@ -184,7 +179,6 @@ class Registry(Generic[S]):
                     failures[number] = loaded
                 else:
                     version, versions[number] = loaded
-                    self._loaded.append(version)
                     infos.append(version.info)
         self._infos |= {(info.name, info.version): info for info in infos}
         reason = entry.error or (None if entry.versions else "it has no versions")
@@ -201,11 +195,7 @@ class Registry(Generic[S]):
         stop = Stop()
 
         def load() -> Version:
-            max_rows = config.limits.max_rows or self._max_rows
-            folder = entry.versions[number]
-            return self._loader.load(
-                entry.name, number, folder, max_rows=max_rows, warm_up=config.warm_up, stop=stop
-            )
+            return self._loader.load(entry.name, number, entry.versions[number], config, stop=stop)
 
         async with places:
             future = asyncio.wrap_future(start(load, f"load {entry.name}/{number}"))
@@ -235,8 +225,8 @@ class Registry(Generic[S]):
                 model.name,
                 number,
                 entry.versions.get(number),
+                model.config,
                 like=like,
-                max_rows=model.config.limits.max_rows or self._max_rows,
             )
             try:
                 served = None if made is None else self._stand_in(made, model.config)

@@ -5,7 +5,9 @@ They are `@asgi` handlers, which cost half of what typed handlers do, and own ev
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from litestar import asgi
 from litestar.enums import ScopeType
@@ -15,6 +17,7 @@ from foretell.errors import NotFoundError, RequestError, TooLargeError
 from foretell.excerpts import shortened
 from foretell.http.problems import MethodNotAllowedError
 from foretell.http.routes import MODELS, Route, route_of_models
+from foretell.plugin.steps import DONE, go_on, steps_into
 from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH
 
 if TYPE_CHECKING:
@@ -113,7 +116,10 @@ class _Adapter:
         except _ClientGoneError:
             return
         else:
-            answer = await self._core.predict(route, headers, body)
+            wanted = await _while_wanted(self._core.predict(route, headers, body), receive)
+            if wanted is None:
+                return
+            answer = wanted
         await self._send(answer, scope, send)
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
@@ -149,6 +155,42 @@ class _Adapter:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
         self._core.observe(answer.record)
+
+
+async def _while_wanted(predicting: Coroutine[Any, Any, Answer], receive: Receive) -> Answer | None:
+    """Wait for an answer as long as the client does; None if it went away, and its place was given up.
+
+    Most answers are there at once, and nobody is asked whether the client still waits.
+    """
+    answer: list[Answer] = []
+    steps = steps_into(answer, predicting)
+    waiting = next(steps, DONE)
+    if waiting is DONE:
+        return answer[0]
+    task = asyncio.current_task()
+    gone = False
+
+    def leave(hearing: asyncio.Task[Any]) -> None:
+        nonlocal gone
+        if task is not None and not hearing.cancelled() and hearing.exception() is None and not answer:
+            gone = True
+            task.cancel()
+
+    hearing = asyncio.ensure_future(receive())
+    hearing.add_done_callback(leave)
+    try:
+        await go_on(steps, waiting, _never)
+    except asyncio.CancelledError:
+        if not gone or task is None or task.uncancel() > 0:
+            raise
+        return None
+    finally:
+        hearing.cancel()
+    return answer[0]
+
+
+def _never() -> bool:
+    return False
 
 
 async def _close(send: Send) -> None:

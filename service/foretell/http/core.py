@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from foretell.prediction import Choose, Headers
     from foretell.protocols.endpoint import Endpoint
 
-__all__ = ["Answer", "Core"]
+__all__ = ["CLIENT_GONE", "Answer", "Core"]
+
+CLIENT_GONE: Final = 499
+"""What is counted for a request whose caller went away before it was answered. Source: nginx, which has it so."""
 
 _LARGE_BYTES: Final = 256 * 1024
 """Longer bodies are decoded in a thread, so that other requests get their turn in between."""
@@ -64,7 +67,6 @@ class Core:
         default_model: The model of the simple protocol; None means the only one there is.
         request_ids: Gives requests their identity.
         observers: Are handed the records of requests after their answers were sent.
-        deadline_s: How long a caller waits at most, seconds.
         plugin_status: What plugins tell of a version.
         clock_ns: The clock of `RequestRecord`, ns.
 
@@ -79,7 +81,6 @@ class Core:
         default_model: str | None,
         request_ids: RequestIds,
         observers: Observers,
-        deadline_s: float,
         plugin_status: PluginStatus = lambda _, __: {},
         clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
@@ -89,13 +90,12 @@ class Core:
         self.in_flight = 0
         self._observers = observers
         self._plugin_status = plugin_status
-        self._deadline_ns = int(deadline_s * 1e9)
         self._clock_ns = clock_ns
         self._large = asyncio.Lock()
 
     async def predict(self, route: Route, headers: Headers, body: bytes) -> Answer:
         """Answer a prediction. Whatever goes wrong becomes an answer too, but for cancellation."""
-        request_id = content_type = content_encoding = None
+        request_id = content_type = content_encoding = timeout = None
         for name, value in headers:
             if name == b"content-type":
                 content_type = value if content_type is None else content_type + b", " + value
@@ -103,6 +103,8 @@ class Core:
                 request_id = value
             elif name == b"content-encoding":
                 content_encoding = value if content_encoding is None else content_encoding + b", " + value
+            elif name == b"x-request-timeout":
+                timeout = value
         started_ns = self._clock_ns()
         record = RequestRecord(
             self._request_ids.of(request_id),
@@ -111,7 +113,6 @@ class Core:
             route.template,
             headers,
             path=route.path,
-            deadline_ns=started_ns + self._deadline_ns,
         )
         self.in_flight += 1
         try:
@@ -120,6 +121,11 @@ class Core:
             if endpoint.choose is not None and route.version is None and route.alias is None:
                 endpoint = self._chosen(endpoint, endpoint.choose, record)
             record.version = endpoint.info.version
+            patience_ns = (
+                endpoint.deadlines.default_ns if timeout is None else endpoint.deadlines.asked_ns(timeout)
+            )
+            if patience_ns:
+                record.deadline_ns = started_ns + patience_ns
             check_json(content_type, content_encoding)
             codec = endpoint.codecs.get(route.protocol)
             if codec is None:
@@ -140,6 +146,11 @@ class Core:
             payload = encode(request, response)
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
             return self._failed(error, route, record)
+        except asyncio.CancelledError:
+            record.status = CLIENT_GONE
+            record.finished_ns = self._clock_ns()
+            self._observers.add(record)
+            raise
         finally:
             self.in_flight -= 1
         record.status = 200

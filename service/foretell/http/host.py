@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from foretell.errors import NotFoundError, NotReadyError
+from foretell.plugin.instruments import Instrument
 from foretell.plugin.isolation import others_time
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from foretell.logs import Logger
     from foretell.plugin.contract import Guard, Stage
     from foretell.plugin.faults import Faults
-    from foretell.plugin.instruments import Instrument
     from foretell.plugin.observers import Observers
     from foretell.plugin.plugin_set import PluginSet
     from foretell.prediction import ModelInfo, PredictRequest, PredictResponse
@@ -52,6 +52,7 @@ class ServerHost:
         admin_guard: Guard,
     ) -> None:
         self.models = ModelsView(registry, stage)
+        self._registry = registry
         self.log = log
         self.admin_guard = admin_guard
         self.fingerprint = fingerprint
@@ -75,8 +76,18 @@ class ServerHost:
         self._observers.flush()
 
     def instruments(self) -> list[Instrument]:
-        """What the plugins count and measure of themselves, as it stands now."""
-        return self._plugins.instruments()
+        """What the server and its plugins count and measure of themselves, as it stands now."""
+        return [queue_depth(self._registry), *self._plugins.instruments()]
+
+
+def queue_depth(registry: Registry[Endpoint]) -> Instrument:
+    """How many rows wait for a run, of each version that serves."""
+    waiting = [
+        ({"model": name, "version": str(number)}, endpoint.waiting_rows())
+        for name, model in registry.models.items()
+        for number, endpoint in model.versions.items()
+    ]
+    return Instrument("foretell_queue_depth", "gauge", "Rows that wait for a run of their model.", waiting)
 
 
 class ModelsView:

@@ -68,12 +68,20 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         max_body_bytes: The greatest length of a request's body, bytes.
         max_rows: The greatest number of rows in one request; model.toml can set another for its model.
-        deadline_s: How long a caller waits at most; after that the answer is a 504, seconds.
+        deadline_s: How long a caller waits who does not say so with ``X-Request-Timeout``; after that the answer is
+            a 504, seconds. model.toml can set another for its model.
+        max_deadline_s: How long a caller may say that it waits, seconds.
+        max_queue_rows: How many rows may wait for a run of one version; what comes after them is answered 503.
+        max_queue_s: How long a request may have to wait for its run, by what was measured, seconds; one that would
+            have to wait longer is answered 503 at once, which tells its caller more than a late answer.
     """
 
     max_body_bytes: Bytes = 16 * 1024**2
     max_rows: Rows = 10_000
     deadline_s: Deadline = 60.0
+    max_deadline_s: Deadline = 600.0
+    max_queue_rows: Rows = 100_000
+    max_queue_s: Deadline = 10.0
 
 
 class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,8 +90,8 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         intra_op_threads: How many threads one run may use inside an operator. One, so that runs at the same time
             do not fight for CPUs.
-        run_threads: How many runs of one version may go on at once outside the event loop; if it is not set, one
-            for each CPU that this process may use.
+        run_threads: How many runs may go on at once outside the event loop, of all models together; if it is not
+            set, one for each CPU that this process may use.
         inline_us: Runs expected to be shorter than this happen on the event loop, µs. A hop to a thread and back
             costs about half as much.
         startup_wait_s: How long the start waits for the models, seconds. After that the server listens, and answers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -16,11 +16,12 @@ from foretell.store.layout import MODEL_CONFIG_FILE, check_alias, parse_version,
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ModelConfig", "ModelLimits", "set_alias"]
+__all__ = ["ModelBatching", "ModelConfig", "ModelLimits", "set_alias"]
 
 _MAX_BYTES: Final = 1024**2
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0.001, le=86_400)]
 
 
 class ModelLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,9 +29,35 @@ class ModelLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         max_rows: The greatest number of rows in one request.
+        deadline_s: How long a caller waits who does not say so, seconds.
+        max_deadline_s: How long a caller may say that it waits, seconds.
+        max_runs: How many runs may go on at once; as many as there are threads if None.
+        max_queue_rows: How many rows may wait for a run.
+        max_queue_s: How long a request may have to wait for its run, seconds; one that would is refused at once.
     """
 
     max_rows: PositiveInt | None = None
+    deadline_s: Seconds | None = None
+    max_deadline_s: Seconds | None = None
+    max_runs: PositiveInt | None = None
+    max_queue_rows: PositiveInt | None = None
+    max_queue_s: Seconds | None = None
+
+
+class ModelBatching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether concurrent requests share runs.
+
+    Attributes:
+        mode: ``auto`` lets them where warm-up measures that a bigger run is cheaper for each row; ``on`` always;
+            ``off`` never.
+        max_rows: How many rows go together at most; what warm-up finds best if None.
+        max_wait_us: How long a request waits for others although a thread is free for it, µs. They gather without it
+            too, while all threads are busy.
+    """
+
+    mode: Literal["auto", "on", "off"] = "auto"
+    max_rows: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] | None = None
+    max_wait_us: Annotated[float, msgspec.Meta(ge=0, le=10e6)] = 0.0
 
 
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +68,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         default: The version, or the alias, that answers when a caller names neither; the highest version if None.
         aliases: Versions by alias.
         limits: Limits in place of the server's.
+        batching: Whether concurrent requests share runs.
         warm_up: Whether a version must run on zeros before it serves, where no manifest has an example for it.
         plugins: For a plugin's name: false switches it off for this model, a table sets keys of it, and another
             value is the one key that the plugin has a short form for.
@@ -50,6 +78,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default: PositiveInt | str | None = None
     aliases: dict[str, PositiveInt] = {}
     limits: ModelLimits = ModelLimits()
+    batching: ModelBatching = ModelBatching()
     warm_up: bool = True
     plugins: dict[str, Any] = {}
 
@@ -96,7 +125,14 @@ def _hint(complaint: str) -> str:
     found = re.search(r"unknown field `([^`]{1,64})`", complaint)
     if found is None:
         return ""
-    known = ModelLimits.__struct_fields__ if "$.limits" in complaint else ModelConfig.__struct_fields__
+    kind = (
+        ModelLimits
+        if "$.limits" in complaint
+        else ModelBatching
+        if "$.batching" in complaint
+        else ModelConfig
+    )
+    known = kind.__struct_fields__
     close = get_close_matches(found[1], known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(known)}"
 
