@@ -45,6 +45,7 @@ class Loader(msgspec.Struct, frozen=True):
         pool: The threads that run what does not happen on the event loop.
         limits: The server's limits, where model.toml does not say.
         inline_us: Runs expected to be shorter than this happen on the event loop, µs.
+        memory_arena: Whether runs keep the memory that they have used for those that follow.
         timeout_s: How long one version may take, seconds.
     """
 
@@ -53,6 +54,7 @@ class Loader(msgspec.Struct, frozen=True):
     pool: Pool
     limits: LimitSettings
     inline_us: float
+    memory_arena: bool = True
     timeout_s: float = 120.0
 
     @classmethod
@@ -64,6 +66,7 @@ class Loader(msgspec.Struct, frozen=True):
             pool=Pool(settings.engine.run_threads or usable_cpus()),
             limits=settings.limits,
             inline_us=settings.engine.inline_us,
+            memory_arena=settings.engine.memory_arena,
             timeout_s=settings.engine.load_timeout_s,
         )
 
@@ -91,7 +94,12 @@ class Loader(msgspec.Struct, frozen=True):
         began_ns = time.perf_counter_ns()
         artifact = read_artifact(folder, max_bytes=self.max_file_bytes)
         source = folder / MODEL_FILE if artifact.external else artifact.model
-        session = Session(source, threads=self.intra_op_threads, stop=stop)
+        session = Session(
+            source,
+            threads=config.engine.intra_op_threads or self.intra_op_threads,
+            arena=self.memory_arena if config.engine.memory_arena is None else config.engine.memory_arena,
+            stop=stop,
+        )
         if artifact.manifest is None:
             signature = graph_signature(session)
         else:

@@ -32,6 +32,7 @@ class Session:
     Args:
         model: The model file's bytes, or its path where it refers to external data.
         threads: How many threads one run may use inside an operator.
+        arena: Whether runs keep the memory that they have used for those that follow.
         stop: Ends the making of the session, and its trial runs, when nobody waits for them any longer.
 
     Attributes:
@@ -44,11 +45,16 @@ class Session:
         LoadTimeoutError: It was stopped.
     """
 
-    def __init__(self, model: bytes | Path, *, threads: int = 1, stop: Stop | None = None) -> None:
+    def __init__(
+        self, model: bytes | Path, *, threads: int = 1, arena: bool = True, stop: Stop | None = None
+    ) -> None:
         runtime = load_runtime()
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = arena
+        # A plan of memory is kept for each shape that was ever seen: with requests of any number of rows, without end.
+        options.enable_mem_pattern = False
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # ONNX Runtime also takes a flatbuffer format of its own, which screening does not understand.
         options.add_session_config_entry("session.load_model_format", "ONNX")

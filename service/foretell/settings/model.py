@@ -94,6 +94,9 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             set, one for each CPU that this process may use.
         inline_us: Runs expected to be shorter than this happen on the event loop, µs. A hop to a thread and back
             costs about half as much.
+        memory_arena: Whether the runs of a model keep the memory that they have used for those that follow. That is
+            faster for large models; without it, what a rare large request took is given back. model.toml can set
+            another for its model.
         startup_wait_s: How long the start waits for the models, seconds. After that the server listens, and answers
             503 for what is still being loaded.
         load_timeout_s: How long one version may take to load and warm up, seconds. After that it has failed, and its
@@ -103,6 +106,7 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     intra_op_threads: Threads = 1
     run_threads: Threads | None = None
     inline_us: Microseconds = 200.0
+    memory_arena: bool = True
     startup_wait_s: Seconds = 30.0
     load_timeout_s: Timeout = 120.0
 
