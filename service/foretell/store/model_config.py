@@ -16,7 +16,7 @@ from foretell.store.layout import MODEL_CONFIG_FILE, check_alias, parse_version,
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ModelBatching", "ModelConfig", "ModelLimits", "set_alias"]
+__all__ = ["ModelBatching", "ModelConfig", "ModelEngine", "ModelLimits", "set_alias"]
 
 _MAX_BYTES: Final = 1024**2
 
@@ -60,6 +60,18 @@ class ModelBatching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_wait_us: Annotated[float, msgspec.Meta(ge=0, le=10e6)] = 0.0
 
 
+class ModelEngine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a model is run, in place of what the server's settings say.
+
+    Attributes:
+        intra_op_threads: How many threads one run may use inside an operator.
+        memory_arena: Whether runs keep the memory that they have used for those that follow.
+    """
+
+    intra_op_threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None
+    memory_arena: bool | None = None
+
+
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the team decides about a model.
 
@@ -69,6 +81,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         aliases: Versions by alias.
         limits: Limits in place of the server's.
         batching: Whether concurrent requests share runs.
+        engine: How it is run.
         warm_up: Whether a version must run on zeros before it serves, where no manifest has an example for it.
         plugins: For a plugin's name: false switches it off for this model, a table sets keys of it, and another
             value is the one key that the plugin has a short form for.
@@ -79,6 +92,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     aliases: dict[str, PositiveInt] = {}
     limits: ModelLimits = ModelLimits()
     batching: ModelBatching = ModelBatching()
+    engine: ModelEngine = ModelEngine()
     warm_up: bool = True
     plugins: dict[str, Any] = {}
 
@@ -125,13 +139,8 @@ def _hint(complaint: str) -> str:
     found = re.search(r"unknown field `([^`]{1,64})`", complaint)
     if found is None:
         return ""
-    kind = (
-        ModelLimits
-        if "$.limits" in complaint
-        else ModelBatching
-        if "$.batching" in complaint
-        else ModelConfig
-    )
+    tables = {"$.limits": ModelLimits, "$.batching": ModelBatching, "$.engine": ModelEngine}
+    kind = next((kind for place, kind in tables.items() if place in complaint), ModelConfig)
     known = kind.__struct_fields__
     close = get_close_matches(found[1], known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(known)}"
