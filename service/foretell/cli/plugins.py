@@ -114,7 +114,7 @@ def check_plugin(file: Path, config: str) -> None:
     The exit status is 1 if it breaks one.
     """
     from foretell.plugin.checks import CHECKS
-    from foretell.plugin.discovery import load_file
+    from foretell.plugin.dropped_in import load_file
     from foretell.plugin.trial import Trial
 
     try:
