@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from foretell.http.identity import identity_middleware
 from foretell.http.openapi import openapi_config
 from foretell.http.pages import ordinary_routes
 from foretell.http.request_ids import RequestIds
-from foretell.logs import RequestLog, open_log
+from foretell.logs import Logger, RequestLog, open_log
 from foretell.plugin.discovery import discover
 from foretell.plugin.faults import Faults
 from foretell.plugin.loading import load_plugins
@@ -43,13 +43,32 @@ if TYPE_CHECKING:
     from foretell.engine.model import Model
     from foretell.engine.stand_in import StandIn
     from foretell.engine.version import Version
-    from foretell.logs import Logger
     from foretell.plugin.contract import Stage
     from foretell.store.model_config import ModelConfig
 
-__all__ = ["Assembly", "assemble", "create_app"]
+__all__ = ["Assembly", "Parts", "assemble", "create_app", "wire"]
 
 _LOG_BUDGET_US = 1000.0
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What answers predictions, without the routes that lead there.
+
+    Attributes:
+        registry: The models, none of which is loaded yet.
+        plugins: The enabled plugins, started.
+        core: What answers requests.
+        observers: What takes records.
+        request_ids: What gives requests their ids.
+        log: The server's log.
+    """
+
+    registry: Registry[Endpoint]
+    plugins: PluginSet
+    core: Core
+    observers: Observers
+    request_ids: RequestIds
+    log: Logger
 
 
 class Assembly(msgspec.Struct, frozen=True):
@@ -70,17 +89,21 @@ class Assembly(msgspec.Struct, frozen=True):
     openapi: OpenAPIConfig
 
 
-def create_app(settings: Settings | None = None) -> Litestar:
+def create_app(settings: Settings | None = None, *, origins: Mapping[str, str] | None = None) -> Litestar:
     """Make the application of one model store. Nothing is shared between two of them.
 
     Args:
         settings: The settings; if they are not given, those of ``foretell.toml`` and the environment.
+        origins: Where each setting comes from, by its key, as `load_settings` tells it; for messages.
 
     Raises:
         SettingsError: A setting is misspelt or ill-typed.
         PluginError: An enabled plugin cannot be loaded.
     """
-    assembly = assemble(load_settings(environ=os.environ).settings if settings is None else settings)
+    if settings is None:
+        effective = load_settings(environ=os.environ)
+        settings, origins = effective.settings, effective.origins
+    assembly = assemble(settings, origins=origins)
     return Litestar(
         route_handlers=assembly.handlers,
         on_app_init=[assembly.init_app],
@@ -92,19 +115,24 @@ def create_app(settings: Settings | None = None) -> Litestar:
     )
 
 
-def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
-    """Wire the parts of a server.
+def wire(
+    settings: Settings, *, origins: Mapping[str, str] | None = None, plugins: PluginSet | None = None
+) -> Parts:
+    """Wire what answers predictions. Nothing is opened and no model loaded.
 
     Args:
         settings: The settings.
-        prefix: Where in another application the routes will be, for instance ``/ml``; for documents and messages.
+        origins: Where each setting comes from, by its key, as far as that is known; for messages.
+        plugins: The plugins; those that the settings enable if None.
 
     Raises:
-        PluginError: An enabled plugin cannot be loaded.
+        PluginError: An enabled plugin cannot be loaded, or fails to start.
     """
     log = open_log(settings.log)
     faults = Faults(log)
-    plugins = PluginSet(load_plugins(settings, discover(Path(settings.plugins.folder))), faults)
+    if plugins is None:
+        found = discover(Path(settings.plugins.folder))
+        plugins = PluginSet(load_plugins(settings, found, origins), faults)
     request_ids = RequestIds()
     fingerprint = _fingerprint(settings)
 
@@ -151,6 +179,23 @@ def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
         )
 
     plugins.start(host_of)
+    return Parts(registry, plugins, core, observers, request_ids, log)
+
+
+def assemble(settings: Settings, *, prefix: str = "", origins: Mapping[str, str] | None = None) -> Assembly:
+    """Wire the parts of a server.
+
+    Args:
+        settings: The settings.
+        prefix: Where in another application the routes will be, for instance ``/ml``; for documents and messages.
+        origins: Where each setting comes from, by its key, as far as that is known; for messages.
+
+    Raises:
+        PluginError: An enabled plugin cannot be loaded.
+    """
+    parts = wire(settings, origins=origins)
+    registry, plugins, core, observers = parts.registry, parts.plugins, parts.core, parts.observers
+    request_ids, log = parts.request_ids, parts.log
     request_log = RequestLog(log, fraction=settings.log.predictions)
 
     @asynccontextmanager
@@ -223,3 +268,7 @@ async def _load(registry: Registry[Endpoint], log: Logger, settings: Settings) -
     if named is not None and registry.models and named not in registry.models:
         reason = f"there is no enabled model {named!r}{registry.hint(named)}; set store.default_model"
         log.warning("no default model", reason=reason)
+    if registry.error is None:
+        for name in sorted(settings.models.keys() - registry.models.keys()):
+            reason = f"models.{name}: there is no enabled model {name!r}{registry.hint(name)}"
+            log.warning("settings without a model", model=name, reason=reason)

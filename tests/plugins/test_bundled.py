@@ -72,5 +72,5 @@ def test_the_chain_is_shown_with_reasons(server: RunningServer, tmp_path: Path) 
         ["FALLBACK", "fallback"],
         ["CACHE", "cache"],
     ]
-    assert rows[1][3] == "not: it only observes"
+    assert rows[1][3] == "does not wrap; observes"
     assert rows[2][3] == "not: it has no chain: set plugins.fallback in its model.toml"

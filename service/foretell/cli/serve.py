@@ -25,7 +25,8 @@ def serve(**options: Any) -> None:
 
     Stop it with Ctrl-C or SIGTERM: requests that are going on are finished first.
     """  # noqa: D301 - click wants the control character, not its name
-    settings = gather(options).settings
+    effective = gather(options)
+    settings = effective.settings
     from foretell.app import create_app
     from foretell.http.listening import bind
     from foretell.http.server import run_server
@@ -34,5 +35,6 @@ def serve(**options: Any) -> None:
 
     scan(Path(settings.store.path))
     sockets = bind(settings.server.host, settings.server.port)
-    if not run_server(create_app(settings), sockets, settings.server, open_log(settings.log)):
+    app = create_app(settings, origins=effective.origins)
+    if not run_server(app, sockets, settings.server, open_log(settings.log)):
         raise SystemExit(1)

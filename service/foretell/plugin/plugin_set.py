@@ -41,6 +41,7 @@ class PluginSet:
         self.missing = dict(loaded.missing)
         self._plugins = list(loaded.plugins)
         self._faults = faults
+        self._check_model = loaded.check_model
 
     @property
     def plugins(self) -> tuple[LoadedPlugin, ...]:
@@ -127,6 +128,7 @@ class PluginSet:
         Raises:
             PluginError: Its settings for a plugin are wrong, or a plugin fails to wrap it.
         """
+        self._check_model(model.name, in_store)
         for each in self._plugins:
             each.configure(model.name, in_store)
         return compose(self._plugins, model, end, self._faults)
