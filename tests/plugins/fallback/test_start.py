@@ -66,7 +66,7 @@ def test_another_signature_refuses_the_version_and_names_the_remedy(
         assert reason == (
             f"plugin 'fallback': {other} version 1 cannot stand in: it takes the input 'X' as float32[batch, 3], "
             f"this model takes 'X' as float32[batch, 2]. Give a mapping ({{model = '{other}', inputs = {{theirs = "
-            "'ours'}, outputs = {ours = 'theirs'}}), or take it out of plugins.fallback"
+            "'ours'}, outputs = {ours = 'theirs'}}), or take it out: plugins.fallback in m/model.toml, or in foretell.toml"
         )
         assert not server.registry.models["m"].ready
         assert (await server.ask_rows("m", ROW)).status == 503
@@ -111,7 +111,10 @@ def test_a_value_that_the_model_never_gives_refuses_the_version(
     async def main() -> None:
         server = await loaded(serve())
         assert reason in refusals(server)[1]
-        assert "take it out" in refusals(server)[1]
+        assert (
+            "Correct it in plugins.fallback in m/model.toml, or in foretell.toml, or take it out"
+            in refusals(server)[1]
+        )
 
     asyncio.run(main())
 
