@@ -16,8 +16,8 @@ ForetellError
 │   └── ParityError          its ONNX form answers differently
 ├── NotFoundError            no such model, version, alias or route
 ├── NotReadyError            it exists, but does not serve
-│   ├── StillLoadingError    not yet: it is worth asking again soon
-│   └── QueueFullError       not now: too many requests wait for it
+│   ├── QueueFullError       too much waits for it
+│   └── StillLoadingError    not yet: it is worth asking again soon
 ├── PluginError              a plugin cannot be loaded, or breaks its contract
 ├── DeadlineError            the answer would come too late
 ├── QuotaExceededError       the caller has used up what it may
@@ -146,18 +146,15 @@ class NotReadyError(ForetellError, RuntimeError):
         super().__init__(message)
 
 
+class QueueFullError(NotReadyError):
+    """Too much waits for the model: the same request may be answered once that is done."""
+
+
 class StillLoadingError(NotReadyError):
     """The models are still being loaded: the same request may be answered in a moment."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, retry_after_s=1)
-
-
-class QueueFullError(NotReadyError):
-    """The model's queue is full; the caller may try again."""
-
-    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
-        super().__init__(message, retry_after_s=retry_after_s)
 
 
 class PluginError(ForetellError):

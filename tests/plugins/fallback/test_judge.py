@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
@@ -343,7 +343,7 @@ def test_what_is_kept_is_one_row_and_nobody_elses_memory(store: Path, serve: Ser
     from tests.plugin.chains import ask, info
 
     request = ask(*([float(row), 0.5] for row in range(50)))
-    judge = Judge(info(run_us=None), Breaker(BreakerRules()), None, give_up_s=None)  # type: ignore[arg-type]
+    judge = Judge(info(run_us=None), Breaker(BreakerRules()), cast("Any", None), give_up_s=None)
     judge.learn(request)
     judge.learn(ask([7, 7]))
     assert judge._good is not None

@@ -393,7 +393,8 @@ def test_what_a_chain_comes_to_can_be_asked_without_a_running_server(store: Path
         def warning(self, event: str, **more: Any) -> None:
             said.append({"event": event, **more})
 
-    host = SimpleNamespace(models=server.fallback._host.models, log=Log())  # type: ignore[union-attr]
+    assert server.fallback._host is not None
+    host = SimpleNamespace(models=server.fallback._host.models, log=Log())
     plugin = Fallback(Config(chain=server.fallback.config_for("m").chain))
     plugin.on_start(cast("Any", host))
     infos = [info(version=number) for number in (1, 2)]
