@@ -128,6 +128,7 @@ def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
         default_model=settings.store.default_model,
         request_ids=request_ids,
         observers=observers,
+        faults=faults,
         deadline_s=settings.limits.deadline_s,
         plugin_status=plugins.status,
     )
@@ -158,13 +159,17 @@ def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
             stack.callback(observers.flush)
             for name, reason in plugins.missing.items():
                 log.warning("plugin missing", plugin=name, reason=reason)
-            loading = asyncio.create_task(_load(registry, log, settings))
+            listening = asyncio.Event()
+            loading = asyncio.create_task(_load(registry, plugins, listening, log, settings))
             stack.callback(registry.close)
             stack.push_async_callback(asyncio.wait, {loading})
             stack.callback(loading.cancel)
             await asyncio.wait({loading}, timeout=settings.engine.startup_wait_s)
             if loading.done():
                 loading.result()
+                if plugins.broken is not None:
+                    raise plugins.broken
+            listening.set()
             yield
 
     middleware: list[Middleware] = [identity_middleware(request_ids, log)]
@@ -191,26 +196,30 @@ def _fingerprint(settings: Settings) -> str:
     return hashlib.sha256(os.fsencode(Path.cwd()) + msgspec.json.encode(settings)).hexdigest()[:16]
 
 
-async def _load(registry: Registry[Endpoint], log: Logger, settings: Settings) -> None:
+async def _load(
+    registry: Registry[Endpoint],
+    plugins: PluginSet,
+    listening: asyncio.Event,
+    log: Logger,
+    settings: Settings,
+) -> None:
     """Load the store, and say what comes of it."""
+    held_back: list[Model[Endpoint]] = []
 
     def on_found(count: int) -> None:
         log.info("loading models", store=settings.store.path, models=count)
 
     def on_loaded(model: Model[Endpoint]) -> None:
-        for number, reason in model.failures.items():
-            log.error("version failed to load", model=model.name, version=number, reason=reason)
-        for alias, number in model.dangling.items():
-            log.warning(
-                "alias points at a version that does not serve", model=model.name, alias=alias, version=number
-            )
-        if model.default is None:
-            log.error("model not ready", model=model.name, reason=model.error)
-        else:
-            default = model.default.info.version
-            log.info("model ready", model=model.name, default=default, versions=sorted(model.versions))
+        if plugins.broken is None:
+            _tell_of(model, log)
+        else:  # one message will do, if that plugin stops the start
+            held_back.append(model)
 
     await registry.load(on_found=on_found, on_loaded=on_loaded)
+    if plugins.broken is not None and not listening.is_set():
+        return
+    for model in held_back:
+        _tell_of(model, log)
     if registry.error is not None:
         log.error("store unreadable", reason=registry.error)
     elif not registry.models:
@@ -219,3 +228,18 @@ async def _load(registry: Registry[Endpoint], log: Logger, settings: Settings) -
     if named is not None and registry.models and named not in registry.models:
         reason = f"there is no enabled model {named!r}{registry.hint(named)}; set store.default_model"
         log.warning("no default model", reason=reason)
+
+
+def _tell_of(model: Model[Endpoint], log: Logger) -> None:
+    """Say what has become of a model."""
+    for number, reason in model.failures.items():
+        log.error("version failed to load", model=model.name, version=number, reason=reason)
+    for alias, number in model.dangling.items():
+        log.warning(
+            "alias points at a version that does not serve", model=model.name, alias=alias, version=number
+        )
+    if model.default is None:
+        log.error("model not ready", model=model.name, reason=model.error)
+    else:
+        default = model.default.info.version
+        log.info("model ready", model=model.name, default=default, versions=sorted(model.versions))
