@@ -43,14 +43,13 @@ def problem_handler(
             elif error.status_code == 405:
                 detail = f"{request.scope['method']} is not allowed here; use {headers.get('allow')}"
             problem = describe(error.status_code, detail, path=path, request_id=request_id)
-            log.warning(
-                "request refused", request_id=request_id, path=path, status=problem.status, reason=detail
-            )
         else:
             problem, headers = problem_of(error, path=path, request_id=request_id)
-            log.error(
-                "request failed", request_id=request_id, path=path, status=problem.status, exc_info=error
-            )
+        told = {"request_id": request_id, "path": path, "status": problem.status}
+        if problem.status == 500:
+            log.error("request failed", **told, exc_info=error)
+        else:
+            log.warning("request refused", **told, reason=problem.detail)
         headers["x-request-id"] = request_id
         return Response(
             problem.encode(), status_code=problem.status, media_type=PROBLEM_MEDIA_TYPE, headers=headers
