@@ -26,6 +26,7 @@ from foretell.http.host import ServerHost
 from foretell.http.identity import identity_middleware
 from foretell.http.openapi import openapi_config
 from foretell.http.pages import ordinary_routes
+from foretell.http.relocation import of_an_argument
 from foretell.http.request_ids import RequestIds
 from foretell.logs import RequestLog, open_log
 from foretell.plugin.discovery import discover
@@ -91,19 +92,23 @@ def create_app(settings: Settings | None = None) -> Litestar:
     )
 
 
-def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
+def assemble(settings: Settings, *, host_path: str | None = None, drop_in: bool = True) -> Assembly:
     """Wire the parts of a server.
 
     Args:
         settings: The settings.
-        prefix: Where in another application the routes will be, for instance ``/ml``; for documents and messages.
+        host_path: Where in another application the routes will be, for instance ``/ml``, for documents and messages;
+            None if there is no other.
+        drop_in: Whether plugins are looked for in the folder of the settings.
 
     Raises:
         PluginError: An enabled plugin cannot be loaded.
     """
+    prefix = host_path or ""
     log = open_log(settings.log)
     faults = Faults(log)
-    plugins = PluginSet(load_plugins(settings, discover(Path(settings.plugins.folder))), faults)
+    found = discover(Path(settings.plugins.folder) if drop_in else None)
+    plugins = PluginSet(load_plugins(settings, found), faults)
     request_ids = RequestIds()
     fingerprint = _fingerprint(settings)
 
@@ -131,6 +136,7 @@ def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
         faults=faults,
         deadline_s=settings.limits.deadline_s,
         plugin_status=plugins.status,
+        prefix=prefix,
     )
     guard = admin_guard(settings.admin.key_sha256)
 
@@ -160,7 +166,9 @@ def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
             for name, reason in plugins.missing.items():
                 log.warning("plugin missing", plugin=name, reason=reason)
             listening = asyncio.Event()
-            loading = asyncio.create_task(_load(registry, plugins, listening, log, settings))
+            loading = asyncio.create_task(
+                _load(registry, plugins, listening, log, settings, hosted=host_path is not None)
+            )
             stack.callback(registry.close)
             stack.push_async_callback(asyncio.wait, {loading})
             stack.callback(loading.cancel)
@@ -186,7 +194,7 @@ def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
         ],
         lifespan=lifespan,
         init_app=plugins.init_app,
-        exception_handler=problem_handler(request_ids, log),
+        exception_handler=problem_handler(request_ids, log, prefix=prefix),
         openapi=openapi_config(registry, core.default_endpoint, middleware=middleware, prefix=prefix),
     )
 
@@ -202,6 +210,8 @@ async def _load(
     listening: asyncio.Event,
     log: Logger,
     settings: Settings,
+    *,
+    hosted: bool,
 ) -> None:
     """Load the store, and say what comes of it."""
     held_back: list[Model[Endpoint]] = []
@@ -220,6 +230,8 @@ async def _load(
         return
     for model in held_back:
         _tell_of(model, log)
+    if registry.error is not None and hosted:
+        registry.error = of_an_argument(registry.error)
     if registry.error is not None:
         log.error("store unreadable", reason=registry.error)
     elif not registry.models:

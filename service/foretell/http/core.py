@@ -69,6 +69,7 @@ class Core:
         faults: Where faults go that plugins leave in records; None if nobody asks.
         deadline_s: How long a caller waits at most, seconds.
         plugin_status: What plugins tell of a version.
+        prefix: Where in another application the routes are, for messages.
         clock_ns: The clock of `RequestRecord`, ns.
 
     Attributes:
@@ -85,6 +86,7 @@ class Core:
         faults: Faults | None = None,
         deadline_s: float,
         plugin_status: PluginStatus = lambda _, __: {},
+        prefix: str = "",
         clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         self._registry = registry
@@ -94,6 +96,7 @@ class Core:
         self._observers = observers
         self._faults = faults
         self._plugin_status = plugin_status
+        self._prefix = prefix
         self._deadline_ns = int(deadline_s * 1e9)
         self._clock_ns = clock_ns
         self._large = asyncio.Lock()
@@ -210,7 +213,7 @@ class Core:
         return headers
 
     def _failed(self, error: Exception, route: Route, record: RequestRecord) -> Answer:
-        problem, extra = problem_of(error, path=route.path, request_id=record.request_id)
+        problem, extra = problem_of(error, path=route.path, request_id=record.request_id, prefix=self._prefix)
         record.status = problem.status
         record.failure = error
         record.finished_ns = self._clock_ns()

@@ -45,18 +45,21 @@ class FoundPlugin(msgspec.Struct, frozen=True):
     load: Callable[[], type[Plugin[Any]]]
 
 
-def discover(folder: Path) -> dict[str, FoundPlugin]:
+def discover(folder: Path | None) -> dict[str, FoundPlugin]:
     """Every plugin that could be enabled, by name.
 
     Args:
         folder: Where plugins of a single file are dropped in; it need not exist. Files that begin with ``_`` are
-            left out.
+            left out. None if there is no such place.
 
     Raises:
         PluginError: Two plugins have the same name, or one has a name that cannot be used.
     """
     found: dict[str, FoundPlugin] = {}
-    for plugin in [*map(_of_entry_point, _entry_points()), *map(_of_file, _files(folder))]:
+    for plugin in [
+        *map(_of_entry_point, _entry_points()),
+        *map(_of_file, [] if folder is None else _files(folder)),
+    ]:
         if not _NAME.fullmatch(plugin.name):
             raise PluginError(
                 f"{plugin.origin}: {plugin.name!r} cannot be a plugin's name: rename it to lower-case letters, "
