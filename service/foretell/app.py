@@ -26,6 +26,7 @@ from foretell.http.host import ServerHost
 from foretell.http.identity import identity_middleware
 from foretell.http.openapi import openapi_config
 from foretell.http.pages import ordinary_routes
+from foretell.http.relocation import of_an_argument
 from foretell.http.request_ids import RequestIds
 from foretell.logs import Logger, RequestLog, open_log
 from foretell.plugin.discovery import discover
@@ -116,7 +117,12 @@ def create_app(settings: Settings | None = None, *, origins: Mapping[str, str] |
 
 
 def wire(
-    settings: Settings, *, origins: Mapping[str, str] | None = None, plugins: PluginSet | None = None
+    settings: Settings,
+    *,
+    origins: Mapping[str, str] | None = None,
+    plugins: PluginSet | None = None,
+    drop_in: bool = True,
+    prefix: str = "",
 ) -> Parts:
     """Wire what answers predictions. Nothing is opened and no model loaded.
 
@@ -124,6 +130,8 @@ def wire(
         settings: The settings.
         origins: Where each setting comes from, by its key, as far as that is known; for messages.
         plugins: The plugins; those that the settings enable if None.
+        drop_in: Whether plugins are looked for in the folder of the settings.
+        prefix: Where in another application the routes will be, for messages.
 
     Raises:
         PluginError: An enabled plugin cannot be loaded, or fails to start.
@@ -131,7 +139,7 @@ def wire(
     log = open_log(settings.log)
     faults = Faults(log)
     if plugins is None:
-        found = discover(Path(settings.plugins.folder))
+        found = discover(Path(settings.plugins.folder) if drop_in else None)
         plugins = PluginSet(load_plugins(settings, found, origins), faults)
     request_ids = RequestIds()
     fingerprint = _fingerprint(settings)
@@ -161,7 +169,9 @@ def wire(
         default_model=settings.store.default_model,
         request_ids=request_ids,
         observers=observers,
+        faults=faults,
         plugin_status=plugins.status,
+        prefix=prefix,
     )
     guard = admin_guard(settings.admin.key_sha256)
 
@@ -182,18 +192,27 @@ def wire(
     return Parts(registry, plugins, core, observers, request_ids, log)
 
 
-def assemble(settings: Settings, *, prefix: str = "", origins: Mapping[str, str] | None = None) -> Assembly:
+def assemble(
+    settings: Settings,
+    *,
+    host_path: str | None = None,
+    drop_in: bool = True,
+    origins: Mapping[str, str] | None = None,
+) -> Assembly:
     """Wire the parts of a server.
 
     Args:
         settings: The settings.
-        prefix: Where in another application the routes will be, for instance ``/ml``; for documents and messages.
+        host_path: Where in another application the routes will be, for instance ``/ml``, for documents and messages;
+            None if there is no other.
+        drop_in: Whether plugins are looked for in the folder of the settings.
         origins: Where each setting comes from, by its key, as far as that is known; for messages.
 
     Raises:
         PluginError: An enabled plugin cannot be loaded.
     """
-    parts = wire(settings, origins=origins)
+    prefix = host_path or ""
+    parts = wire(settings, origins=origins, drop_in=drop_in, prefix=prefix)
     registry, plugins, core, observers = parts.registry, parts.plugins, parts.core, parts.observers
     request_ids, log = parts.request_ids, parts.log
     request_log = RequestLog(log, fraction=settings.log.predictions)
@@ -207,13 +226,19 @@ def assemble(settings: Settings, *, prefix: str = "", origins: Mapping[str, str]
             stack.callback(observers.flush)
             for name, reason in plugins.missing.items():
                 log.warning("plugin missing", plugin=name, reason=reason)
-            loading = asyncio.create_task(_load(registry, log, settings))
+            listening = asyncio.Event()
+            loading = asyncio.create_task(
+                _load(registry, plugins, listening, log, settings, hosted=host_path is not None)
+            )
             stack.callback(registry.close)
             stack.push_async_callback(asyncio.wait, {loading})
             stack.callback(loading.cancel)
             await asyncio.wait({loading}, timeout=settings.engine.startup_wait_s)
             if loading.done():
                 loading.result()
+                if plugins.broken is not None:
+                    raise plugins.broken
+            listening.set()
             yield
 
     middleware: list[Middleware] = [identity_middleware(request_ids, log)]
@@ -230,7 +255,7 @@ def assemble(settings: Settings, *, prefix: str = "", origins: Mapping[str, str]
         ],
         lifespan=lifespan,
         init_app=plugins.init_app,
-        exception_handler=problem_handler(request_ids, log),
+        exception_handler=problem_handler(request_ids, log, prefix=prefix),
         openapi=openapi_config(registry, core.default_endpoint, middleware=middleware, prefix=prefix),
     )
 
@@ -240,26 +265,34 @@ def _fingerprint(settings: Settings) -> str:
     return hashlib.sha256(os.fsencode(Path.cwd()) + msgspec.json.encode(settings)).hexdigest()[:16]
 
 
-async def _load(registry: Registry[Endpoint], log: Logger, settings: Settings) -> None:
+async def _load(
+    registry: Registry[Endpoint],
+    plugins: PluginSet,
+    listening: asyncio.Event,
+    log: Logger,
+    settings: Settings,
+    *,
+    hosted: bool,
+) -> None:
     """Load the store, and say what comes of it."""
+    held_back: list[Model[Endpoint]] = []
 
     def on_found(count: int) -> None:
         log.info("loading models", store=settings.store.path, models=count)
 
     def on_loaded(model: Model[Endpoint]) -> None:
-        for number, reason in model.failures.items():
-            log.error("version failed to load", model=model.name, version=number, reason=reason)
-        for alias, number in model.dangling.items():
-            log.warning(
-                "alias points at a version that does not serve", model=model.name, alias=alias, version=number
-            )
-        if model.default is None:
-            log.error("model not ready", model=model.name, reason=model.error)
-        else:
-            default = model.default.info.version
-            log.info("model ready", model=model.name, default=default, versions=sorted(model.versions))
+        if plugins.broken is None:
+            _tell_of(model, log)
+        else:  # one message will do, if that plugin stops the start
+            held_back.append(model)
 
     await registry.load(on_found=on_found, on_loaded=on_loaded)
+    if plugins.broken is not None and not listening.is_set():
+        return
+    for model in held_back:
+        _tell_of(model, log)
+    if registry.error is not None and hosted:
+        registry.error = of_an_argument(registry.error)
     if registry.error is not None:
         log.error("store unreadable", reason=registry.error)
     elif not registry.models:
@@ -272,3 +305,18 @@ async def _load(registry: Registry[Endpoint], log: Logger, settings: Settings) -
         for name in sorted(settings.models.keys() - registry.models.keys()):
             reason = f"models.{name}: there is no enabled model {name!r}{registry.hint(name)}"
             log.warning("settings without a model", model=name, reason=reason)
+
+
+def _tell_of(model: Model[Endpoint], log: Logger) -> None:
+    """Say what has become of a model."""
+    for number, reason in model.failures.items():
+        log.error("version failed to load", model=model.name, version=number, reason=reason)
+    for alias, number in model.dangling.items():
+        log.warning(
+            "alias points at a version that does not serve", model=model.name, alias=alias, version=number
+        )
+    if model.default is None:
+        log.error("model not ready", model=model.name, reason=model.error)
+    else:
+        default = model.default.info.version
+        log.info("model ready", model=model.name, default=default, versions=sorted(model.versions))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -24,6 +26,7 @@ __all__ = [
     "PredictResponse",
     "RequestRecord",
     "Step",
+    "check_header",
 ]
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -31,6 +34,34 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 CacheStatus = Literal["hit", "miss", "coalesced", "bypass"]
 """What a cache did for a request: answered it, did not have it, let it wait for an equal one, or was told not to."""
+
+_HEADER_NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+"""Headers that say where an answer ends; they are the server's."""
+
+
+def check_header(name: object, value: object) -> None:
+    """Refuse a header that would break the answer it is put into.
+
+    Raises:
+        TypeError: Its name or its value is not of bytes.
+        ValueError: Its name is none, is not in lower case or is the server's own, or its value holds a line break.
+
+    Source: RFC 9110, sections 5.1 and 5.5.
+    """
+    if type(name) is not bytes or type(value) is not bytes:
+        raise TypeError(f"a header is a name and a value of bytes, not {name!r} and {value!r}")
+    _check_header_name(name)
+    if b"\n" in value or b"\r" in value or b"\0" in value:
+        raise ValueError(f"the value of the header {name!r} holds a line break or a NUL: {value!r}")
+
+
+@lru_cache(256)  # the same few names with every answer
+def _check_header_name(name: bytes) -> None:
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be a header's name: use lower-case letters, digits and -")
+    if name in _FRAMING:
+        raise ValueError(f"the header {name!r} is the server's own: it says where an answer ends")
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
@@ -158,7 +189,17 @@ class RequestRecord(msgspec.Struct):
         self.steps.append(Step(name, started_ns, ended_ns, attributes))
 
     def add_header(self, name: bytes, value: bytes) -> None:
-        """Give the answer a header, whether it succeeds or not, in place of one of the same name, in lower case."""
+        """Give the answer a header, whether it succeeds or not, in place of one of the same name.
+
+        Args:
+            name: Its name, in lower case.
+            value: Its value, without line breaks.
+
+        Raises:
+            TypeError: One of them is not of bytes.
+            ValueError: One of them would break the answer.
+        """
+        check_header(name, value)
         headers = self.answer_headers
         if headers is None:
             self.answer_headers = [(name, value)]

@@ -247,6 +247,44 @@ def test_check_tells_what_a_plugin_breaks(run: Run, folder: Path) -> None:
     assert "FAILED: it failed: wrap_predict: ValueError: oh" in out
 
 
+@pytest.mark.parametrize("leaves", ["sys.exit(0)", "raise GeneratorExit", "raise asyncio.CancelledError"])
+def test_check_does_not_pass_a_plugin_that_ends_it(run: Run, folder: Path, leaves: str) -> None:
+    (folder / "plugins" / "ends.py").write_text(f"""
+import asyncio, sys
+from foretell.plugin import Plugin, Stage
+
+class Ends(Plugin):
+    stage = Stage.OBSERVE
+
+    def observe(self, records):
+        {leaves}
+""")
+    code, out, _ = run("plugins", "check", "plugins/ends.py")
+    assert code == 1
+    (line,) = [line for line in out.splitlines() if "FAILED" in line]
+    assert line.startswith("`observe` takes answers, refusals and failures")
+
+
+def test_chain_shows_an_optional_plugin_that_fails_to_wrap(run: Run, folder: Path) -> None:
+    (folder / "plugins" / "bad.py").write_text(
+        OBSERVER.replace("        async def", "        raise ValueError('oh')\n        async def")
+    )
+    (folder / "foretell.toml").write_text(
+        '[plugins]\nenabled = ["bad", "two"]\n[plugins.config.bad]\noptional = true\n'
+    )
+    code, out, err = run("plugins", "chain", "m", "--version", "1")
+    assert code == 0
+    assert [line.split(maxsplit=3)[1:] for line in out.splitlines()[1:3]] == [
+        [
+            "SHADOW",
+            "bad",
+            "not: plugin 'bad' (file plugins/bad.py) failed to wrap m version 1: ValueError: oh",
+        ],
+        ["SHADOW", "two"],
+    ]
+    assert err.count("plugin missing") == 1
+
+
 def test_check_takes_a_configuration(run: Run, folder: Path) -> None:
     code, out, _ = run("plugins", "check", "plugins/one.py", "--plugin-config", '{"x": 1}')
     assert code == 1

@@ -47,6 +47,9 @@ def team(
 ) -> Iterator[httpx.Client]:
     """A client of a team's application under stock uvicorn."""
     folder = tmp_path_factory.mktemp("team")
+    (folder / "plugins").mkdir()
+    for name in ("cache.py", "Our own.py"):  # plugins of the team's own application, of its own kind
+        (folder / "plugins" / name).write_text("raise SystemExit('not yours')\n")
     (folder / "application.py").write_text(textwrap.dedent(APPLICATION).format(store=str(SAMPLE_STORE)))
     server = serve_processes([sys.executable, "-m", "uvicorn", "--port", "0", "application:app"], cwd=folder)
     line = server.wait_for_text("Uvicorn running on")
@@ -110,6 +113,86 @@ def test_the_document_holds_the_team_s_routes_and_every_model_s(team: httpx.Clie
     ]["example"]
     assert team.post("/ml/v1/models/iris:predict", json=example).status_code == 200
     assert team.get("/schema").status_code == 200
+
+
+def test_messages_name_the_routes_where_they_are(team: httpx.Client) -> None:
+    def detail(method: str, path: str, body: object = None) -> str:
+        answer = team.request(method, path, json=body)
+        assert answer.status_code in {404, 422}
+        return str(answer.json()["detail"])
+
+    row = {"instances": [ROW]}
+    assert "; GET /ml/v1/models lists those" in detail("POST", "/ml/v1/models/none:predict", row)
+    assert detail("GET", "/ml/v1/models/iris/nothing").endswith("; GET /ml tells what there is")
+
+
+@pytest.mark.parametrize("path", ["/", "/ml"])
+def test_a_store_that_is_not_there_is_told_without_flags_that_do_not_exist(path: str, tmp_path: Path) -> None:
+    from litestar import Litestar
+    from litestar.testing import TestClient
+
+    app = Litestar(plugins=[ForetellPlugin(store=tmp_path / "none", path=path, plugins=[])])
+    with TestClient(app) as client:
+        reason = client.get(f"{path.rstrip('/')}/health/ready").json()["reason"]
+    assert "none' does not exist: create the folder, or name another with the argument store" in reason
+
+
+DROPPED_IN = """
+from litestar import get
+from foretell.plugin import Plugin, Stage
+
+class Hello(Plugin):
+    stage = Stage.OBSERVE
+
+    def on_app_init(self, app_config):
+        @get("/hello")
+        async def hello() -> str:
+            return "hello"
+        app_config.route_handlers.append(hello)
+        return app_config
+"""
+
+
+@pytest.mark.parametrize("by_settings", [False, True], ids=["by argument", "by settings"])
+def test_a_folder_for_plugins_is_looked_at_where_it_is_named(tmp_path: Path, by_settings: bool) -> None:
+    from litestar import Litestar
+
+    (tmp_path / "hello.py").write_text(DROPPED_IN)
+    plugin = (
+        ForetellPlugin(
+            store=SAMPLE_STORE, settings={"plugins": {"enabled": ["hello"], "folder": str(tmp_path)}}
+        )
+        if by_settings
+        else ForetellPlugin(store=SAMPLE_STORE, plugins=["hello"], plugins_folder=tmp_path)
+    )
+    assert "/hello" in {route.path for route in Litestar(plugins=[plugin]).routes}
+
+
+def test_where_no_folder_is_named_a_note_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "hello.py").write_text(DROPPED_IN)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PluginError, match="'hello', which is not there") as caught:
+        ForetellPlugin(store=SAMPLE_STORE, plugins=["hello"])
+    assert caught.value.__notes__ == ["No plugin folder is looked at: name one with plugins_folder."]
+
+
+def test_one_name_in_place_of_a_list_of_names_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"plugins = 'cache': expected a list of names, \['cache'\]"):
+        ForetellPlugin(store=SAMPLE_STORE, plugins="cache")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"limits": {"max_row": 5}}, r"settings: object contains unknown field `max_row` - at `\$.limits`"),
+        ({"limits": {"max_rows": "5"}}, "settings: expected `int`, got `str`"),
+    ],
+    ids=["misspelt", "ill-typed"],
+)
+def test_a_mistake_in_the_settings_is_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        ForetellPlugin(store=SAMPLE_STORE, plugins=[], settings=settings)
 
 
 @pytest.mark.parametrize("path", ["ml", "/ml/{model:str}", ""])

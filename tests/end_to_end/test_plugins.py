@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -243,3 +244,180 @@ def test_a_plugin_may_choose_the_version_where_the_caller_names_none(
     counted = httpx.get(f"{server.url}/metrics").text
     assert 'foretell_requests_total{model="a",outcome="success",protocol="native",version="1"} 1.0' in counted
     assert 'foretell_requests_total{model="a",outcome="success",protocol="native",version="2"} 4.0' in counted
+
+
+# ------------------------------------------------------------------ plugins that keep nothing that they promise
+
+
+def start(folder: Path, store: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """A start that ends by itself."""
+    command = [sys.executable, "-m", "foretell", "serve", "--store", str(store), "--port", "0"]
+    return subprocess.run(
+        [*command, *flags(folder, *more, enabled="odd")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+ODD = """
+import asyncio
+from contextlib import asynccontextmanager
+from foretell.plugin import Plugin, PredictResponse, Stage
+
+class Odd(Plugin):
+    stage = Stage.OBSERVE
+"""
+NEVER_OPENS = f"""{ODD}
+    @asynccontextmanager
+    async def lifespan(self, app):
+        print("opening", flush=True)
+        await asyncio.Event().wait()
+        yield
+"""
+NEVER_CLOSES = f"""{ODD}
+    @asynccontextmanager
+    async def lifespan(self, app):
+        yield
+        await asyncio.Event().wait()
+"""
+FAILS_TO_WRAP = f"""{ODD}
+    def wrap_predict(self, call_next, model):
+        raise ValueError("oops")
+"""
+FAILS_FOR_ONE = f"""{ODD}
+    def why_not(self, model):
+        if model.name == "b":
+            raise ValueError("oops")
+
+    def wrap_predict(self, call_next, model):
+        return lambda request: call_next(request)
+"""
+STOPS: dict[str, tuple[str, str]] = {
+    "cannot open": (
+        f"{ODD}\n    def lifespan(self, app):\n        raise OSError('no port')\n",
+        "failed in lifespan: OSError: no port",
+    ),
+    "ends as it likes": (
+        f"{ODD}\n    def lifespan(self, app):\n        raise GeneratorExit\n",
+        "failed in lifespan: GeneratorExit",
+    ),
+    "never opens": (NEVER_OPENS, "failed in lifespan: it did not open within 0.5 s"),
+    "wraps no version": (FAILS_TO_WRAP, "failed to wrap"),
+    "loses the application": (
+        f"{ODD}\n    def on_app_init(self, app_config):\n        pass\n",
+        "failed in on_app_init: TypeError: it gave None",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), STOPS.values(), ids=STOPS)
+def test_one_that_cannot_work_stops_the_start_with_one_message_that_names_its_file(
+    folder: Path, store: Path, text: str, reason: str
+) -> None:
+    (folder / "odd.py").write_text(text)
+    ran = start(folder, store, "plugins.config.odd.open_s=0.5")
+    assert ran.returncode == 1
+    lines = [line for line in ran.stderr.splitlines() if "loading models" not in line]
+    assert len(lines) == 1, ran.stderr
+    assert lines[0].startswith(
+        f"foretell: plugin 'odd' (file {folder / 'odd.py'}) {reason.partition(':')[0]}"
+    )
+    assert reason in lines[0]
+
+
+def test_optional_ones_that_cannot_work_are_left_out(
+    serve_store: ServeStore, folder: Path, store: Path
+) -> None:
+    more: list[str] = []
+    reasons = {f"odd{number}": reason for number, (_, reason) in enumerate(STOPS.values())}
+    for name, (text, _) in zip(reasons, STOPS.values(), strict=True):
+        (folder / f"{name}.py").write_text(text)
+        more += [f"plugins.config.{name}.open_s=0.5", f"plugins.config.{name}.optional=true"]
+    server = serve_store(store, *flags(folder, *more, enabled=",".join([*reasons, "stamp"])))
+    assert ask(server, "a").headers["x-stamp"] == "plain"
+    health = httpx.get(f"{server.url}/health").json()
+    assert (health["status"], health["ready"]) == ("degraded", True)
+    for name, reason in reasons.items():
+        assert reason in health["missing_plugins"][name]
+        assert reason in server.wait_for("plugin missing", plugin=name)["reason"]
+    assert [event["event"] for event in server.events].count("plugin missing") == len(STOPS)
+    assert server.stop() == 0
+
+
+def test_one_that_crashes_for_one_model_fails_that_model_alone(
+    serve_store: ServeStore, folder: Path, store: Path
+) -> None:
+    (folder / "odd.py").write_text(FAILS_FOR_ONE)
+    server = serve_store(store, *flags(folder, enabled="odd"))
+    assert ask(server, "a").status_code == 200
+    assert ask(server, "b").status_code == 503
+    reason = server.wait_for("version failed to load", model="b")["reason"]
+    assert reason == f"plugin 'odd' (file {folder / 'odd.py'}) failed to wrap b version 1: ValueError: oops"
+    assert reason in str(httpx.get(f"{server.url}/health").json()["models"]["b"])
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_ends_a_start_that_hangs(
+    serve_store: ServeStore, folder: Path, store: Path, number: signal.Signals
+) -> None:
+    (folder / "odd.py").write_text(
+        NEVER_OPENS.replace("print(", "self.log.info(").replace(", flush=True", "")
+        + "\n    def on_start(self, host):\n        self.log = host.log\n"
+    )
+    server = serve_store(store, *flags(folder, enabled="odd"))
+    server.wait_for("opening")
+    assert server.stop(number) == 0
+    assert [event["event"] for event in server.events] == ["opening", "stopped"]
+    assert len(server.raw) == 2
+
+
+def test_the_process_ends_though_a_plugin_does_not(
+    serve_store: ServeStore, folder: Path, store: Path
+) -> None:
+    (folder / "odd.py").write_text(NEVER_CLOSES)
+    server = serve_store(store, *flags(folder, "plugins.config.odd.close_s=0.2", enabled="odd"))
+    assert ask(server, "a").status_code == 200
+    assert server.stop() == 0
+    reason = server.wait_for("plugin failed", plugin="odd", hook="lifespan")["reason"]
+    assert f"plugin 'odd' (file {folder / 'odd.py'}) did not close within 0.2 s" in reason
+
+
+RUDE = f"""{ODD}
+    def wrap_predict(self, call_next, model):
+        async def predict(request):
+            record = request.record
+            response = await call_next(request)
+            match record.header(b"x-do"):
+                case b"text":
+                    record.add_header("x-a", "b")
+                case b"break":
+                    record.add_header(b"x-a", b"1\\r\\nset-cookie: evil=1")
+                case b"text by hand":
+                    record.answer_headers = [("x-a", "b")]
+                case b"break by hand":
+                    record.answer_headers = [(b"x-good", b"1"), (b"x-a", b"1\\r\\nset-cookie: evil=1")]
+                case b"number by hand":
+                    record.answer_headers = 7
+                case b"nothing":
+                    return PredictResponse({{}})
+            return response
+        return predict
+"""
+
+
+def test_what_would_break_an_answer_does_not(serve_store: ServeStore, folder: Path, store: Path) -> None:
+    (folder / "odd.py").write_text(RUDE)
+    server = serve_store(store, *flags(folder, enabled="odd"))
+    for rude in ("text", "break", "text by hand", "break by hand", "number by hand", "nothing"):
+        answer = httpx.post(
+            f"{server.url}/v1/models/a:predict", json={"instances": [[1, 2]]}, headers={"x-do": rude}
+        )
+        assert (answer.status_code, answer.json()["predictions"]) == (200, [3.0])
+        assert not {"x-a", "set-cookie"} & answer.headers.keys()
+        assert ("x-good" in answer.headers) is (rude == "break by hand")
+    assert "TypeError: a header is a name" in server.wait_for("plugin failed", plugin="odd")["reason"]
+    assert "of bytes, not 'x-a'" in server.wait_for("plugin failed", hook="answer_headers")["reason"]
+    assert server.stop() == 0

@@ -90,7 +90,6 @@ def test_the_outer_stage_has_the_last_word() -> None:
     [crash, leave, wait, give_bytes, give_truth],
     ids=["crashes", "exits", "waits", "gives bytes", "gives a truth value"],
 )
-@pytest.mark.filterwarnings("ignore:coroutine 'wait' was never awaited")
 def test_a_choice_goes_on_without_a_plugin_that_fails(behave: Behaviour) -> None:
     faults = make_faults()
     chain = chain_of(choosing(behave), end=Engine(), faults=faults)

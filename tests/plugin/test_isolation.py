@@ -332,6 +332,53 @@ def test_a_run_that_was_given_up_is_not_repeated() -> None:
     assert len(end.runs) == 1
 
 
+async def call_on_later(request: PredictRequest, call_next: Predict) -> Any:
+    await asyncio.sleep(0.1)
+    return await call_next(request)
+
+
+async def crash_and_call_on_later(request: PredictRequest, call_next: Predict) -> Any:
+    running.append(asyncio.ensure_future(call_on_later(request, call_next)))
+    raise ZeroDivisionError("the task has yet to call on")
+
+
+async def wait_for_a_task_too_long(request: PredictRequest, call_next: Predict) -> Any:
+    running.append(task := asyncio.ensure_future(call_on_later(request, call_next)))
+    return await asyncio.shield(task)
+
+
+async def answer_and_call_on_later(request: PredictRequest, call_next: Predict) -> Any:
+    running.append(asyncio.ensure_future(call_on_later(request, call_next)))
+    return PredictResponse({"Y": request.inputs["X"].sum(axis=1)})
+
+
+@pytest.mark.parametrize("stage", [Stage.OBSERVE, Stage.FALLBACK], ids=lambda stage: stage.name)
+@pytest.mark.parametrize(
+    ("behave", "runs", "faults_expected"),
+    [
+        (crash_and_call_on_later, 1, 2),
+        (wait_for_a_task_too_long, 1, 2),
+        (answer_and_call_on_later, 0, 1),
+    ],
+    ids=["crashed", "timed out", "answered"],
+)
+def test_what_a_plugin_leaves_running_calls_on_no_more_when_it_is_done(
+    stage: Stage, behave: Behaviour, runs: int, faults_expected: int
+) -> None:
+    end, faults = Engine(), make_faults()
+    odd = loaded(plugin(stage, behave), name="odd", timeout_s=0.02)
+
+    async def scenario() -> None:
+        response = await chain_of(odd, end=end, faults=faults).predict(ask([1, 2]))
+        assert response.outputs["Y"].tolist() == [3]
+        with pytest.raises(PluginError, match="called on when it was done with the request"):
+            await running.pop()
+
+    asyncio.run(scenario())
+    assert len(end.runs) == runs
+    assert faults.errors == {"odd": faults_expected}
+
+
 def test_layers_do_not_disturb_each_other_and_the_model_runs_once() -> None:
     layers = [
         loaded(plugin(stage, behave), name=f"p{number}", timeout_s=0.05)
@@ -406,6 +453,63 @@ def test_a_slow_plugin_is_told_off() -> None:
     assert event["own_us"] >= 2000
 
 
+@pytest.mark.parametrize("engine", [Engine, lambda: Engine(wait_a_little)], ids=["inline", "waiting"])
+def test_blocking_for_longer_than_it_may_take_is_a_fault_each_time_and_the_answer_stands(
+    engine: Callable[[], Engine],
+) -> None:
+    async def block(request: PredictRequest, call_next: Predict) -> Any:
+        response = await call_next(request)
+        time.sleep(0.03)  # noqa: ASYNC251 - that is the mistake
+        return response
+
+    events: list[dict[str, Any]] = []
+    end, faults = engine(), make_faults(events)
+    chain = chain_of(loaded(plugin(Stage.OBSERVE, block), timeout_s=0.02), end=end, faults=faults)
+
+    async def scenario() -> None:
+        for _ in range(3):
+            assert (await chain.predict(ask([1, 2]))).outputs["Y"].tolist() == [3]
+
+    asyncio.run(scenario())
+    assert len(end.runs) == 3
+    assert faults.errors == {"p": 3}
+    assert "timeout_s is 0.02. While it computes, every other request waits" in events[0]["reason"]
+
+
+@pytest.mark.parametrize(("waits", "found"), [(True, 1), (False, 0)], ids=["waits", "does not wait"])
+def test_of_calls_that_do_not_wait_only_some_are_timed(waits: bool, found: int) -> None:
+    blocks = [False] * 10 + [True] + [False] * 10
+
+    async def sometimes_block(request: PredictRequest, call_next: Predict) -> Any:
+        if waits:
+            await asyncio.sleep(0)
+        if blocks.pop():
+            time.sleep(0.3)  # noqa: ASYNC251 - that is the mistake
+        return await call_next(request)
+
+    faults = make_faults()
+    odd = loaded(plugin(Stage.OBSERVE, sometimes_block), timeout_s=0.2)
+    chain = chain_of(odd, end=Engine(), faults=faults)
+    while blocks:
+        asyncio.run(_run(chain.predict(ask())))
+    assert faults.errors.get("p", 0) == found
+
+
+def test_a_slow_model_in_a_thread_is_not_the_plugin_s_time() -> None:
+    async def slow() -> None:
+        await asyncio.sleep(0.3)
+
+    async def pass_on(request: PredictRequest, call_next: Predict) -> Any:
+        return await call_next(request)
+
+    faults = make_faults()
+    quick = loaded(plugin(Stage.OBSERVE, pass_on), timeout_s=0.2)
+    chain = chain_of(quick, end=Engine(slow), faults=faults)
+    for _ in range(2):  # the first is timed from its beginning, the second once it waits
+        asyncio.run(_run(chain.predict(ask())))
+    assert faults.errors == {}
+
+
 def test_a_quick_plugin_is_not_blamed_for_a_slow_model() -> None:
     async def slow() -> None:
         time.sleep(0.002)  # noqa: ASYNC251 - a model that runs on the event loop
@@ -425,7 +529,9 @@ def test_a_plugin_that_cannot_wrap_is_named() -> None:
         def wrap_predict(self, call_next: Predict, model: ModelInfo) -> Predict:
             raise ZeroDivisionError("oh")
 
-    with pytest.raises(PluginError, match=r"plugin 'p' failed to wrap m version 1: ZeroDivisionError: oh"):
+    with pytest.raises(
+        PluginError, match=r"plugin 'p' \(a test\) failed to wrap m version 1: ZeroDivisionError: oh"
+    ):
         chain_of(loaded(Broken(NoConfig())), end=Engine())
 
 

@@ -141,3 +141,21 @@ def test_a_slow_one_is_told_off() -> None:
     assert [(event["event"], event["plugin"], event["hook"]) for event in events] == [
         ("plugin over its budget", "slow", "observe")
     ]
+
+
+def test_one_that_takes_records_away_takes_them_from_nobody() -> None:
+    def eat(records: Any) -> None:
+        while records:
+            records.pop()
+
+    async def scenario() -> None:
+        seen, faults = Seen(), make_faults()
+        observers = Observers(faults)
+        observers.take([Observer("eats", eat, 1e9), observer(seen)])
+        for _ in range(3):
+            observers.add(record())
+        observers.flush()
+        assert [len(batch) for batch in seen.batches] == [3]
+        assert faults.errors == {"eats": 1}
+
+    asyncio.run(scenario())

@@ -152,9 +152,11 @@ class _Adapter:
     async def _send(self, answer: Answer, scope: HTTPScope, send: Send) -> None:
         headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]
         body = b"" if scope["method"] == "HEAD" else answer.body
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
-        self._core.observe(answer.record)
+        try:
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+        finally:  # some servers raise where the client is gone: it was answered all the same
+            self._core.observe(answer.record)
 
 
 async def _while_wanted(predicting: Coroutine[Any, Any, Answer], receive: Receive) -> Answer | None:

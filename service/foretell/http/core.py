@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -16,7 +17,7 @@ from foretell.excerpts import shortened
 from foretell.http.catalog import ModelDescription, ModelList, describe_model
 from foretell.http.media import check_json
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_of
-from foretell.prediction import RequestRecord
+from foretell.prediction import RequestRecord, check_header
 from foretell.protocols.endpoint import identity_headers
 from foretell.store.layout import parse_version
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from foretell.http.catalog import PluginStatus
     from foretell.http.request_ids import RequestIds
     from foretell.http.routes import Route
+    from foretell.plugin.faults import Faults
     from foretell.plugin.observers import Observers
     from foretell.prediction import Choose, Headers
     from foretell.protocols.endpoint import Endpoint
@@ -67,7 +69,9 @@ class Core:
         default_model: The model of the simple protocol; None means the only one there is.
         request_ids: Gives requests their identity.
         observers: Are handed the records of requests after their answers were sent.
+        faults: Where faults go that plugins leave in records; None if nobody asks.
         plugin_status: What plugins tell of a version.
+        prefix: Where in another application the routes are, for messages.
         clock_ns: The clock of `RequestRecord`, ns.
 
     Attributes:
@@ -81,7 +85,9 @@ class Core:
         default_model: str | None,
         request_ids: RequestIds,
         observers: Observers,
+        faults: Faults | None = None,
         plugin_status: PluginStatus = lambda _, __: {},
+        prefix: str = "",
         clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         self._registry = registry
@@ -89,7 +95,9 @@ class Core:
         self._request_ids = request_ids
         self.in_flight = 0
         self._observers = observers
+        self._faults = faults
         self._plugin_status = plugin_status
+        self._prefix = prefix
         self._clock_ns = clock_ns
         self._large = asyncio.Lock()
 
@@ -162,7 +170,7 @@ class Core:
                 answered = identity_headers(response.source)
         headers_out = [_JSON, (b"x-request-id", record.request_id.encode()), *answered]
         if record.answer_headers is not None:
-            headers_out += record.answer_headers
+            headers_out += self._added(record, record.answer_headers)
         record.finished_ns = self._clock_ns()
         return Answer(200, headers_out, payload, record)
 
@@ -204,15 +212,26 @@ class Core:
             route.path,
         )
 
+    def _added(self, record: RequestRecord, headers: list[tuple[bytes, bytes]]) -> Headers:
+        """The headers that plugins gave the answer; those that would break it are left out, and counted."""
+        try:
+            for name, value in headers:
+                check_header(name, value)
+        except (TypeError, ValueError) as error:
+            if self._faults is not None:
+                self._faults.failed("unknown", "answer_headers", error, request_id=record.request_id)
+            return _sound(headers)
+        return headers
+
     def _failed(self, error: Exception, route: Route, record: RequestRecord) -> Answer:
-        problem, extra = problem_of(error, path=route.path, request_id=record.request_id)
+        problem, extra = problem_of(error, path=route.path, request_id=record.request_id, prefix=self._prefix)
         record.status = problem.status
         record.failure = error
         record.finished_ns = self._clock_ns()
         headers = [_PROBLEM, (b"x-request-id", record.request_id.encode())]
         headers += [(name.encode(), value.encode()) for name, value in extra.items()]
         if record.answer_headers is not None:
-            headers += record.answer_headers
+            headers += self._added(record, record.answer_headers)
         return Answer(problem.status, headers, problem.encode(), record)
 
     def _description(self, route: Route) -> ModelList | ModelDescription:
@@ -266,3 +285,14 @@ class Core:
         raise NotFoundError(
             "there is no default model: set store.default_model, or name the model: POST /v1/models/<model>:predict"
         )
+
+
+def _sound(headers: object) -> Headers:
+    """What in place of headers is headers."""
+    sound: list[tuple[bytes, bytes]] = []
+    for header in headers if isinstance(headers, list) else []:
+        with suppress(TypeError, ValueError):
+            name, value = header
+            check_header(name, value)
+            sound.append((name, value))
+    return sound

@@ -23,13 +23,14 @@ __all__ = ["problem_handler"]
 
 
 def problem_handler(
-    request_ids: RequestIds, log: Logger
+    request_ids: RequestIds, log: Logger, *, prefix: str = ""
 ) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
     """The handler of every exception that leaves a route, or that routing itself raises.
 
     Args:
         request_ids: Gives requests their identity.
         log: Where failures are written.
+        prefix: Where in another application the routes are, for messages.
     """
 
     def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -39,18 +40,17 @@ def problem_handler(
             headers = {name.lower(): value for name, value in (error.headers or {}).items()}
             detail = error.detail
             if error.status_code == 404:
-                detail = f"there is nothing at {shortened(path)}; GET / tells what there is"
+                detail = f"there is nothing at {shortened(path)}; GET {prefix or '/'} tells what there is"
             elif error.status_code == 405:
                 detail = f"{request.scope['method']} is not allowed here; use {headers.get('allow')}"
             problem = describe(error.status_code, detail, path=path, request_id=request_id)
-            log.warning(
-                "request refused", request_id=request_id, path=path, status=problem.status, reason=detail
-            )
         else:
-            problem, headers = problem_of(error, path=path, request_id=request_id)
-            log.error(
-                "request failed", request_id=request_id, path=path, status=problem.status, exc_info=error
-            )
+            problem, headers = problem_of(error, path=path, request_id=request_id, prefix=prefix)
+        told = {"request_id": request_id, "path": path, "status": problem.status}
+        if problem.status == 500:
+            log.error("request failed", **told, exc_info=error)
+        else:
+            log.warning("request refused", **told, reason=problem.detail)
         headers["x-request-id"] = request_id
         return Response(
             problem.encode(), status_code=problem.status, media_type=PROBLEM_MEDIA_TYPE, headers=headers

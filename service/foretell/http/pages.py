@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from litestar import HttpMethod, MediaType, Response, Router, get, route
 
+from foretell.http.relocation import relocated
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -150,7 +152,7 @@ def ordinary_routes(
             if failed
             else "ok"
         )
-        reason = None if registry.ready else _unready(registry)
+        reason = None if registry.ready else relocated(_unready(registry), prefix)
         return Health(status, registry.ready, reason, models, dict(missing_plugins))
 
     @get("/health/live", operation_id="live", summary="Whether the process answers")
@@ -166,7 +168,8 @@ def ordinary_routes(
     async def ready() -> Response[Readiness]:
         if registry.ready:
             return Response(Readiness(ready=True))
-        return Response(Readiness(ready=False, reason=_unready(registry)), status_code=503)
+        reason = relocated(_unready(registry), prefix)
+        return Response(Readiness(ready=False, reason=reason), status_code=503)
 
     handlers: list[Any] = [index, health, live, ready]
     # Litestar answers HEAD only where it is told to; probes and load balancers ask so.

@@ -24,6 +24,7 @@ from foretell.errors import (
     UnsupportedMediaError,
 )
 from foretell.excerpts import shortened
+from foretell.http.relocation import relocated
 
 __all__ = ["PROBLEM_MEDIA_TYPE", "MethodNotAllowedError", "Problem", "problem_of", "problem_schema"]
 
@@ -86,7 +87,9 @@ class Problem(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self)
 
 
-def problem_of(error: Exception, *, path: str, request_id: str) -> tuple[Problem, dict[str, str]]:
+def problem_of(
+    error: Exception, *, path: str, request_id: str, prefix: str = ""
+) -> tuple[Problem, dict[str, str]]:
     """What the caller sees of an error, and the headers that belong to it.
 
     What is not the caller's business (anything but a domain error about the request) has no detail.
@@ -95,6 +98,7 @@ def problem_of(error: Exception, *, path: str, request_id: str) -> tuple[Problem
         error: Any exception.
         path: The path that was asked.
         request_id: The identity of the request.
+        prefix: Where in another application the routes are that a message may name.
     """
     status = next((code for kind, code in _STATUSES.items() if isinstance(error, kind)), None)
     headers: dict[str, str] = {}
@@ -106,8 +110,10 @@ def problem_of(error: Exception, *, path: str, request_id: str) -> tuple[Problem
     if isinstance(error, (NotReadyError, QuotaExceededError)) and error.retry_after_s is not None:
         headers = {"retry-after": str(error.retry_after_s)}
     places = error.problems if isinstance(error, InvalidInputError) else ()
-    errors = tuple(PlaceAndMessage(place, message) for place, message in places)
-    return describe(status, str(error), path=path, request_id=request_id, errors=errors), headers
+    errors = tuple(PlaceAndMessage(place, relocated(message, prefix)) for place, message in places)
+    return describe(
+        status, relocated(str(error), prefix), path=path, request_id=request_id, errors=errors
+    ), headers
 
 
 def describe(

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from foretell.http.lifespan import Lifespan
 from foretell.http.listening import refusal
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from litestar import Litestar
 
     from foretell.logs import Logger
@@ -35,9 +38,10 @@ def run_server(app: Litestar, sockets: list[socket.socket], settings: ServerSett
         log: Where events go.
 
     Returns:
-        Whether it served at all; if not, the log says why.
+        Whether it served at all, or was told to stop before it did; if not, the log says why.
 
     Raises:
+        PluginError: A plugin stops the start.
         ListenError: Somebody else has begun to listen there since the sockets were bound.
     """
     uvicorn_log = logging.getLogger("uvicorn")
@@ -63,7 +67,12 @@ def run_server(app: Litestar, sockets: list[socket.socket], settings: ServerSett
     try:
         server.run(sockets)
     except SystemExit:
-        return False
+        if server.lifespan.failure is not None:
+            raise server.lifespan.failure from None
+        if not server.lifespan.called_off:
+            return False
+        log.info("stopped")
+        return True
     finally:
         for bound in sockets:
             bound.close()
@@ -75,7 +84,11 @@ def run_server(app: Litestar, sockets: list[socket.socket], settings: ServerSett
 
 
 class _Server(uvicorn.Server):
+    lifespan: Lifespan
+
     def __init__(self, config: uvicorn.Config, log: Logger) -> None:
+        config.load()
+        config.lifespan_class = Lifespan
         super().__init__(config)
         self._log = log
         self._drain_s = config.timeout_graceful_shutdown
@@ -105,6 +118,12 @@ class _Server(uvicorn.Server):
                 self._log.info(
                     "serving", url=f"http://{shown}:{port}", documentation=f"http://{shown}:{port}/schema"
                 )
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        super().handle_exit(sig, frame)
+        if hasattr(self, "lifespan"):
+            self.lifespan.call_off()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, and say so first: the last requests may take a while."""

@@ -10,6 +10,7 @@ import msgspec
 from foretell.plugin.choice import compose_choice
 from foretell.plugin.contract import Stage, overrides
 from foretell.plugin.isolation import Isolation
+from foretell.plugin.wrapping import Wrapping
 
 if TYPE_CHECKING:
     from foretell.plugin.faults import Faults
@@ -66,6 +67,7 @@ def compose(
     model: ModelInfo,
     end: Predict,
     faults: Faults,
+    wrapping: Wrapping | None = None,
 ) -> Chain:
     """Put the plugins around a version.
 
@@ -74,10 +76,14 @@ def compose(
         model: The version.
         end: What runs it.
         faults: Where faults of plugins go.
+        wrapping: What is known of this attempt already; an optional plugin that it leaves out is not asked.
 
     Raises:
-        PluginError: A plugin fails to wrap the version, or the choice of it.
+        PluginError: A plugin that is not optional fails to wrap the version, or the choice of it.
     """
+    wrapping = wrapping or Wrapping(model)
+    choose = compose_choice(plugins, model, faults, wrapping)
+    left_out = set(wrapping.left_out)
     ordered = sorted(plugins, key=lambda loaded: loaded.plugin.stage)
     links: list[Link] = []
     below: dict[Stage, Predict] = {}
@@ -85,16 +91,35 @@ def compose(
     for stage in reversed(Stage):
         below[stage] = predict
         for loaded in reversed([each for each in ordered if each.plugin.stage == stage]):
-            why_not = _why_not(loaded, model)
-            links.append(Link(loaded.name, stage, why_not))
+            outer = None
+            why_not = wrapping.left_out.get(loaded.name)
             if why_not is None:
-                layer = Isolation(
-                    loaded.name, stage, faults, timeout_s=loaded.timeout_s, budget_us=loaded.budget_us
-                )
-                predict = layer.between(loaded.plugin.wrap_predict, predict, model)
+                with wrapping.of(loaded, f"to wrap {wrapping.version}"):
+                    why_not = _why_not(loaded, model)
+                    if why_not is None:
+                        outer = _layer(loaded, faults).between(loaded.plugin.wrap_predict, predict, model)
+                why_not = wrapping.left_out.get(loaded.name, why_not)
+            links.append(Link(loaded.name, stage, why_not))
+            if outer is not None:
+                predict = outer
+            if outer is not None or _has_nothing_to_wrap(loaded, wrapping):
+                wrapping.done.add(loaded.name)
     links.reverse()
-    choose = compose_choice(plugins, model, faults)
+    if wrapping.left_out.keys() != left_out:  # who is left out must not choose either
+        choose = compose_choice(plugins, model, faults, wrapping)
     return Chain(predict, below, tuple(links), wrapped=predict is not end, choose=choose)
+
+
+def _layer(loaded: LoadedPlugin, faults: Faults) -> Isolation:
+    stage = loaded.plugin.stage
+    return Isolation(loaded.name, stage, faults, timeout_s=loaded.timeout_s, budget_us=loaded.budget_us)
+
+
+def _has_nothing_to_wrap(loaded: LoadedPlugin, wrapping: Wrapping) -> bool:
+    """Whether all that a plugin has to do with a version is to take its settings, and it has."""
+    hooks = ("wrap_predict", "wrap_choice")
+    asked = loaded.name not in wrapping.left_out and wrapping.model.name not in loaded.opted_out
+    return asked and not any(overrides(loaded.plugin, hook) for hook in hooks)
 
 
 def _why_not(loaded: LoadedPlugin, model: ModelInfo) -> str | None:

@@ -46,12 +46,12 @@ class FoundPlugin(msgspec.Struct, frozen=True):
     problem: str | None = None
 
 
-def discover(folder: Path) -> dict[str, FoundPlugin]:
+def discover(folder: Path | None) -> dict[str, FoundPlugin]:
     """Every plugin that could be enabled, by name.
 
     Args:
         folder: Where plugins of a single file are dropped in; it need not exist. Files that begin with ``_`` are
-            left out.
+            left out. None if there is no such place.
 
     Returns:
         The plugins. One whose name another has too, or that cannot be written in settings, has a problem, which
@@ -61,7 +61,8 @@ def discover(folder: Path) -> dict[str, FoundPlugin]:
         PluginError: The folder cannot be read, or is none.
     """
     found: dict[str, FoundPlugin] = {}
-    for plugin in [*map(_of_entry_point, _entry_points()), *map(_of_file, _files(folder))]:
+    files = [] if folder is None else _files(folder)
+    for plugin in [*map(_of_entry_point, _entry_points()), *map(_of_file, files)]:
         if plugin.name in found:
             other = found[plugin.name]
             found[plugin.name] = _with_problem(

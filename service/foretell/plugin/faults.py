@@ -50,6 +50,10 @@ class Faults:
                 exc_info=error,
             )
 
+    def missing(self, plugin: str, reason: str) -> None:
+        """An optional plugin is left out."""
+        self._log.warning("plugin missing", plugin=plugin, reason=reason)
+
     def slow(self, plugin: str, hook: str, *, own_us: float, budget_us: float) -> None:
         """A hook of a plugin takes longer than its budget."""
         silent = self._silent(plugin, f"{hook} slow")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Final, Literal
 
 import msgspec
@@ -26,6 +27,7 @@ class Instrument(msgspec.Struct, frozen=True):
         across_workers: What several worker processes make together. Of gauges, only workers that live take part.
 
     Raises:
+        TypeError: The value of a label is no string, or that of a sample no real number.
         ValueError: A name cannot be used, or the samples have labels of different names.
     """
 
@@ -36,13 +38,27 @@ class Instrument(msgspec.Struct, frozen=True):
     across_workers: Literal["sum", "max"] = "sum"
 
     def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuse what cannot be shown; see the class. Samples may have changed since it was made."""
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"{self.name!r} cannot be an instrument's name: use letters, digits and _")
         if self.name.endswith("_total") != (self.kind == "counter"):
             raise ValueError(f"{self.name!r}: the name of a counter, and of nothing else, ends with _total")
-        for labels, _ in self.samples:
+        for labels, value in self.samples:
             if labels.keys() != self.samples[0][0].keys():
                 raise ValueError(f"{self.name!r}: all samples must have labels of the same names")
-            for label in labels:
-                if not _NAME.fullmatch(label) or label.startswith("__") or label == "le":
-                    raise ValueError(f"{self.name!r}: {label!r} cannot be a label's name")
+            for label, of in labels.items():
+                self._check_label(label, of)
+            self._check_value(value)
+
+    def _check_label(self, label: str, value: object) -> None:
+        if not _NAME.fullmatch(label) or label.startswith("__") or label == "le":
+            raise ValueError(f"{self.name!r}: {label!r} cannot be a label's name")
+        if not isinstance(value, str):
+            raise TypeError(f"{self.name!r}: the label {label!r} must be a string, not {value!r}")
+
+    def _check_value(self, value: object) -> None:
+        if not isinstance(value, Real):
+            raise TypeError(f"{self.name!r}: a sample must be a real number, not {value!r}")

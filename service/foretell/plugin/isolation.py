@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 
 from foretell.errors import ForetellError, PluginError
+from foretell.plugin.answers import AnswerCheck
 from foretell.plugin.contract import Stage
 from foretell.plugin.steps import DONE, Steps, go_on, steps_into
 from foretell.prediction import PredictRequest, PredictResponse
@@ -24,19 +25,25 @@ __all__ = ["Isolation", "others_time"]
 _SAMPLED: Final = 64
 """One call in so many is timed: reading the clock costs as much as a good plugin."""
 
+_CLOSED: Final = 1 << 60
+"""More calls on than any plugin may make: what it leaves running when it is done must not call on any more."""
+
+_NOTHING: Final = PredictResponse({})
+"""What a call on gave that gave nothing."""
+
 
 class _Call(msgspec.Struct):
     """One request on its way through one plugin.
 
     Attributes:
-        started: How often the plugin called on.
+        started: How often the plugin called on; `_CLOSED` when it is done.
         inside: How many calls of others it waits for now; its own time stands still meanwhile.
         watched: Whether anybody needs to know when its own time stands still.
-        response: What the last call on gave.
+        response: What the last call on gave; `_NOTHING` if it gave nothing.
         error: What the last call on raised.
         timer: Bounds the plugin's own time, once it waits.
         own_s: What is left of its own time when that stands still, seconds.
-        entered_ns: When the plugin was called, if this call is timed; else 0.
+        entered_ns: When the plugin was called, if this call is timed, or when it first waited; else 0.
         inner_ns: How much of the time since then was not the plugin's own, ns.
         waiter: Resolved when no call is going on any more, if somebody waits for that.
     """
@@ -44,7 +51,7 @@ class _Call(msgspec.Struct):
     started: int = 0
     inside: int = 0
     watched: bool = False
-    response: PredictResponse | None = None
+    response: PredictResponse = _NOTHING
     error: BaseException | None = None
     timer: asyncio.Timeout | None = None
     own_s: float = 0.0
@@ -63,8 +70,8 @@ class _Call(msgspec.Struct):
 
     def resume(self, paused_ns: int) -> None:
         """From now on the time is the plugin's own again, if nothing else is inside."""
-        if paused_ns:
-            self.inner_ns += time.perf_counter_ns() - paused_ns
+        if self.entered_ns:  # what began before anybody watched is what was first waited for
+            self.inner_ns += time.perf_counter_ns() - (paused_ns or self.entered_ns)
         if not self.inside:
             self.start_timer()
             if self.waiter is not None and not self.waiter.done():
@@ -103,7 +110,8 @@ class Isolation:
 
     The plugin may call on once (at stage `FALLBACK`: as often as it likes). What it raises itself, as opposed to
     what it lets through, is counted and logged; then the prediction goes on without it, or ends, as its stage says.
-    The time that it takes itself is bounded once it waits, and compared with its budget.
+    When it is done, whatever it has left running can call on no more. The time that it takes itself is bounded once it
+    waits, and compared with its budget.
 
     Args:
         plugin: The plugin's name.
@@ -135,7 +143,8 @@ class Isolation:
             model: The version.
 
         Raises:
-            PluginError: `wrap` fails, or gives nothing that can be called.
+            BaseException: Whatever `wrap` raises.
+            TypeError: It gives nothing that can be called.
         """
 
         async def tracked(request: PredictRequest) -> PredictResponse:
@@ -146,7 +155,7 @@ class Isolation:
                     "request.replace(inputs=…)"
                 )
             if call.started >= self._calls_allowed:
-                raise PluginError(f"plugin {self._plugin!r} called on twice for one request")
+                raise self._refusal(call, request)
             call.started += 1
             paused_ns = call.pause() if call.watched else 0
             call.inside += 1
@@ -154,7 +163,7 @@ class Isolation:
                 call.response = response = await call_next(request)
             except BaseException as error:
                 call.error = error
-                call.response = None
+                call.response = _NOTHING
                 raise
             finally:
                 call.inside -= 1
@@ -163,19 +172,10 @@ class Isolation:
             call.error = None
             return response
 
-        try:
-            wrapped: Predict = wrap(tracked, model)
-        except BaseException as error:
-            if isinstance(error, (KeyboardInterrupt, ForetellError)):
-                raise
-            raise PluginError(
-                f"plugin {self._plugin!r} failed to wrap {model.name} version {model.version}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        wrapped: Predict = wrap(tracked, model)
         if not callable(wrapped):
-            raise PluginError(
-                f"plugin {self._plugin!r}: wrap_predict gave {wrapped!r}; it must give an async function"
-            )
+            raise TypeError(f"wrap_predict gave {wrapped!r}; it must give an async function")
+        check = AnswerCheck(model.signature)
 
         async def guarded(request: PredictRequest) -> PredictResponse:
             call = _Call()
@@ -192,15 +192,18 @@ class Isolation:
                 waiting = next(steps, DONE)
                 if waiting is not DONE:
                     await self._drive(steps, waiting, call)
-                response = answer[0]
-                if type(response) is not PredictResponse:
-                    raise PluginError(  # noqa: TRY301 - it takes the same way as what the plugin raises
-                        f"plugin {self._plugin!r} gave {response!r}; it must give a PredictResponse"
-                    )
+                response: PredictResponse = answer[0]
+                if response is not call.response:
+                    complaint = check.complaint(response, request)
+                    if complaint is not None:
+                        raise PluginError(  # noqa: TRY301 - it takes the same way as what the plugin raises
+                            f"plugin {self._plugin!r} {complaint}"
+                        )
             except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
                 return await self._judge(error, call, request, call_next)
-            if timed:
-                self._compare(call)
+            call.started = _CLOSED
+            if call.entered_ns:
+                self._compare(call, request, timed=timed)
             return response
 
         return guarded
@@ -209,6 +212,7 @@ class Isolation:
         """Go on with a plugin that waits, for as long as it may."""
         call.own_s = self._timeout_s
         call.watched = True
+        call.entered_ns = call.entered_ns or time.perf_counter_ns()
         timer = asyncio.timeout(None)
         try:
             async with timer:
@@ -229,6 +233,7 @@ class Isolation:
         self, error: BaseException, call: _Call, request: PredictRequest, call_next: Predict
     ) -> PredictResponse:
         """After an exception: let it through, or go on without the plugin."""
+        started, call.started = call.started, _CLOSED
         if error is call.error and isinstance(error, Exception):
             raise error
         task = asyncio.current_task()
@@ -241,7 +246,7 @@ class Isolation:
         self._faults.failed(self._plugin, "wrap_predict", error, request_id=request.record.request_id)
         if not self._open:
             raise PluginError(f"plugin {self._plugin!r} failed: {type(error).__name__}: {error}") from error
-        if not call.started:
+        if not started:
             return await call_next(request)
         if (
             call.inside
@@ -249,16 +254,38 @@ class Isolation:
             call.watched = True
             call.waiter = asyncio.get_running_loop().create_future()
             await call.waiter
-        if call.response is not None:
+        if call.response is not _NOTHING:
             return call.response
         if isinstance(call.error, Exception):
             raise call.error
         raise PluginError(f"plugin {self._plugin!r} gave up the run of the model") from error
 
-    def _compare(self, call: _Call) -> None:
-        """Compare the plugin's own time with its budget, smoothed over the calls that are timed."""
+    def _refusal(self, call: _Call, request: PredictRequest) -> PluginError:
+        """Why the plugin may not call on."""
+        if call.started < _CLOSED:
+            return PluginError(f"plugin {self._plugin!r} called on twice for one request")
+        error = PluginError(
+            f"plugin {self._plugin!r} called on when it was done with the request; what it does later may ask "
+            "host.models"
+        )
+        # Nobody else hears of it: it happens in a task of the plugin's own.
+        self._faults.failed(self._plugin, "wrap_predict", error, request_id=request.record.request_id)
+        return error
+
+    def _compare(self, call: _Call, request: PredictRequest, *, timed: bool) -> None:
+        """Compare the plugin's own time with what it may take, and with its budget, smoothed over the timed calls."""
         own_us = (time.perf_counter_ns() - call.entered_ns - call.inner_ns) / 1000
-        known = self._own_us
-        self._own_us = own_us if known is None else known + (own_us - known) / 8
-        if self._own_us > self._budget_us:
-            self._faults.slow(self._plugin, "wrap_predict", own_us=self._own_us, budget_us=self._budget_us)
+        if own_us > self._timeout_s * 1e6:
+            self._untimed = 0  # the next one is timed too
+            error = PluginError(
+                f"plugin {self._plugin!r} took {own_us / 1e6:.3g} s of its own for one request; timeout_s is "
+                f"{self._timeout_s:g}. While it computes, every other request waits: use asyncio.to_thread"
+            )
+            self._faults.failed(self._plugin, "wrap_predict", error, request_id=request.record.request_id)
+        elif timed:
+            known = self._own_us
+            self._own_us = own_us if known is None else known + (own_us - known) / 8
+            if self._own_us > self._budget_us:
+                self._faults.slow(
+                    self._plugin, "wrap_predict", own_us=self._own_us, budget_us=self._budget_us
+                )

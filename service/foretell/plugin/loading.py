@@ -31,11 +31,15 @@ class _Common(msgspec.Struct, frozen=True):
         optional: Whether the server starts without the plugin if it cannot be loaded.
         timeout_s: How long it may take for one request, apart from what it calls on, seconds.
         budget_us: How long it should take at most for one request; a slower one leaves a warning in the log, µs.
+        open_s: How long its `lifespan` may take to open, seconds.
+        close_s: How long its `lifespan` may take to close, seconds.
     """
 
     optional: bool = False
     timeout_s: _Positive = 1.0
     budget_us: _Positive = 500.0
+    open_s: _Positive = 30.0
+    close_s: _Positive = 10.0
 
 
 _COMMON: Final = tuple(field.name for field in msgspec.structs.fields(_Common))
@@ -55,6 +59,8 @@ class LoadedPlugin(msgspec.Struct, frozen=True):
         of_models: What the settings say of it for single models, by model name.
         opted_out: The models that do not want it, by name.
         origins: Where each setting comes from, by its key, as far as that is known.
+        open_s: How long its `lifespan` may take to open, seconds.
+        close_s: How long its `lifespan` may take to close, seconds.
     """
 
     name: str
@@ -67,6 +73,8 @@ class LoadedPlugin(msgspec.Struct, frozen=True):
     of_models: dict[str, Any]
     opted_out: set[str]
     origins: Mapping[str, str] = {}
+    open_s: float = _Common().open_s
+    close_s: float = _Common().close_s
 
     def configure(self, model: str, in_store: Mapping[str, Any]) -> None:
         """Give the plugin what is set for one model: ``false`` switches it off, a table sets keys.
@@ -253,6 +261,8 @@ def _load(
         },
         set(),
         origins,
+        open_s=common.open_s,
+        close_s=common.close_s,
     )
     for model in loaded.of_models:
         loaded.configure(model, {})

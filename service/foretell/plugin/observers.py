@@ -79,13 +79,13 @@ class Observers:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        records, self._records = self._records, []
+        records, self._records = tuple(self._records), []  # a tuple: none can take records from the others
         if not records:
             return
         for observer in self._observers:
             seen = records
             if observer.opted_out:
-                seen = [record for record in records if record.model not in observer.opted_out]
+                seen = tuple(record for record in records if record.model not in observer.opted_out)
             if seen:
                 self._hand(observer, seen)
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from foretell.errors import ForetellError, PluginError
 from foretell.plugin.chain import compose
 from foretell.plugin.contract import overrides
+from foretell.plugin.instruments import Instrument
 from foretell.plugin.observers import Observer
+from foretell.plugin.patience import within
+from foretell.plugin.wrapping import Wrapping
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     import click
     from litestar import Litestar
     from litestar.config.app import AppConfig
@@ -19,7 +28,6 @@ if TYPE_CHECKING:
     from foretell.plugin.chain import Chain
     from foretell.plugin.contract import Host, Stage
     from foretell.plugin.faults import Faults
-    from foretell.plugin.instruments import Instrument
     from foretell.plugin.loading import LoadedPlugin, LoadedPlugins
     from foretell.prediction import ModelInfo, Predict
 
@@ -27,7 +35,7 @@ __all__ = ["PluginSet"]
 
 
 class PluginSet:
-    """The enabled plugins. One that is optional and fails to start is left out, and its reason kept.
+    """The enabled plugins. One that is optional and fails to start, or to wrap a version, is left out there.
 
     Args:
         loaded: The plugins, imported and configured.
@@ -42,6 +50,8 @@ class PluginSet:
         self._plugins = list(loaded.plugins)
         self._faults = faults
         self._check_model = loaded.check_model
+        self._crashes: dict[str, PluginError] = {}
+        self._working: set[str] = set()
 
     @property
     def plugins(self) -> tuple[LoadedPlugin, ...]:
@@ -66,20 +76,28 @@ class PluginSet:
         """
         for each in self._overriding("on_app_init"):
             with self._starting(each, "on_app_init"):
-                app_config = each.plugin.on_app_init(app_config)
+                changed: object = each.plugin.on_app_init(app_config)
+                if not isinstance(changed, type(app_config)):
+                    raise TypeError(f"it gave {changed!r}; it must give the AppConfig")
+                app_config = changed
         return app_config
 
     @asynccontextmanager
     async def lifespan(self, app: Litestar) -> AsyncGenerator[None]:
-        """Keep open what the plugins need while the server runs.
+        """Keep open what the plugins need while the server runs. One that fails to close it harms no other.
 
         Raises:
-            PluginError: A plugin that is not optional fails to open it.
+            PluginError: A plugin that is not optional fails to open it, or takes too long.
         """
         async with AsyncExitStack() as stack:
             for each in self._overriding("lifespan"):
                 with self._starting(each, "lifespan"):
-                    await stack.enter_async_context(each.plugin.lifespan(app))
+                    context = each.plugin.lifespan(app)
+                    complaint = (
+                        f"it did not open within {each.open_s:g} s (plugins.config.{each.name}.open_s)"
+                    )
+                    await within(context.__aenter__(), each.open_s, complaint)
+                    stack.push_async_exit(partial(self._close, each, context))
             yield
 
     def register_commands(self, cli: click.Group) -> None:
@@ -109,13 +127,14 @@ class PluginSet:
         """What the plugins count and measure of themselves. One that fails to say so is left out, and counted."""
         found: list[Instrument] = []
         for each in self._overriding("instruments"):
-            try:
-                found += list(each.plugin.instruments())
-            except (KeyboardInterrupt, GeneratorExit):
-                raise
-            except BaseException as error:  # noqa: BLE001 - the boundary of a plugin
-                self._faults.failed(each.name, "instruments", error)
+            with self._at_work(each, "instruments"):
+                found += list(map(_plain, list(each.plugin.instruments())))
         return found
+
+    @property
+    def broken(self) -> PluginError | None:
+        """How a plugin crashed that is not optional and has not been put around a single version; None if none is."""
+        return next((error for name, error in self._crashes.items() if name not in self._working), None)
 
     def compose(self, model: ModelInfo, end: Predict, in_store: Mapping[str, Any]) -> Chain:
         """Put the plugins around a version.
@@ -126,12 +145,17 @@ class PluginSet:
             in_store: What its model.toml says of plugins, by their names.
 
         Raises:
-            PluginError: Its settings for a plugin are wrong, or a plugin fails to wrap it.
+            PluginError: Its settings for a plugin are wrong, or a plugin that is not optional fails to wrap it.
         """
-        self._check_model(model.name, in_store)
-        for each in self._plugins:
-            each.configure(model.name, in_store)
-        return compose(self._plugins, model, end, self._faults)
+        wrapping = Wrapping(model)
+        try:
+            self._check_model(model.name, in_store)
+            for each in self._plugins:
+                with wrapping.of(each, f"to take the settings of {model.name}"):
+                    each.configure(model.name, in_store)
+            return compose(self._plugins, model, end, self._faults, wrapping)
+        finally:
+            self._learn(wrapping)
 
     def review(self, loaded: Sequence[ModelInfo]) -> dict[tuple[str, int], str]:
         """Let each plugin look at what was loaded.
@@ -142,36 +166,69 @@ class PluginSet:
         refused: dict[tuple[str, int], str] = {}
         numbers = {(info.name, info.version) for info in loaded}
         for each in self._overriding("on_models"):
-            try:
+            with self._at_work(each, "on_models"):
                 reasons = dict(each.plugin.on_models(loaded))
-            except Exception as error:  # noqa: BLE001 - the boundary of a plugin
-                self._faults.failed(each.name, "on_models", error)
-                continue
-            refused |= {key: f"plugin {each.name!r}: {reasons[key]}" for key in numbers & reasons.keys()}
+                refused |= {key: f"plugin {each.name!r}: {reasons[key]}" for key in numbers & reasons.keys()}
         return refused
 
     def status(self, model: str, version: int) -> dict[str, Any]:
-        """What each plugin tells of a version, by the plugin's name."""
+        """What each plugin tells of a version, by the plugin's name. What is no JSON is left out, and counted."""
         told: dict[str, Any] = {}
         for each in self._overriding("status"):
-            try:
+            with self._at_work(each, "status"):
                 status = None if model in each.opted_out else each.plugin.status(model, version)
-            except Exception as error:  # noqa: BLE001 - the boundary of a plugin
-                self._faults.failed(each.name, "status", error)
-                continue
-            if status is not None:
-                told[each.name] = status
+                msgspec.json.encode(status)
+                if status is not None:
+                    told[each.name] = status
         return told
 
     def _overriding(self, hook: str) -> list[LoadedPlugin]:
         return [each for each in self._plugins if overrides(each.plugin, hook)]
+
+    def _learn(self, wrapping: Wrapping) -> None:
+        """Keep what came of an attempt to put the plugins around a version."""
+        for name, reason in wrapping.left_out.items():
+            if name not in self.missing:
+                self.missing[name] = reason
+                self._faults.missing(name, reason)
+        if wrapping.crash is not None:
+            self._crashes.setdefault(*wrapping.crash)
+        self._working |= wrapping.done
+
+    async def _close(
+        self,
+        each: LoadedPlugin,
+        context: AbstractAsyncContextManager[None],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close what a plugin has opened."""
+        complaint = (
+            f"plugin {each.name!r} ({each.origin}) did not close within {each.close_s:g} s "
+            f"(plugins.config.{each.name}.close_s)"
+        )
+        with self._at_work(each, "lifespan"):
+            await within(context.__aexit__(kind, error, traceback), each.close_s, complaint)
+
+    @contextmanager
+    def _at_work(self, each: LoadedPlugin, hook: str) -> Generator[None]:
+        """The boundary of a plugin: whatever it raises within this block is counted and logged, and that is all."""
+        try:
+            yield
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            if _is_told_to_end(error):
+                raise
+            self._faults.failed(each.name, hook, error)
 
     @contextmanager
     def _starting(self, each: LoadedPlugin, hook: str) -> Generator[None]:
         try:
             yield
         except BaseException as error:
-            if not isinstance(error, (Exception, SystemExit)):
+            if isinstance(error, KeyboardInterrupt) or _is_told_to_end(error):
                 raise
             reason = f"plugin {each.name!r} ({each.origin}) failed in {hook}: "
             reason += str(error) if isinstance(error, ForetellError) else f"{type(error).__name__}: {error}"
@@ -179,3 +236,33 @@ class PluginSet:
                 raise PluginError(reason) from error
             self.missing[each.name] = reason
             self._plugins.remove(each)
+
+
+def _plain(instrument: object) -> Instrument:
+    """An instrument with plain numbers, whatever kind of number the plugin counts with.
+
+    Raises:
+        TypeError: It is none, or cannot be shown.
+        ValueError: It cannot be shown.
+    """
+    if not isinstance(instrument, Instrument):
+        raise TypeError(f"instruments gave {instrument!r}; it must give Instruments")
+    instrument.check()
+    return msgspec.structs.replace(
+        instrument,
+        samples=[
+            (labels, value if type(value) in {int, float} else float(value))
+            for labels, value in instrument.samples
+        ],
+    )
+
+
+def _is_told_to_end(error: BaseException) -> bool:
+    """Whether an exception ends the task that it is raised in, and is no fault of a plugin."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop runs
+        return False
+    return task is not None and task.cancelling() > 0
