@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -24,6 +23,7 @@ from foretell.http.core import Core
 from foretell.http.exceptions import problem_handler
 from foretell.http.host import ServerHost
 from foretell.http.identity import identity_middleware
+from foretell.http.lifecycle import Lifecycle
 from foretell.http.openapi import openapi_config
 from foretell.http.pages import ordinary_routes
 from foretell.http.request_ids import RequestIds
@@ -35,6 +35,7 @@ from foretell.plugin.observers import Observer, Observers
 from foretell.plugin.plugin_set import PluginSet
 from foretell.protocols.endpoint import Endpoint
 from foretell.settings import Settings, load_settings
+from foretell.settings.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from litestar.types import Middleware
@@ -69,17 +70,32 @@ class Assembly(msgspec.Struct, frozen=True):
     openapi: OpenAPIConfig
 
 
-def create_app(settings: Settings | None = None) -> Litestar:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    lifecycle: Lifecycle | None = None,
+    log: Logger | None = None,
+    server: str | None = None,
+) -> Litestar:
     """Make the application of one model store. Nothing is shared between two of them.
 
     Args:
         settings: The settings; if they are not given, those of ``foretell.toml`` and the environment.
+        lifecycle: With it whoever runs the application tells it that its end has begun, and hears whether it is
+            ready.
+        log: Where events go; standard error if None.
+        server: What tells the server from others; if None, that comes from its settings and its folder.
 
     Raises:
         SettingsError: A setting is misspelt or ill-typed.
         PluginError: An enabled plugin cannot be loaded.
     """
-    assembly = assemble(load_settings(environ=os.environ).settings if settings is None else settings)
+    assembly = assemble(
+        load_settings(environ=os.environ).settings if settings is None else settings,
+        lifecycle=lifecycle,
+        log=log,
+        server=server,
+    )
     return Litestar(
         route_handlers=assembly.handlers,
         on_app_init=[assembly.init_app],
@@ -91,21 +107,32 @@ def create_app(settings: Settings | None = None) -> Litestar:
     )
 
 
-def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
+def assemble(
+    settings: Settings,
+    *,
+    prefix: str = "",
+    lifecycle: Lifecycle | None = None,
+    log: Logger | None = None,
+    server: str | None = None,
+) -> Assembly:
     """Wire the parts of a server.
 
     Args:
         settings: The settings.
         prefix: Where in another application the routes will be, for instance ``/ml``; for documents and messages.
+        lifecycle: See `create_app`.
+        log: See `create_app`.
+        server: See `create_app`.
 
     Raises:
         PluginError: An enabled plugin cannot be loaded.
     """
-    log = open_log(settings.log)
+    log = log or open_log(settings.log)
+    lifecycle = lifecycle or Lifecycle()
     faults = Faults(log)
     plugins = PluginSet(load_plugins(settings, discover(Path(settings.plugins.folder))), faults)
     request_ids = RequestIds()
-    fingerprint = _fingerprint(settings)
+    server = server or fingerprint(settings)
 
     def serve(version: Version, config: ModelConfig) -> Endpoint:
         return Endpoint(version, plugins.compose(version.info, version.predict, config.plugins))
@@ -141,7 +168,7 @@ def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
             observers=observers,
             faults=faults,
             plugins=plugins,
-            fingerprint=fingerprint,
+            fingerprint=server,
             log=log,
             admin_guard=guard,
         )
@@ -151,6 +178,7 @@ def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
+        lifecycle.attach(app, registry)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(plugins.lifespan(app))
             # The log comes last: a plugin may still say which trace a request belongs to.
@@ -170,10 +198,11 @@ def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
     middleware: list[Middleware] = [identity_middleware(request_ids, log)]
     return Assembly(
         handlers=[
-            *prediction_routes(core, max_body_bytes=settings.limits.max_body_bytes, prefix=prefix),
+            *prediction_routes(core, lifecycle, max_body_bytes=settings.limits.max_body_bytes, prefix=prefix),
             ordinary_routes(
                 registry,
                 plugins.missing,
+                lifecycle,
                 plugin_status=plugins.status,
                 middleware=middleware,
                 prefix=prefix,
@@ -184,11 +213,6 @@ def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
         exception_handler=problem_handler(request_ids, log),
         openapi=openapi_config(registry, core.default_endpoint, middleware=middleware, prefix=prefix),
     )
-
-
-def _fingerprint(settings: Settings) -> str:
-    """What tells a server from one of other settings, and its workers not from one another."""
-    return hashlib.sha256(os.fsencode(Path.cwd()) + msgspec.json.encode(settings)).hexdigest()[:16]
 
 
 async def _load(registry: Registry[Endpoint], log: Logger, settings: Settings) -> None:

@@ -13,6 +13,7 @@ from litestar.types import Receive, Scope, Send
 
 from foretell.errors import NotFoundError, RequestError, TooLargeError
 from foretell.excerpts import shortened
+from foretell.http.lifecycle import closes_connection
 from foretell.http.problems import MethodNotAllowedError
 from foretell.http.routes import MODELS, Route, route_of_models
 from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from litestar.types import HTTPScope
 
     from foretell.http.core import Answer, Core
+    from foretell.http.lifecycle import Lifecycle
     from foretell.prediction import Headers
 
 __all__ = ["prediction_routes"]
@@ -33,15 +35,18 @@ class _ClientGoneError(Exception):
     """The client closed the connection before its request was whole."""
 
 
-def prediction_routes(core: Core, *, max_body_bytes: int, prefix: str = "") -> list[ASGIRouteHandler]:
+def prediction_routes(
+    core: Core, lifecycle: Lifecycle, *, max_body_bytes: int, prefix: str = ""
+) -> list[ASGIRouteHandler]:
     """The handlers of the native and the simple protocol.
 
     Args:
         core: What answers.
+        lifecycle: Says when answers close their connections.
         max_body_bytes: The greatest length of a body, bytes.
         prefix: Where in another application the routes are, for messages.
     """
-    adapter = _Adapter(core, max_body_bytes, prefix)
+    adapter = _Adapter(core, lifecycle, max_body_bytes, prefix)
 
     @asgi("/predict", copy_scope=False, name="predict")
     async def predict(scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,8 +78,9 @@ def prediction_routes(core: Core, *, max_body_bytes: int, prefix: str = "") -> l
 class _Adapter:
     """Between ASGI and the core."""
 
-    def __init__(self, core: Core, max_body_bytes: int, prefix: str) -> None:
+    def __init__(self, core: Core, lifecycle: Lifecycle, max_body_bytes: int, prefix: str) -> None:
         self._core = core
+        self._lifecycle = lifecycle
         self._prefix = prefix
         self._max_body_bytes = max_body_bytes
 
@@ -145,6 +151,8 @@ class _Adapter:
 
     async def _send(self, answer: Answer, scope: HTTPScope, send: Send) -> None:
         headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]
+        if self._lifecycle.closing:
+            headers += closes_connection(scope)
         body = b"" if scope["method"] == "HEAD" else answer.body
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
