@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["Channel", "open_channel"]
 
 _MAX_BYTES: Final = 64 * 1024
-_MAX_REASON: Final = 8_000
 
 S = TypeVar("S")
 R = TypeVar("R")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from foretell.errors import ForetellError
+from foretell.excerpts import shortened
 from foretell.supervisor.messages import Failed
 
 if TYPE_CHECKING:
     from foretell.supervisor.task import Task
 
 __all__ = ["work"]
+
+_SHOWN_REASON: Final = 4_000
 
 
 def work(task: Task) -> None:
@@ -27,7 +30,7 @@ def work(task: Task) -> None:
     try:
         served = _serve(task)
     except ForetellError as error:
-        task.channel.send(Failed(str(error)))
+        task.channel.send(Failed(shortened(str(error), _SHOWN_REASON)))
         sys.exit(1)
     except BaseException as error:  # noqa: BLE001 - the edge of the process: the supervisor tells what killed it
         task.last_words.write(error)
