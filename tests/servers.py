@@ -81,6 +81,12 @@ class RunningServer:
         self._reader.join(30)
         return status
 
+    def wait_for_end(self) -> int:
+        """Wait until it has ended by itself, and whoever writes to its log with it; returns the exit status."""
+        self._reader.join(120)
+        assert not self._reader.is_alive()
+        return self.process.wait(120)
+
     def _find(self, event: str, fields: dict[str, Any]) -> dict[str, Any] | None:
         wanted = {"event": event, **fields}
         return next((line for line in self.events if wanted.items() <= line.items()), None)
