@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -165,7 +166,7 @@ def test_a_worker_that_only_loads_for_long_does_not_hang(serve_store: ServeStore
     ],
     ids=["crash", "uncaught exception"],
 )
-def test_last_words_are_logged(start: Start, what: int, end: dict[str, object], words: str) -> None:
+def test_last_words_are_logged(start: Start, what: int, end: dict[str, Any], words: str) -> None:
     server = start()
     workers(server)
     ask_for(server, what)
@@ -339,7 +340,18 @@ def test_told_to_stop_while_it_loads_it_ends(start: Start) -> None:
 def test_a_taken_port_is_told_before_workers_are_started(start: Start, store: Path) -> None:
     server = start()
     port = server.url.rpartition(":")[2]
-    command = [sys.executable, "-m", "foretell", "serve", "--store", store, "--workers", "2", "--port", port]
+    command = [
+        sys.executable,
+        "-m",
+        "foretell",
+        "serve",
+        "--store",
+        str(store),
+        "--workers",
+        "2",
+        "--port",
+        port,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=ROOT)
     assert (done.returncode, done.stderr) == (
         1,
