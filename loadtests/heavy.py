@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Final
@@ -37,7 +38,7 @@ def write_heavy(
         numpy_helper.from_array(
             (rng.standard_normal((one, other)) / one**0.5).astype(np.float32), f"W{number}"
         )
-        for number, (one, other) in enumerate(zip(sizes, sizes[1:], strict=False))
+        for number, (one, other) in enumerate(itertools.pairwise(sizes))
     ]
     nodes = []
     at = "X"

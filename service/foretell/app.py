@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -24,6 +23,7 @@ from foretell.http.core import Core
 from foretell.http.exceptions import problem_handler
 from foretell.http.host import ServerHost
 from foretell.http.identity import identity_middleware
+from foretell.http.lifecycle import Lifecycle
 from foretell.http.openapi import openapi_config
 from foretell.http.pages import ordinary_routes
 from foretell.http.relocation import of_an_argument
@@ -37,6 +37,7 @@ from foretell.plugin.plugin_set import PluginSet
 from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import Endpoint
 from foretell.settings import Settings, load_settings
+from foretell.settings.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from litestar.types import Middleware
@@ -90,12 +91,23 @@ class Assembly(msgspec.Struct, frozen=True):
     openapi: OpenAPIConfig
 
 
-def create_app(settings: Settings | None = None, *, origins: Mapping[str, str] | None = None) -> Litestar:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    lifecycle: Lifecycle | None = None,
+    log: Logger | None = None,
+    server: str | None = None,
+    origins: Mapping[str, str] | None = None,
+) -> Litestar:
     """Make the application of one model store. Nothing is shared between two of them.
 
     Args:
         settings: The settings; if they are not given, those of ``foretell.toml`` and the environment.
         origins: Where each setting comes from, by its key, as `load_settings` tells it; for messages.
+        lifecycle: With it whoever runs the application tells it that its end has begun, and hears whether it is
+            ready.
+        log: Where events go; standard error if None.
+        server: What tells the server from others; if None, that comes from its settings and its folder.
 
     Raises:
         SettingsError: A setting is misspelt or ill-typed.
@@ -104,7 +116,7 @@ def create_app(settings: Settings | None = None, *, origins: Mapping[str, str] |
     if settings is None:
         effective = load_settings(environ=os.environ)
         settings, origins = effective.settings, effective.origins
-    assembly = assemble(settings, origins=origins)
+    assembly = assemble(settings, lifecycle=lifecycle, log=log, server=server, origins=origins)
     return Litestar(
         route_handlers=assembly.handlers,
         on_app_init=[assembly.init_app],
@@ -123,6 +135,8 @@ def wire(
     plugins: PluginSet | None = None,
     drop_in: bool = True,
     prefix: str = "",
+    log: Logger | None = None,
+    server: str | None = None,
 ) -> Parts:
     """Wire what answers predictions. Nothing is opened and no model loaded.
 
@@ -132,17 +146,19 @@ def wire(
         plugins: The plugins; those that the settings enable if None.
         drop_in: Whether plugins are looked for in the folder of the settings.
         prefix: Where in another application the routes will be, for messages.
+        log: See `create_app`.
+        server: See `create_app`.
 
     Raises:
         PluginError: An enabled plugin cannot be loaded, or fails to start.
     """
-    log = open_log(settings.log)
+    log = log or open_log(settings.log)
     faults = Faults(log)
     if plugins is None:
         found = discover(Path(settings.plugins.folder) if drop_in else None)
         plugins = PluginSet(load_plugins(settings, found, origins), faults)
     request_ids = RequestIds()
-    fingerprint = _fingerprint(settings)
+    server = server or fingerprint(settings)
 
     def serve(version: Version, config: ModelConfig) -> Endpoint:
         chain = plugins.compose(version.info, version.predict, config.plugins)
@@ -183,7 +199,7 @@ def wire(
             observers=observers,
             faults=faults,
             plugins=plugins,
-            fingerprint=fingerprint,
+            fingerprint=server,
             log=log,
             admin_guard=guard,
         )
@@ -198,6 +214,9 @@ def assemble(
     host_path: str | None = None,
     drop_in: bool = True,
     origins: Mapping[str, str] | None = None,
+    lifecycle: Lifecycle | None = None,
+    log: Logger | None = None,
+    server: str | None = None,
 ) -> Assembly:
     """Wire the parts of a server.
 
@@ -207,28 +226,33 @@ def assemble(
             None if there is no other.
         drop_in: Whether plugins are looked for in the folder of the settings.
         origins: Where each setting comes from, by its key, as far as that is known; for messages.
+        lifecycle: See `create_app`.
+        log: See `create_app`.
+        server: See `create_app`.
 
     Raises:
         PluginError: An enabled plugin cannot be loaded.
     """
     prefix = host_path or ""
-    parts = wire(settings, origins=origins, drop_in=drop_in, prefix=prefix)
+    life = lifecycle or Lifecycle()
+    parts = wire(settings, origins=origins, drop_in=drop_in, prefix=prefix, log=log, server=server)
     registry, plugins, core, observers = parts.registry, parts.plugins, parts.core, parts.observers
-    request_ids, log = parts.request_ids, parts.log
-    request_log = RequestLog(log, fraction=settings.log.predictions)
+    request_ids, events = parts.request_ids, parts.log
+    request_log = RequestLog(events, fraction=settings.log.predictions)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
+        life.attach(app, registry)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(plugins.lifespan(app))
             # The log comes last: a plugin may still say which trace a request belongs to.
             observers.take([*plugins.observers(), Observer("log", request_log.observe, _LOG_BUDGET_US)])
             stack.callback(observers.flush)
             for name, reason in plugins.missing.items():
-                log.warning("plugin missing", plugin=name, reason=reason)
+                events.warning("plugin missing", plugin=name, reason=reason)
             listening = asyncio.Event()
             loading = asyncio.create_task(
-                _load(registry, plugins, listening, log, settings, hosted=host_path is not None)
+                _load(registry, plugins, listening, events, settings, hosted=host_path is not None)
             )
             stack.callback(registry.close)
             stack.push_async_callback(asyncio.wait, {loading})
@@ -241,13 +265,14 @@ def assemble(
             listening.set()
             yield
 
-    middleware: list[Middleware] = [identity_middleware(request_ids, log)]
+    middleware: list[Middleware] = [identity_middleware(request_ids, events)]
     return Assembly(
         handlers=[
-            *prediction_routes(core, max_body_bytes=settings.limits.max_body_bytes, prefix=prefix),
+            *prediction_routes(core, life, max_body_bytes=settings.limits.max_body_bytes, prefix=prefix),
             ordinary_routes(
                 registry,
                 plugins.missing,
+                life,
                 plugin_status=plugins.status,
                 middleware=middleware,
                 prefix=prefix,
@@ -255,14 +280,9 @@ def assemble(
         ],
         lifespan=lifespan,
         init_app=plugins.init_app,
-        exception_handler=problem_handler(request_ids, log, prefix=prefix),
+        exception_handler=problem_handler(request_ids, events, prefix=prefix),
         openapi=openapi_config(registry, core.default_endpoint, middleware=middleware, prefix=prefix),
     )
-
-
-def _fingerprint(settings: Settings) -> str:
-    """What tells a server from one of other settings, and its workers not from one another."""
-    return hashlib.sha256(os.fsencode(Path.cwd()) + msgspec.json.encode(settings)).hexdigest()[:16]
 
 
 async def _load(

@@ -64,5 +64,5 @@ NUMBERS = [
 
 @pytest.mark.parametrize("key", NUMBERS)
 def test_every_number_has_a_greatest_value(key: str) -> None:
-    with pytest.raises(SettingsError, match=rf"^--set: {key}: expected a .*number from [\d.]+ to \d+, got"):
+    with pytest.raises(SettingsError, match=rf"^--set: {key}: expected .*number from [\d.]+ to \d+, got"):
         load_settings(environ={}, flags={key: ("--set", "99999999999999999999")})

@@ -25,6 +25,12 @@ __all__ = [
 _FLAGS = {
     "host": ("--host", "server.host", "ADDRESS", "Address to bind."),
     "port": ("--port", "server.port", "PORT", "TCP port; 0 takes a free one."),
+    "workers": (
+        "--workers",
+        "server.workers",
+        "N|auto",
+        "How many processes answer; auto: one for each CPU.",
+    ),
     "store": ("--store", "store.path", "FOLDER", "The model store."),
     "default_model": (
         "--default-model",

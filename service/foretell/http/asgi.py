@@ -15,6 +15,7 @@ from litestar.types import Receive, Scope, Send
 
 from foretell.errors import NotFoundError, RequestError, TooLargeError
 from foretell.excerpts import shortened
+from foretell.http.lifecycle import closes_connection
 from foretell.http.problems import MethodNotAllowedError
 from foretell.http.routes import MODELS, Route, route_of_models
 from foretell.plugin.steps import DONE, go_on, steps_into
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from litestar.types import HTTPScope
 
     from foretell.http.core import Answer, Core
+    from foretell.http.lifecycle import Lifecycle
     from foretell.prediction import Headers
 
 __all__ = ["prediction_routes"]
@@ -36,15 +38,18 @@ class _ClientGoneError(Exception):
     """The client closed the connection before its request was whole."""
 
 
-def prediction_routes(core: Core, *, max_body_bytes: int, prefix: str = "") -> list[ASGIRouteHandler]:
+def prediction_routes(
+    core: Core, lifecycle: Lifecycle, *, max_body_bytes: int, prefix: str = ""
+) -> list[ASGIRouteHandler]:
     """The handlers of the native and the simple protocol.
 
     Args:
         core: What answers.
+        lifecycle: Says when answers close their connections.
         max_body_bytes: The greatest length of a body, bytes.
         prefix: Where in another application the routes are, for messages.
     """
-    adapter = _Adapter(core, max_body_bytes, prefix)
+    adapter = _Adapter(core, lifecycle, max_body_bytes, prefix)
 
     @asgi("/predict", copy_scope=False, name="predict")
     async def predict(scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,8 +81,9 @@ def prediction_routes(core: Core, *, max_body_bytes: int, prefix: str = "") -> l
 class _Adapter:
     """Between ASGI and the core."""
 
-    def __init__(self, core: Core, max_body_bytes: int, prefix: str) -> None:
+    def __init__(self, core: Core, lifecycle: Lifecycle, max_body_bytes: int, prefix: str) -> None:
         self._core = core
+        self._lifecycle = lifecycle
         self._prefix = prefix
         self._max_body_bytes = max_body_bytes
 
@@ -151,6 +157,8 @@ class _Adapter:
 
     async def _send(self, answer: Answer, scope: HTTPScope, send: Send) -> None:
         headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]
+        if self._lifecycle.closing:
+            headers += closes_connection(scope)
         body = b"" if scope["method"] == "HEAD" else answer.body
         try:
             await send({"type": "http.response.start", "status": answer.status, "headers": headers})

@@ -30,6 +30,8 @@ Deadline = Annotated[float, Meta(ge=0.001, le=86_400)]
 Microseconds = Annotated[float, Meta(ge=0, le=86_400e6)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Timeout = Annotated[float, Meta(ge=0.001, le=86_400)]
+Silence = Annotated[float, Meta(ge=1, le=86_400)]
+Workers = Annotated[int, Meta(ge=1, le=1024)]
 Text = Annotated[str, Meta(min_length=1)]
 
 
@@ -40,11 +42,24 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         host: The address to bind. This machine only, until told otherwise.
         port: The TCP port; 0 takes a free one, which is printed.
         drain_s: How long requests that are going on may take to finish when the server is told to stop, seconds.
+            Orchestrators kill after 30.
+        linger_s: How long of that it goes on accepting and answering at first, seconds, while `/health/ready` says
+            503 and every answer closes its connection; it ends early when no connection is left. Requests that are
+            on the wire at the end arrive within one second. Behind a load balancer that asks less often, choose
+            longer than it takes to notice.
+        workers: How many processes answer on the port; `auto` means one for each CPU that this process may use. One
+            is no child of another, and what more than one have is a parent that replaces them when they die.
+        hang_s: After how long a silence of its event loop a worker is killed and replaced, seconds. Nothing may hold
+            the loop for longer than milliseconds, and models load beside it; but a machine that swaps or is moved
+            may stand still for some seconds, and a worker that is killed for it loses its requests.
     """
 
     host: Text = "127.0.0.1"
     port: Port = 8000
     drain_s: WholeSeconds = 25
+    linger_s: Seconds = 1.0
+    workers: Workers | Literal["auto"] = 1
+    hang_s: Silence = 30.0
 
 
 class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
