@@ -16,6 +16,8 @@ from litestar.config.app import AppConfig
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
+from foretell.engine.follower import Follower
+from foretell.engine.journal import Journal
 from foretell.engine.loader import Loader
 from foretell.engine.registry import Registry
 from foretell.http.admin import admin_guard
@@ -39,7 +41,6 @@ from foretell.settings import Settings, load_settings
 if TYPE_CHECKING:
     from litestar.types import Middleware
 
-    from foretell.engine.model import Model
     from foretell.engine.stand_in import StandIn
     from foretell.engine.version import Version
     from foretell.logs import Logger
@@ -121,6 +122,10 @@ def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
         serve=serve,
         stand_in=stand_in,
         review=plugins.review,
+        use_of=lambda endpoint: endpoint.use,
+        lazy=settings.engine.lazy or settings.engine.max_loaded_models is not None,
+        max_loaded_models=settings.engine.max_loaded_models,
+        journal=Journal(log),
     )
     observers = Observers(faults)
     core = Core(
@@ -147,6 +152,14 @@ def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
         )
 
     plugins.start(host_of)
+
+    async def follow(loading: asyncio.Task[None]) -> None:
+        """Follow the store once it is loaded."""
+        if settings.store.follow != "off":
+            await asyncio.wait({loading})
+            store, mode = Path(settings.store.path), settings.store.follow
+            await Follower(registry, store, mode=mode, poll_s=settings.store.poll_s, log=log).run()
+
     request_log = RequestLog(log, fraction=settings.log.predictions)
 
     @asynccontextmanager
@@ -165,6 +178,8 @@ def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
             await asyncio.wait({loading}, timeout=settings.engine.startup_wait_s)
             if loading.done():
                 loading.result()
+            stack.push_async_callback(asyncio.wait, {following := asyncio.create_task(follow(loading))})
+            stack.callback(following.cancel)
             yield
 
     middleware: list[Middleware] = [identity_middleware(request_ids, log)]
@@ -197,20 +212,7 @@ async def _load(registry: Registry[Endpoint], log: Logger, settings: Settings) -
     def on_found(count: int) -> None:
         log.info("loading models", store=settings.store.path, models=count)
 
-    def on_loaded(model: Model[Endpoint]) -> None:
-        for number, reason in model.failures.items():
-            log.error("version failed to load", model=model.name, version=number, reason=reason)
-        for alias, number in model.dangling.items():
-            log.warning(
-                "alias points at a version that does not serve", model=model.name, alias=alias, version=number
-            )
-        if model.default is None:
-            log.error("model not ready", model=model.name, reason=model.error)
-        else:
-            default = model.default.info.version
-            log.info("model ready", model=model.name, default=default, versions=sorted(model.versions))
-
-    await registry.load(on_found=on_found, on_loaded=on_loaded)
+    await registry.load(on_found=on_found, on_loaded=registry.journal.model_loaded)
     if registry.error is not None:
         log.error("store unreadable", reason=registry.error)
     elif not registry.models:

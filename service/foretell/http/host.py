@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from foretell.errors import NotFoundError, NotReadyError
+from foretell.errors import AsleepError, NotFoundError, NotReadyError
+from foretell.plugin.instruments import Instrument
 from foretell.plugin.isolation import others_time
 
 if TYPE_CHECKING:
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from foretell.logs import Logger
     from foretell.plugin.contract import Guard, Stage
     from foretell.plugin.faults import Faults
-    from foretell.plugin.instruments import Instrument
     from foretell.plugin.observers import Observers
     from foretell.plugin.plugin_set import PluginSet
     from foretell.prediction import ModelInfo, PredictRequest, PredictResponse
@@ -55,6 +56,7 @@ class ServerHost:
         self.log = log
         self.admin_guard = admin_guard
         self.fingerprint = fingerprint
+        self._registry = registry
         self._core = core
         self._observers = observers
         self._faults = faults
@@ -76,7 +78,23 @@ class ServerHost:
 
     def instruments(self) -> list[Instrument]:
         """What the plugins count and measure of themselves, as it stands now."""
-        return self._plugins.instruments()
+        return [*self._plugins.instruments(), *self._loading()]
+
+    def _loading(self) -> list[Instrument]:
+        """What has become of versions since the start."""
+        journal = self._registry.journal
+        counts = {
+            "foretell_version_loads_total": ("Versions loaded while following the store.", journal.loads),
+            "foretell_version_refusals_total": (
+                "Versions refused while following the store.",
+                journal.refusals,
+            ),
+            "foretell_version_releases_total": ("Versions let go.", journal.releases),
+        }
+        return [
+            Instrument(name, "counter", description, [({}, count)])
+            for name, (description, count) in counts.items()
+        ]
 
 
 class ModelsView:
@@ -104,9 +122,24 @@ class ModelsView:
         self, model: str, version: int | str | None, request: PredictRequest
     ) -> PredictResponse:
         """Ask a version, below the stage of the plugin that asks."""
-        endpoint = self._endpoint(model, version)
-        with others_time(request):
-            return await endpoint.chain.below[self._stage](request)
+        endpoint = await self._awake(model, version, request)
+        endpoint.use.enter(time.perf_counter_ns())
+        try:
+            with others_time(request):
+                return await endpoint.chain.below[self._stage](request)
+        finally:
+            endpoint.use.leave()
+
+    async def _awake(self, model: str, version: int | str | None, request: PredictRequest) -> Endpoint:
+        """What answers for a version, which is loaded first if it is when it is asked."""
+        while True:
+            try:
+                return self._endpoint(model, version)
+            except AsleepError as asleep:
+                ends_ns = request.record.deadline_ns
+                timeout_s = max(ends_ns - time.perf_counter_ns(), 0) / 1e9 if ends_ns else None
+                with others_time(request):
+                    await self._registry.wake(asleep.model, timeout_s=timeout_s)
 
     def _endpoint(self, model: str, version: int | str | None) -> Endpoint:
         if version is None:

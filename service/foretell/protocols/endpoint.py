@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foretell.engine.stand_in import StandIn
+from foretell.engine.use import Use
 from foretell.protocols.native import NativeCodec
 from foretell.protocols.simple import SimpleBatchCodec, SimpleCodec
 
@@ -36,6 +37,7 @@ class Endpoint:
         chain: The plugins around the version, with the version at their end.
         predict: The whole chain.
         stands_in: Whether the version itself does not serve, and only plugins can answer for it.
+        use: The requests that hold it.
 
     Args:
         version: The version, or what stands in its place.
@@ -47,6 +49,7 @@ class Endpoint:
         self.chain = chain
         self.predict: Predict = chain.predict
         self.stands_in = isinstance(version, StandIn)
+        self.use = Use()
         name, number, parser = version.info.name, version.info.version, version.parser
         self.headers = identity_headers(version.info)
         self.codecs: dict[str, Codec] = {
