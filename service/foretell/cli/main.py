@@ -19,7 +19,7 @@ _COMMANDS: Final = {
     "models": (
         "foretell.cli.models",
         "models",
-        "List, show and verify the models of a store; say which versions answer.",
+        "List, show, alias, roll back and verify the models of a store.",
     ),
     "predict": ("foretell.cli.predict", "predict", "Ask a model of a store, without a server."),
     "plugins": ("foretell.cli.plugins", "plugins", "List, try and write plugins; show the chain of a model."),

@@ -25,7 +25,7 @@ __all__ = ["models"]
 
 @click.group()
 def models() -> None:
-    """List, show and verify the models of a store, and say which versions answer."""
+    """List, show, alias, roll back and verify the models of a store."""
 
 
 @models.command("list")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch"]
 
-_QUIET_MS: Final = 100
+_QUIET_MS: Final = 50
 """A burst of changes has ended when nothing has come for this long."""
 
 _BURST_MS: Final = 1600
