@@ -47,9 +47,9 @@ class Journal:
                 versions=sorted(model.versions),
             )
 
-    def model_changed(self, model: Model[Any]) -> None:
-        """A model that is served is another than before."""
-        if self._log is None:
+    def model_changed(self, before: Model[Any], model: Model[Any]) -> None:
+        """A model that is served is another than before; what has only begun or failed to load makes no other of it."""
+        if self._log is None or _decisive(before) == _decisive(model):
             return
         self._warn(model)
         self._log.info(
@@ -109,3 +109,15 @@ class Journal:
             self._log.warning(
                 "alias points at a version that does not serve", model=model.name, alias=alias, version=number
             )
+
+
+def _decisive(model: Model[Any]) -> tuple[object, ...]:
+    """What decides which answers callers get."""
+    return (
+        model.versions,
+        model.config,
+        model.default,
+        model.default_stand_in is None,
+        model.error,
+        model.held,
+    )

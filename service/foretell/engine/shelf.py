@@ -41,6 +41,7 @@ class Shelf(Generic[S]):
         arrivals: The versions on their way.
         model: What callers see; None before they see it for the first time.
         built: The same as `build` made it.
+        waiting: How many callers wait for it to wake up.
         replaced: What was in memory under the model's name before, and is let go when this is seen.
     """
 
@@ -61,6 +62,7 @@ class Shelf(Generic[S]):
         self.arrivals: dict[int, Arrival] = {}
         self.model: Model[S] | None = None
         self.built: Model[S] | None = None
+        self.waiting = 0
         self.replaced: list[Resident[S]] = []
 
     @property
@@ -121,9 +123,15 @@ class Shelf(Generic[S]):
         ]
 
     def follow(self, entry: CatalogModel, stamps: Mapping[int, Stamp]) -> None:
-        """Take what the store says now; what was refused and is not there any longer is forgotten."""
+        """Take what the store says now.
+
+        What was refused is forgotten where it is not there any longer, and where what is loaded is back in its place.
+        """
         self.entry = entry
         self.stamps = stamps
+        for number in [each for each, resident in self.residents.items() if each in entry.versions]:
+            if self.residents[number].basis == self.basis(number):
+                self.refusals.pop(number, None)
         for number in self.refusals.keys() - self.entry.versions.keys():
             del self.refusals[number]
 

@@ -137,7 +137,9 @@ class Shelves(Generic[S]):
             for resident in shelf.misfits():
                 number = resident.info.version
                 refusal = self._serving.retake(resident, shelf.basis(number), config)
-                if refusal is not None:
+                if refusal is None:
+                    shelf.refusals.pop(number, None)
+                else:
                     self._note(shelf, number, refusal)
         self._present(shelf)
 
@@ -167,14 +169,20 @@ class Shelves(Generic[S]):
         shelf = self._shelves.get(name)
         if shelf is None:
             return
-        if shelf.asleep:
-            self._make_room()
-            shelf.asleep = False
-            self.bring(shelf, retry=("any change", "any look"))
-        if not await self.wait([shelf], timeout_s=timeout_s):
-            raise DeadlineError(
-                f"model {name!r} was not loaded before the deadline (setting limits.deadline_s)"
-            )
+        shelf.waiting += 1
+        try:
+            if shelf.asleep:
+                self._make_room(1)
+                shelf.asleep = False
+                self.bring(shelf, retry=("any change", "any look"))
+            if not await self.wait([shelf], timeout_s=timeout_s):
+                raise DeadlineError(
+                    f"model {name!r} was not loaded before the deadline (setting limits.deadline_s)"
+                )
+        finally:
+            shelf.waiting -= 1
+            # Later: the caller looks up first what it has waited for.
+            asyncio.get_running_loop().call_soon(self._make_room)
 
     def close(self) -> None:
         """Let go of everything at once."""
@@ -193,17 +201,21 @@ class Shelves(Generic[S]):
         shelf.residents.clear()
         return gone
 
-    def _make_room(self) -> None:
-        """Put those models to sleep that were not asked for longest, until there is room for one more."""
+    def _make_room(self, wanted: int = 0) -> None:
+        """Put those models to sleep that were not asked for longest, until no more are in memory than may be.
+
+        Args:
+            wanted: For how many more there is to be room.
+        """
         if self._max_loaded is None:
             return
         awake = [shelf for shelf in self.all if shelf.residents]
-        awake.sort(key=lambda shelf: shelf.asked_ns)
-        for shelf in awake[: max(len(awake) - self._max_loaded + 1, 0)]:
-            shelf.asleep = True
+        spare = sorted((shelf for shelf in awake if not shelf.waiting), key=lambda shelf: shelf.asked_ns)
+        for shelf in spare[: max(len(awake) + wanted - self._max_loaded, 0)]:
             for arrival in shelf.arrivals.values():
                 arrival.cancel()
             shelf.arrivals.clear()
+            shelf.asleep = True
             self._present(shelf)
 
     def _ended(self, shelf: Shelf[S], arrival: Arrival, outcome: Outcome) -> None:
@@ -263,7 +275,7 @@ class Shelves(Generic[S]):
         if before is None:
             self._journal.model_loaded(model)
         else:
-            self._journal.model_changed(model)
+            self._journal.model_changed(before, model)
 
     def _refuse(self, shelf: Shelf[S], number: int, refusal: Refusal) -> None:
         before = shelf.refusals.get(number)

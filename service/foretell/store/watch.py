@@ -56,6 +56,8 @@ class Watch:
         from watchfiles import watch
 
         try:
+            if not self._folder.is_dir():  # the library would wait for events of nothing
+                raise FileNotFoundError(f"{self._folder} is not there")
             stands = False
             for changes in watch(
                 self._folder,
