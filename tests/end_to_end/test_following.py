@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +236,7 @@ def test_models_are_loaded_when_they_are_asked(store: Path, serve_store: ServeSt
     ]
     assert described["model_version_status"][0]["state"] == "START"
     with ThreadPoolExecutor(12) as threads:
-        answers = list(threads.map(lambda name: ask(server, name), ["a", "b", "c"] * 20))
+        answers = list(threads.map(partial(ask, server), ["a", "b", "c"] * 20))
     assert answers == [(200, [3.0])] * 60
     server.wait_for("version let go")
     publish(store, 2, "a")

@@ -39,7 +39,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "content of the same size and time": lambda folder: overwrite_like_before(folder / "weights.bin"),
     "another file of the same name": lambda folder: replace_like_before(folder / "weights.bin"),
     "a file more": lambda folder: (folder / "new").write_bytes(b""),
-    "a file more further down": lambda folder: ((folder / "sub").mkdir(), (folder / "sub" / "x").touch()),
+    "a file more further down": lambda folder: write_version(folder, "sub", 1, MODEL),
     "a file less": lambda folder: (folder / "weights.bin").unlink(),
 }
 

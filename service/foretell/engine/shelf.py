@@ -129,8 +129,8 @@ class Shelf(Generic[S]):
         """
         self.entry = entry
         self.stamps = stamps
-        for number in [each for each, resident in self.residents.items() if each in entry.versions]:
-            if self.residents[number].basis == self.basis(number):
+        for number, resident in self.residents.items():
+            if number in entry.versions and resident.basis == self.basis(number):
                 self.refusals.pop(number, None)
         for number in self.refusals.keys() - self.entry.versions.keys():
             del self.refusals[number]
