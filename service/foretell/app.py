@@ -15,6 +15,8 @@ from litestar.config.app import AppConfig
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
+from foretell.engine.follower import Follower
+from foretell.engine.journal import Journal
 from foretell.engine.loader import Loader
 from foretell.engine.registry import Registry
 from foretell.http.admin import admin_guard
@@ -178,6 +180,10 @@ def wire(
         serve=serve,
         stand_in=stand_in,
         review=plugins.review,
+        use_of=lambda endpoint: endpoint.use,
+        lazy=settings.engine.lazy or settings.engine.max_loaded_models is not None,
+        max_loaded_models=settings.engine.max_loaded_models,
+        journal=Journal(log),
     )
     observers = Observers(faults)
     core = Core(
@@ -240,6 +246,13 @@ def assemble(
     request_ids, events = parts.request_ids, parts.log
     request_log = RequestLog(events, fraction=settings.log.predictions)
 
+    async def follow(loading: asyncio.Task[None]) -> None:
+        """Follow the store once it is loaded."""
+        if settings.store.follow != "off":
+            await asyncio.wait({loading})
+            store, mode = Path(settings.store.path), settings.store.follow
+            await Follower(registry, store, mode=mode, poll_s=settings.store.poll_s, log=events).run()
+
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         life.attach(app, registry)
@@ -263,6 +276,8 @@ def assemble(
                 if plugins.broken is not None:
                     raise plugins.broken
             listening.set()
+            stack.push_async_callback(asyncio.wait, {following := asyncio.create_task(follow(loading))})
+            stack.callback(following.cancel)
             yield
 
     middleware: list[Middleware] = [identity_middleware(request_ids, events)]
@@ -302,7 +317,7 @@ async def _load(
 
     def on_loaded(model: Model[Endpoint]) -> None:
         if plugins.broken is None:
-            _tell_of(model, log)
+            registry.journal.model_loaded(model)
         else:  # one message will do, if that plugin stops the start
             held_back.append(model)
 
@@ -310,7 +325,7 @@ async def _load(
     if plugins.broken is not None and not listening.is_set():
         return
     for model in held_back:
-        _tell_of(model, log)
+        registry.journal.model_loaded(model)
     if registry.error is not None and hosted:
         registry.error = of_an_argument(registry.error)
     if registry.error is not None:
@@ -325,18 +340,3 @@ async def _load(
         for name in sorted(settings.models.keys() - registry.models.keys()):
             reason = f"models.{name}: there is no enabled model {name!r}{registry.hint(name)}"
             log.warning("settings without a model", model=name, reason=reason)
-
-
-def _tell_of(model: Model[Endpoint], log: Logger) -> None:
-    """Say what has become of a model."""
-    for number, reason in model.failures.items():
-        log.error("version failed to load", model=model.name, version=number, reason=reason)
-    for alias, number in model.dangling.items():
-        log.warning(
-            "alias points at a version that does not serve", model=model.name, alias=alias, version=number
-        )
-    if model.default is None:
-        log.error("model not ready", model=model.name, reason=model.error)
-    else:
-        default = model.default.info.version
-        log.info("model ready", model=model.name, default=default, versions=sorted(model.versions))

@@ -17,7 +17,8 @@ ForetellError
 ├── NotFoundError            no such model, version, alias or route
 ├── NotReadyError            it exists, but does not serve
 │   ├── QueueFullError       too much waits for it
-│   └── StillLoadingError    not yet: it is worth asking again soon
+│   ├── StillLoadingError    not yet: it is worth asking again soon
+│   └── AsleepError          not yet: it is loaded when somebody asks
 ├── PluginError              a plugin cannot be loaded, or breaks its contract
 ├── DeadlineError            the answer would come too late
 ├── QuotaExceededError       the caller has used up what it may
@@ -37,6 +38,7 @@ from typing import NamedTuple
 __all__ = [
     "AccessDeniedError",
     "ArgumentError",
+    "AsleepError",
     "ConversionError",
     "DeadlineError",
     "ForetellError",
@@ -155,6 +157,14 @@ class StillLoadingError(NotReadyError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, retry_after_s=1)
+
+
+class AsleepError(NotReadyError):
+    """The model is loaded when somebody asks it, and nobody has yet."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(f"model {model!r} is not loaded: it is when somebody asks it", retry_after_s=1)
 
 
 class PluginError(ForetellError):

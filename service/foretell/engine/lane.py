@@ -11,7 +11,7 @@ import msgspec
 
 from foretell.engine.drain import Drain
 from foretell.engine.run import Run, Ticket
-from foretell.errors import DeadlineError, QueueFullError
+from foretell.errors import DeadlineError, NotReadyError, QueueFullError
 
 if TYPE_CHECKING:
     from foretell.engine.pool import Pool
@@ -79,6 +79,7 @@ class Lane:
         self._waiting: dict[Ticket, None] = {}
         self._running = 0
         self._held = False
+        self._closed = False
         row_us = 0.0 if cost is None else cost.of(max(rules.batch_rows, 1)) / max(rules.batch_rows, 1)
         self._drain = Drain(row_us * 1000 / min(self._most_runs, pool.threads))
 
@@ -86,10 +87,13 @@ class Lane:
         """Run the graph for one request, when its turn has come.
 
         Raises:
+            NotReadyError: The version does not serve any more.
             QueueFullError: Too much waits, or what waits would take too long.
             DeadlineError: Its deadline has passed before it was answered.
             RunError: ONNX Runtime failed on it.
         """
+        if self._closed:
+            raise NotReadyError(f"{self._name} does not serve any more", retry_after_s=1)
         pool, record = self._pool, request.record
         loop = asyncio.get_running_loop()
         now_ns = pool.clock_ns()
@@ -117,6 +121,10 @@ class Lane:
         finally:
             if timer is not None:
                 timer.cancel()
+
+    def close(self) -> None:
+        """Take no more requests; those that wait or run are answered."""
+        self._closed = True
 
     @property
     def can_begin(self) -> bool:

@@ -81,6 +81,10 @@ class Version:
         """How many rows wait for a run."""
         return self._lane.waiting_rows
 
+    def close(self) -> None:
+        """Take no more requests for a thread; those that wait or run are answered."""
+        self._lane.close()
+
     def _undeclared(self, request: PredictRequest) -> Problem | None:
         """What is most likely wrong with inputs that a run failed on; None if every axis but that of rows is declared."""
         for tensor in self.info.signature.inputs:

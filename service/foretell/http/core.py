@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from foretell.errors import InvalidInputError, NotFoundError, NotReadyError, Problem
+from foretell.errors import AsleepError, InvalidInputError, NotFoundError, NotReadyError, Problem
 from foretell.excerpts import shortened
 from foretell.http.catalog import ModelDescription, ModelList, describe_model
 from foretell.http.media import check_json
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from foretell.engine.registry import Registry
+    from foretell.engine.use import Use
     from foretell.http.catalog import PluginStatus
     from foretell.http.request_ids import RequestIds
     from foretell.http.routes import Route
@@ -123,8 +124,14 @@ class Core:
             path=route.path,
         )
         self.in_flight += 1
+        use: Use | None = None
         try:
-            endpoint = self._endpoint(route)
+            try:
+                endpoint = self._endpoint(route)
+            except AsleepError as asleep:
+                endpoint = await self._wake(asleep.model, route, record.deadline_ns)
+            use = endpoint.use  # entered in the step of the look-up: nothing is closed in between
+            use.enter(started_ns)
             record.model = endpoint.info.name
             if endpoint.choose is not None and route.version is None and route.alias is None:
                 endpoint = self._chosen(endpoint, endpoint.choose, record)
@@ -161,6 +168,8 @@ class Core:
             raise
         finally:
             self.in_flight -= 1
+            if use is not None:
+                use.leave()
         record.status = 200
         answered = endpoint.headers
         if response.degraded is not None:
@@ -245,9 +254,22 @@ class Core:
             if route.alias is not None
             else parse_version(route.version or "")
         )
-        if number not in model.failures:
+        if number not in model.failures and number not in model.unloaded:
             number = self._endpoint(route).info.version
         return describe_model(model, {number}, status=self._plugin_status)
+
+    async def _wake(self, model: str, route: Route, deadline_ns: int) -> Endpoint:
+        """What answers a route whose model is loaded when it is asked.
+
+        Raises:
+            DeadlineError: That takes too long.
+        """
+        while True:
+            await self._registry.wake(model, timeout_s=max(deadline_ns - self._clock_ns(), 0) / 1e9)
+            try:
+                return self._endpoint(route)
+            except AsleepError:  # it had to make room for others in the same moment
+                continue
 
     def _endpoint(self, route: Route) -> Endpoint:
         name = route.model if route.model is not None else self._default_name()

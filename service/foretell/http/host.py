@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from foretell.errors import NotFoundError, NotReadyError
+from foretell.errors import AsleepError, NotFoundError, NotReadyError
 from foretell.plugin.instruments import Instrument
 from foretell.plugin.isolation import others_time
 
@@ -56,6 +57,7 @@ class ServerHost:
         self.log = log
         self.admin_guard = admin_guard
         self.fingerprint = fingerprint
+        self._registry = registry
         self._core = core
         self._observers = observers
         self._faults = faults
@@ -77,7 +79,23 @@ class ServerHost:
 
     def instruments(self) -> list[Instrument]:
         """What the server and its plugins count and measure of themselves, as it stands now."""
-        return [queue_depth(self._registry), *self._plugins.instruments()]
+        return [queue_depth(self._registry), *self._loading(), *self._plugins.instruments()]
+
+    def _loading(self) -> list[Instrument]:
+        """What has become of versions since the start."""
+        journal = self._registry.journal
+        counts = {
+            "foretell_version_loads_total": ("Versions loaded while following the store.", journal.loads),
+            "foretell_version_refusals_total": (
+                "Versions refused while following the store.",
+                journal.refusals,
+            ),
+            "foretell_version_releases_total": ("Versions let go.", journal.releases),
+        }
+        return [
+            Instrument(name, "counter", description, [({}, count)])
+            for name, (description, count) in counts.items()
+        ]
 
 
 def queue_depth(registry: Registry[Endpoint]) -> Instrument:
@@ -115,9 +133,24 @@ class ModelsView:
         self, model: str, version: int | str | None, request: PredictRequest
     ) -> PredictResponse:
         """Ask a version, below the stage of the plugin that asks."""
-        endpoint = self._endpoint(model, version)
-        with others_time(request):
-            return await endpoint.chain.below[self._stage](request)
+        endpoint = await self._awake(model, version, request)
+        endpoint.use.enter(time.perf_counter_ns())
+        try:
+            with others_time(request):
+                return await endpoint.chain.below[self._stage](request)
+        finally:
+            endpoint.use.leave()
+
+    async def _awake(self, model: str, version: int | str | None, request: PredictRequest) -> Endpoint:
+        """What answers for a version, which is loaded first if it is when it is asked."""
+        while True:
+            try:
+                return self._endpoint(model, version)
+            except AsleepError as asleep:
+                ends_ns = request.record.deadline_ns
+                timeout_s = max(ends_ns - time.perf_counter_ns(), 0) / 1e9 if ends_ns else None
+                with others_time(request):
+                    await self._registry.wake(asleep.model, timeout_s=timeout_s)
 
     def _endpoint(self, model: str, version: int | str | None) -> Endpoint:
         if version is None:

@@ -46,7 +46,7 @@ class ModelHealth(msgspec.Struct, frozen=True, omit_defaults=True):
         ready: Whether callers who name no version get an answer.
         default_version: The version that answers them.
         reason: What is wrong with the model as a whole.
-        failed_versions: Why each version that does not serve does not.
+        failed_versions: Why each version that does not serve does not, or why newer files in its place are not served.
         plugins: What plugins tell of its versions: by version, then by the plugin's name.
     """
 
@@ -64,7 +64,7 @@ class Health(msgspec.Struct, frozen=True):
         status: ``ok`` when ready and nothing failed, ``degraded`` when ready, ``loading`` or ``unavailable`` before,
             ``stopping`` at the end.
         ready: Whether every enabled model answers, and the server is to go on.
-        reason: What keeps it from being ready.
+        reason: What keeps it from being ready, or why the store cannot be read though it is.
         models: The state of each model.
         missing_plugins: Why each optional plugin that was not loaded was not.
     """
@@ -135,16 +135,12 @@ def ordinary_routes(
                 model.ready,
                 None if model.default is None else str(model.default.info.version),
                 model.error,
-                {str(number): reason for number, reason in model.failures.items()},
-                {
-                    str(number): told
-                    for number in sorted({*model.versions, *model.failures})
-                    if (told := plugin_status(name, number))
-                },
+                {str(number): reason for number, reason in (model.failures | model.outdated).items()},
+                {str(number): told for number in model.numbers if (told := plugin_status(name, number))},
             )
             for name, model in sorted(registry.models.items())
         }
-        failed = bool(missing_plugins) or any(
+        failed = bool(missing_plugins or registry.error) or any(
             model.failed_versions or model.reason for model in models.values()
         )
         status = (
@@ -159,7 +155,7 @@ def ordinary_routes(
             else "ok"
         )
         ready = registry.ready and not lifecycle.leaving
-        reason = None if ready else relocated(_unready(registry, lifecycle), prefix)
+        reason = registry.error if ready else relocated(_unready(registry, lifecycle), prefix)
         return Health(status, ready, reason, models, dict(missing_plugins))
 
     @get("/health/live", operation_id="live", summary="Whether the process answers")

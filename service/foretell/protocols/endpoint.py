@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foretell.engine.stand_in import StandIn
+from foretell.engine.use import Use
 from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.native import NativeCodec
 from foretell.protocols.simple import SimpleBatchCodec, SimpleCodec
@@ -39,6 +40,7 @@ class Endpoint:
         deadlines: How long its callers wait.
         choose: Says which version answers in its place, where it is the default; None if no plugin chooses.
         stands_in: Whether the version itself does not serve, and only plugins can answer for it.
+        use: The requests that hold it.
 
     Args:
         version: The version, or what stands in its place.
@@ -54,6 +56,7 @@ class Endpoint:
         self.choose: Choose | None = chain.choose
         self.stands_in = isinstance(version, StandIn)
         self._version = version
+        self.use = Use()
         name, number, parser = version.info.name, version.info.version, version.parser
         self.headers = identity_headers(version.info)
         self.codecs: dict[str, Codec] = {

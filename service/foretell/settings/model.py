@@ -32,6 +32,8 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 Timeout = Annotated[float, Meta(ge=0.001, le=86_400)]
 Silence = Annotated[float, Meta(ge=1, le=86_400)]
 Workers = Annotated[int, Meta(ge=1, le=1024)]
+Interval = Annotated[float, Meta(ge=0.05, le=86_400)]
+Models = Annotated[int, Meta(ge=1, le=1_000_000)]
 Text = Annotated[str, Meta(min_length=1)]
 
 
@@ -70,11 +72,17 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         default_model: The model that answers the simple protocol; if it is not set and the store holds one model,
             that one.
         max_file_bytes: The greatest size of one file of a version, bytes. A larger one is refused.
+        follow: How changes are noticed: by events of the file system, by looking every `poll_s`, not at all (`off`),
+            or by events where they can be had (`auto`). Network file systems give none.
+        poll_s: How often the store is looked at where there are no events, seconds. A look reads names, sizes and
+            times of files, and every model.toml.
     """
 
     path: Text = "model_store"
     default_model: str | None = None
     max_file_bytes: Bytes = 2 * 1024**3
+    follow: Literal["auto", "events", "poll", "off"] = "auto"
+    poll_s: Interval = 5.0
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,6 +124,10 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             503 for what is still being loaded.
         load_timeout_s: How long one version may take to load and warm up, seconds. After that it has failed, and its
             place is given to the next. Large models on slow disks take tens of seconds.
+        lazy: Whether a model is loaded when it is first asked, and not at the start. For stores of more models than
+            are asked in a day; the first caller waits.
+        max_loaded_models: How many models may be loaded at once; the one that was not asked for longest is let go
+            for the next. Setting it makes loading lazy.
     """
 
     intra_op_threads: Threads = 1
@@ -124,6 +136,8 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_arena: bool = True
     startup_wait_s: Seconds = 30.0
     load_timeout_s: Timeout = 120.0
+    lazy: bool = False
+    max_loaded_models: Models | None = None
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
