@@ -6,11 +6,13 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -158,6 +160,22 @@ def test_a_worker_that_only_loads_for_long_does_not_hang(serve_store: ServeStore
     server.stop()
 
 
+def test_a_worker_is_not_blamed_for_a_time_in_which_its_parent_stood_still_too(start: Start) -> None:
+    server = start("--set", "server.hang_s=1")
+    pid = workers(server)[0]
+    with Load(server.url, kept=16, fresh=0, body=b'{"features": [1, 2]}') as clients:
+        clients.wait_for_more(100)
+        os.kill(server.process.pid, signal.SIGSTOP)
+        os.kill(pid, signal.SIGSTOP)
+        clients.wait_for_more(6000)  # which takes at least 1.9 s
+        os.kill(pid, signal.SIGCONT)
+        os.kill(server.process.pid, signal.SIGCONT)
+        clients.wait_for_more(1000)
+    assert clients.lost == []
+    assert not [line for line in server.events if line["event"] == "worker hangs"]
+    assert server.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("what", "end", "words"),
     [
@@ -302,6 +320,20 @@ def test_what_is_sent_before_the_end_is_answered(start: Start) -> None:
     assert clients.lost == []
 
 
+def test_a_worker_that_does_not_end_is_killed(start: Start) -> None:
+    server = start("--set", "server.drain_s=1")
+    parts = urlsplit(server.url)
+    with socket.create_connection((parts.hostname, parts.port)) as connection:
+        body = b'{"features": [%d, 0]}' % HANG
+        connection.sendall(
+            b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait_for_end() == 0
+    killed = server.wait_for("worker does not end and is killed")
+    assert server.wait_for("worker ended", pid=killed["pid"])["signal"] == "SIGKILL"
+
+
 def test_told_twice_it_ends_at_once(start: Start) -> None:
     server = start(
         "--set", "server.hang_s=3600", "--set", "server.drain_s=3600", "--set", "server.linger_s=3600"
@@ -358,6 +390,20 @@ def test_a_taken_port_is_told_before_workers_are_started(start: Start, store: Pa
         f"foretell: port {port} of 127.0.0.1 is taken: stop what listens there, or choose another with --port\n",
     )
     server.stop()
+
+
+def test_a_port_that_is_lost_while_models_are_loaded_is_told(start: Start, free_port: int) -> None:
+    server = start("--port", str(free_port))
+    server.wait_for("worker started", worker=1)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", free_port))
+        other.listen()
+        assert server.wait_for_end() == 1
+    told = [line for line in server.raw if not line.startswith("{")]
+    assert told == [
+        f"foretell: port {free_port} of 127.0.0.1 is taken: stop what listens there, or choose another with --port\n"
+    ]
 
 
 # ---------------------------------------------------------------- all of them together

@@ -213,8 +213,9 @@ class Server(uvicorn.Server):
         self.told_to_stop()
         self.lifecycle.close(leaving=self.for_good)
         for connection in self._connections():
-            if connection.cycle is not None and not connection.cycle.response_complete:
-                connection.cycle.keep_alive = False
+            cycle = _cycle(connection)
+            if cycle is not None and not cycle.response_complete:
+                cycle.keep_alive = False
         known = self._connections()
         await self._linger(min(self._settings.linger_s, self._settings.drain_s))
         if self.for_good:
@@ -281,9 +282,15 @@ class Server(uvicorn.Server):
 
 def _is_expected(connection: Any, known: set[Any]) -> bool:
     """Whether a request is on its way: the first of a new connection, or one whose head has come in part."""
-    if connection.cycle is None and connection not in known:
+    if _cycle(connection) is None and connection not in known:
         return True
-    return connection.scope is not None and "method" not in connection.scope
+    scope = getattr(connection, "scope", None)
+    return scope is not None and "method" not in scope
+
+
+def _cycle(connection: Any) -> Any:
+    """The request that a connection is at, or was at last; None if there was none, and for a WebSocket."""
+    return getattr(connection, "cycle", None)
 
 
 def _listens(sock: socket.socket) -> bool:

@@ -33,8 +33,9 @@ _FORCED: Final = 128 + signal.SIGINT
 _OVERTIME_S: Final = 3.0
 """How much longer than `server.drain_s` a worker may take, for what its plugins do at the end."""
 
-_MISSED_S: Final = 1.0
-"""If the supervisor wakes up so much too late, it was stopped, or the machine stood still, and nobody could be heard."""
+
+_LATE_S: Final = 0.1
+"""If it wakes up so much too late, it was stopped, or the machine stood still, and nobody could be heard meanwhile."""
 
 
 class Supervisor:
@@ -116,10 +117,10 @@ class Supervisor:
         )
         slept = self._clock()
         self._selector.select(None if due == math.inf else max(due - slept, 0))
-        late = self._clock() - max(due, slept)
-        if late > _MISSED_S:
+        woke = self._clock()
+        if woke - max(due, slept) > _LATE_S:
             for worker in self._workers:
-                worker.forgive(late)
+                worker.forgive(woke - slept)
 
     def _obey(self, number: signal.Signals) -> None:
         """Do what a signal says."""
@@ -317,6 +318,7 @@ class Supervisor:
         for slot in self._slots:
             slot.start_at = math.inf
         for worker in self._workers:
+            self._hear(worker, now)  # it may have begun to accept connections this moment
             if worker.ready:
                 worker.send(Stop())
                 self._dismiss(worker, now)
