@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -309,10 +309,10 @@ class Core:
         )
 
 
-def _sound(headers: object) -> Headers:
+def _sound(headers: Any) -> Headers:
     """What in place of headers is headers."""
     sound: list[tuple[bytes, bytes]] = []
-    for header in headers if isinstance(headers, list) else []:
+    for header in cast("list[Any]", headers) if isinstance(headers, list) else []:
         with suppress(TypeError, ValueError):
             name, value = header
             check_header(name, value)

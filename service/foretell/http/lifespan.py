@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.lifespan.on import LifespanOn
 
@@ -65,5 +65,6 @@ class Lifespan(LifespanOn):
 def _of_ours(error: BaseException | None) -> ForetellError | None:
     """The error of foretell's in an exception that the application was stopped by: Litestar puts it into groups."""
     if isinstance(error, BaseExceptionGroup):
-        return next((found for each in error.exceptions if (found := _of_ours(each)) is not None), None)
+        inside = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        return next((found for each in inside if (found := _of_ours(each)) is not None), None)
     return error if isinstance(error, ForetellError) else None
