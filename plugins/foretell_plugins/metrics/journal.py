@@ -42,7 +42,7 @@ _ROWS_AT: Final = _HEADER + CAPACITY * RECORD_WORDS
 _CHUNK: Final = 64
 _ATTEMPTS: Final = 1000
 
-_RECORD: Final = struct.Struct("@9q3Q")
+_RECORD: Final = struct.Struct("@10q3Q")
 _LINE_DECODER: Final = msgspec.json.Decoder(LabelSet)
 _Key = tuple[str, int, str, str, str, int, str | None, type]
 
@@ -136,6 +136,7 @@ class Journal:
             (_HEADER + pending * RECORD_WORDS) * 8,
             number,
             record.rows,
+            record.run_rows,
             record.started_ns,
             record.decoded_ns,
             record.queued_ns,

@@ -73,8 +73,8 @@ class PlainCount:
         ):
             if ended:
                 self.stages[stage][bisect_left(BOUNDS, ended - began)] += 1
-        if record.run_ended_ns:
-            self.runs[bisect_left(ROW_BOUNDS.tolist(), record.rows)] += 1
+        if record.run_rows:
+            self.runs[bisect_left(ROW_BOUNDS.tolist(), record.run_rows)] += 1
 
     def check(self, row: Row) -> None:
         assert (row.count, row.rows) == (self.count, self.rows)
