@@ -377,6 +377,17 @@ def test_each_worker_sends_its_own_counts(
         assert received.sum("traces_seen_total") == 400
 
 
+def test_the_last_requests_before_the_end_are_sent(serve_store: ServeStore, environ: dict[str, str]) -> None:
+    with http_receiver() as received:
+        sends = {"OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": received.endpoint}
+        server = serve_store(SAMPLE_STORE, environ={**environ, **sends})
+        with httpx.Client(base_url=server.url, timeout=60) as client:
+            for _ in range(20):
+                assert client.post(PREDICT, json=BODY).status_code == 200
+        server.stop()
+        assert received.sum("foretell_requests_total", model="iris", outcome="success") == 20
+
+
 def test_a_receiver_that_is_down_fails_no_request(
     serve_store: ServeStore, environ: dict[str, str], free_port: int
 ) -> None:

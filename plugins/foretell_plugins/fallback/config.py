@@ -14,8 +14,8 @@ __all__ = ["PREVIOUS", "Config", "TargetConfig"]
 
 PREVIOUS = "previous"
 
-_Positive = Annotated[float, Meta(gt=0)]
-_Count = Annotated[int, Meta(ge=1)]
+_Positive = Annotated[float, Meta(gt=0, le=86_400)]  # a day: no clock counts in infinities
+_Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 _Rate = Annotated[float, Meta(gt=0, le=1)]
 _Version = Annotated[int, Meta(ge=1)] | str
 

@@ -83,12 +83,13 @@ class Guard:
             breaker.released(ticket)
             raise
         else:
-            if request.record.cache in NOT_ASKED:
+            cache = request.record.cache
+            if cache is not None and cache in NOT_ASKED:
                 breaker.released(ticket)
-            else:
-                breaker.succeeded(ticket)
-                if self._judge.unproven:
-                    self._judge.learn(request)
+                return response
+            breaker.succeeded(ticket)
+            if self._judge.unproven:
+                self._judge.learn(request)
             return response
         record = request.record
         reason = await self._judge.failed(ticket, failure, record.cache)

@@ -20,7 +20,7 @@ from foretell_plugins.metrics.journal import Journal, in_memory
 from foretell_plugins.metrics.push import LONGEST_S, Pusher, push_settings
 from foretell_plugins.metrics.state import State, gather, merge
 from foretell_plugins.metrics.totals import Totals
-from foretell_plugins.metrics.workers import Shared, shared_folder
+from foretell_plugins.metrics.workers import Shared, may_share, shared_folder
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -67,13 +67,16 @@ class Metrics(Plugin[MetricsConfig]):
     """Counts requests for Prometheus and OTLP. If it fails, predictions go on."""
 
     stage: ClassVar[Stage] = Stage.OBSERVE
-    observes_at_once: ClassVar[bool] = True
     _host: Host
     _instruments: Instruments
     _exposition: Exposition
 
     def __init__(self, config: MetricsConfig) -> None:
         super().__init__(config)
+        # What a process that counts alone has counted ends with it, so that records may come in batches, which costs
+        # half; what workers count together has to be in its file before anybody can kill the worker.
+        shares = may_share(config.directory)
+        self.observes_at_once = shares  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue] - the host asks it of the plugin
         self._journal: Journal | None = None
         self._shared: Shared | None = None
         self._state = State()
@@ -167,6 +170,7 @@ class Metrics(Plugin[MetricsConfig]):
     async def _tell(self) -> None:
         """Let the other workers, and the thread that sends, know how things are. Whatever fails there is only said."""
         try:
+            self._host.flush()  # at the end, what is sent is to hold the last requests too
             self._state, self._models = self._gather(), self._host.models.infos()
             if self._shared is not None and self._state != self._told:
                 await asyncio.to_thread(self._shared.write, self._state)

@@ -28,7 +28,7 @@ from foretell_plugins.metrics.label_sets import LabelSet
 from foretell_plugins.metrics.state import State, merge
 from foretell_plugins.metrics.totals import ROW_WORDS, Totals
 
-__all__ = ["Shared", "shared_folder"]
+__all__ = ["Shared", "may_share", "shared_folder"]
 
 _PREFIX: Final = "foretell-metrics-"
 _JOURNAL: Final = re.compile(r"(?P<group>[0-9a-z]+-\d+)\.(?P<worker>\d+-\d+)\.journal")
@@ -62,6 +62,11 @@ class _Ended(msgspec.Struct, frozen=True):
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _STATE_DECODER: Final = msgspec.msgpack.Decoder(State)
 _ENDED_DECODER: Final = msgspec.msgpack.Decoder(_Ended)
+
+
+def may_share(given: str | None) -> bool:
+    """Whether `shared_folder` will find a folder; touches no file."""
+    return given is not None or multiprocessing.parent_process() is not None
 
 
 def shared_folder(given: str | None) -> tuple[Path, bool] | None:

@@ -138,6 +138,8 @@ class Tracing(Plugin[TracingConfig]):
         """End the spans of traced requests, and make those of requests that were refused before the chain."""
         spans = self._spans
         for record in records:
+            if record.notes is None and record.failure is None and record.decoded_ns:
+                continue  # it was answered, and is not traced, like most
             try:
                 self._finish(record, spans)
             except Exception as error:  # noqa: BLE001 - one request's oddities are not to cost the spans of others

@@ -72,3 +72,10 @@ def test_every_key_is_documented_with_its_default() -> None:
     for field in msgspec.structs.fields(Config):
         shown = "none" if field.default in {None, ()} else field.default
         assert f"| `{field.name}` | {shown} |" in text
+
+
+@pytest.mark.parametrize("key", ["give_up_s", "window_s", "open_s", "minimum", "max_given_up", "probes"])
+@pytest.mark.parametrize("value", [0, 10**9, float("inf"), float("nan")], ids=str)
+def test_no_number_is_so_great_that_nothing_could_count_it(key: str, value: float) -> None:
+    with pytest.raises(msgspec.ValidationError, match=key):
+        msgspec.convert({key: value}, Config)

@@ -224,3 +224,9 @@ def test_whatever_fails_in_telling_the_others_is_said_once_and_ends_nothing(tmp_
 
     asyncio.run(use())
     assert stream.getvalue().count("TypeError: broken") == 1
+
+
+def test_only_what_workers_count_together_is_counted_at_once(tmp_path: Path) -> None:
+    """Counts of a process alone end with it: there is nothing that a batch could lose."""
+    assert not Metrics(MetricsConfig()).observes_at_once
+    assert Metrics(MetricsConfig(directory=str(tmp_path))).observes_at_once
