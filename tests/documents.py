@@ -4,7 +4,8 @@
 
 A ``console`` block holds commands after ``$`` and what they print. A ``python`` block is a program; the ``text``
 block after it is what it prints. A ``python`` block that begins with a comment that names a file is that file. A
-``toml`` block begins with a comment that names the file it stands for; after ``# add to`` it is added to that file.
+``toml`` block begins with a comment that names the file it stands for; after ``# add to`` it is added to that file,
+and after ``# change in`` its keys are set there, in the tables that the file has.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
+
+import tomlkit
 
 from foretell.settings import load_settings
 from foretell.store.model_config import ModelConfig
@@ -33,6 +36,7 @@ _BIN = Path(sys.executable).parent
 _LOCKED = re.compile(r"^([\w.-]+)==(\S+)( ;.*)?", re.MULTILINE)
 _FILE = re.compile(r"# ([\w/.-]+\.py)\n")
 _ADDED = re.compile(r"# add to ([\w/.-]+\.toml)\n")
+_CHANGED = re.compile(r"# change in ([\w/.-]+\.toml)\n")
 _REQUEST_ID = re.compile(r"[0-9a-f]{16}-[0-9a-f]+")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
@@ -174,6 +178,12 @@ class Document:
             with (self._folder / added[1]).open("a") as file:
                 file.write(content)
             return
+        if changed := _CHANGED.match(content):
+            path = self._folder / changed[1]
+            document = tomlkit.parse(path.read_text())
+            _set(document, tomlkit.parse(content))
+            path.write_text(tomlkit.dumps(document))
+            return
         name = content.partition("\n")[0].removeprefix("# ")
         shown = self._folder / "shown.toml"
         shown.write_text(content)
@@ -185,6 +195,15 @@ class Document:
             raise AssertionError(
                 f"a toml block begins with `# foretell.toml` or `# model.toml`, not with {name!r}"
             )
+
+
+def _set(table: Any, changes: Any) -> None:
+    """Set keys in a table, and in the tables in it, as a reader does who is shown them."""
+    for key, value in changes.items():
+        if isinstance(value, dict) and key in table:
+            _set(table[key], value)
+        else:
+            table[key] = value
 
 
 def _what_make_serve_does() -> str:

@@ -205,6 +205,27 @@ def endless_model_bytes() -> bytes:
     )
 
 
+def steps_bytes() -> bytes:
+    """``Y = X``, after a loop of as many steps as the greatest X says: at once, or never."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["c"], ["c2"]), helper.make_node("Neg", ["v"], ["v2"])],
+        "body",
+        [value_info("i", "int64", ()), value_info("c", "bool", ()), value_info("v", "int64", ("batch",))],
+        [value_info("c2", "bool", ()), value_info("v2", "int64", ("batch",))],
+    )
+    return model_bytes(
+        [
+            helper.make_node("ReduceMax", ["X"], ["n"], keepdims=0),
+            helper.make_node("Mul", ["X", "zero"], ["nothing"]),
+            helper.make_node("Loop", ["n", "t", "nothing"], ["looped"], body=body),
+            helper.make_node("Add", ["X", "looped"], ["Y"]),
+        ],
+        [value_info("X", "int64", ("batch",))],
+        [value_info("Y", "int64", ("batch",))],
+        {"t": np.array(True), "zero": np.array(0, dtype=np.int64)},
+    )
+
+
 def two_input_bytes() -> bytes:
     """``Y = cos(A + B)``, each ``float32[rows, 1]``: a model with more than one input."""
     return model_bytes(

@@ -45,7 +45,7 @@ class RunningServer:
         url: str = self.wait_for("serving")["url"]
         return url
 
-    def wait_for(self, event: str, *, timeout_s: float = 60, **fields: Any) -> dict[str, Any]:
+    def wait_for(self, event: str, *, timeout_s: float = 120, **fields: Any) -> dict[str, Any]:
         """The first log line of an event, with some fields; waits for it."""
         with self._heard:
             found = self._heard.wait_for(lambda: self._find(event, fields) or self._ended, timeout_s)
@@ -53,6 +53,19 @@ class RunningServer:
             if not found or match is None:
                 raise AssertionError(f"no event {event!r} with {fields} in {self.raw}")
             return match
+
+    def wait_for_more(self, event: str, count: int, **fields: Any) -> list[dict[str, Any]]:
+        """The first so many log lines of an event, with some fields; waits for them."""
+
+        def matching() -> list[dict[str, Any]]:
+            wanted = {"event": event, **fields}
+            return [line for line in self.events if wanted.items() <= line.items()]
+
+        with self._heard:
+            self._heard.wait_for(lambda: len(matching()) >= count or self._ended, 120)
+            found = matching()[:count]
+        assert len(found) == count, (event, fields, self.raw)
+        return found
 
     def wait_for_text(self, text: str, *, timeout_s: float = 60) -> str:
         """The first log line that holds a text; waits for it."""
@@ -67,6 +80,12 @@ class RunningServer:
         status = self.process.wait(30)
         self._reader.join(30)
         return status
+
+    def wait_for_end(self) -> int:
+        """Wait until it has ended by itself, and whoever writes to its log with it; returns the exit status."""
+        self._reader.join(120)
+        assert not self._reader.is_alive()
+        return self.process.wait(120)
 
     def _find(self, event: str, fields: dict[str, Any]) -> dict[str, Any] | None:
         wanted = {"event": event, **fields}

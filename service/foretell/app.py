@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,8 @@ from litestar.config.app import AppConfig
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
+from foretell.engine.follower import Follower
+from foretell.engine.journal import Journal
 from foretell.engine.loader import Loader
 from foretell.engine.registry import Registry
 from foretell.http.admin import admin_guard
@@ -24,18 +25,21 @@ from foretell.http.core import Core
 from foretell.http.exceptions import problem_handler
 from foretell.http.host import ServerHost
 from foretell.http.identity import identity_middleware
+from foretell.http.lifecycle import Lifecycle
 from foretell.http.openapi import openapi_config
 from foretell.http.pages import ordinary_routes
 from foretell.http.relocation import of_an_argument
 from foretell.http.request_ids import RequestIds
-from foretell.logs import RequestLog, open_log
+from foretell.logs import Logger, RequestLog, open_log
 from foretell.plugin.discovery import discover
 from foretell.plugin.faults import Faults
 from foretell.plugin.loading import load_plugins
 from foretell.plugin.observers import Observer, Observers
 from foretell.plugin.plugin_set import PluginSet
+from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import Endpoint
 from foretell.settings import Settings, load_settings
+from foretell.settings.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from litestar.types import Middleware
@@ -43,13 +47,32 @@ if TYPE_CHECKING:
     from foretell.engine.model import Model
     from foretell.engine.stand_in import StandIn
     from foretell.engine.version import Version
-    from foretell.logs import Logger
     from foretell.plugin.contract import Stage
     from foretell.store.model_config import ModelConfig
 
-__all__ = ["Assembly", "assemble", "create_app"]
+__all__ = ["Assembly", "Parts", "assemble", "create_app", "wire"]
 
 _LOG_BUDGET_US = 1000.0
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What answers predictions, without the routes that lead there.
+
+    Attributes:
+        registry: The models, none of which is loaded yet.
+        plugins: The enabled plugins, started.
+        core: What answers requests.
+        observers: What takes records.
+        request_ids: What gives requests their ids.
+        log: The server's log.
+    """
+
+    registry: Registry[Endpoint]
+    plugins: PluginSet
+    core: Core
+    observers: Observers
+    request_ids: RequestIds
+    log: Logger
 
 
 class Assembly(msgspec.Struct, frozen=True):
@@ -70,17 +93,32 @@ class Assembly(msgspec.Struct, frozen=True):
     openapi: OpenAPIConfig
 
 
-def create_app(settings: Settings | None = None) -> Litestar:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    lifecycle: Lifecycle | None = None,
+    log: Logger | None = None,
+    server: str | None = None,
+    origins: Mapping[str, str] | None = None,
+) -> Litestar:
     """Make the application of one model store. Nothing is shared between two of them.
 
     Args:
         settings: The settings; if they are not given, those of ``foretell.toml`` and the environment.
+        origins: Where each setting comes from, by its key, as `load_settings` tells it; for messages.
+        lifecycle: With it whoever runs the application tells it that its end has begun, and hears whether it is
+            ready.
+        log: Where events go; standard error if None.
+        server: What tells the server from others; if None, that comes from its settings and its folder.
 
     Raises:
         SettingsError: A setting is misspelt or ill-typed.
         PluginError: An enabled plugin cannot be loaded.
     """
-    assembly = assemble(load_settings(environ=os.environ).settings if settings is None else settings)
+    if settings is None:
+        effective = load_settings(environ=os.environ)
+        settings, origins = effective.settings, effective.origins
+    assembly = assemble(settings, lifecycle=lifecycle, log=log, server=server, origins=origins)
     return Litestar(
         route_handlers=assembly.handlers,
         on_app_init=[assembly.init_app],
@@ -92,40 +130,60 @@ def create_app(settings: Settings | None = None) -> Litestar:
     )
 
 
-def assemble(settings: Settings, *, host_path: str | None = None, drop_in: bool = True) -> Assembly:
-    """Wire the parts of a server.
+def wire(
+    settings: Settings,
+    *,
+    origins: Mapping[str, str] | None = None,
+    plugins: PluginSet | None = None,
+    drop_in: bool = True,
+    prefix: str = "",
+    log: Logger | None = None,
+    server: str | None = None,
+) -> Parts:
+    """Wire what answers predictions. Nothing is opened and no model loaded.
 
     Args:
         settings: The settings.
-        host_path: Where in another application the routes will be, for instance ``/ml``, for documents and messages;
-            None if there is no other.
+        origins: Where each setting comes from, by its key, as far as that is known; for messages.
+        plugins: The plugins; those that the settings enable if None.
         drop_in: Whether plugins are looked for in the folder of the settings.
+        prefix: Where in another application the routes will be, for messages.
+        log: See `create_app`.
+        server: See `create_app`.
 
     Raises:
-        PluginError: An enabled plugin cannot be loaded.
+        PluginError: An enabled plugin cannot be loaded, or fails to start.
     """
-    prefix = host_path or ""
-    log = open_log(settings.log)
+    log = log or open_log(settings.log)
     faults = Faults(log)
-    found = discover(Path(settings.plugins.folder) if drop_in else None)
-    plugins = PluginSet(load_plugins(settings, found), faults)
+    if plugins is None:
+        found = discover(Path(settings.plugins.folder) if drop_in else None)
+        plugins = PluginSet(load_plugins(settings, found, origins), faults)
     request_ids = RequestIds()
-    fingerprint = _fingerprint(settings)
+    server = server or fingerprint(settings)
 
     def serve(version: Version, config: ModelConfig) -> Endpoint:
-        return Endpoint(version, plugins.compose(version.info, version.predict, config.plugins))
+        chain = plugins.compose(version.info, version.predict, config.plugins)
+        return Endpoint(version, chain, Deadlines.of(settings.limits, config.limits))
 
     def stand_in(absent: StandIn, config: ModelConfig) -> Endpoint | None:
         chain = plugins.compose(absent.info, absent.predict, config.plugins)
-        return Endpoint(absent, chain) if chain.falls_back else None
+        return (
+            Endpoint(absent, chain, Deadlines.of(settings.limits, config.limits))
+            if chain.falls_back
+            else None
+        )
 
     registry = Registry(
         Path(settings.store.path),
         Loader.of(settings),
-        max_rows=settings.limits.max_rows,
         serve=serve,
         stand_in=stand_in,
         review=plugins.review,
+        use_of=lambda endpoint: endpoint.use,
+        lazy=settings.engine.lazy or settings.engine.max_loaded_models is not None,
+        max_loaded_models=settings.engine.max_loaded_models,
+        journal=Journal(log),
     )
     observers = Observers(faults)
     core = Core(
@@ -134,7 +192,6 @@ def assemble(settings: Settings, *, host_path: str | None = None, drop_in: bool 
         request_ids=request_ids,
         observers=observers,
         faults=faults,
-        deadline_s=settings.limits.deadline_s,
         plugin_status=plugins.status,
         prefix=prefix,
     )
@@ -148,26 +205,67 @@ def assemble(settings: Settings, *, host_path: str | None = None, drop_in: bool 
             observers=observers,
             faults=faults,
             plugins=plugins,
-            fingerprint=fingerprint,
+            fingerprint=server,
             log=log,
             admin_guard=guard,
         )
 
     plugins.start(host_of)
-    request_log = RequestLog(log, fraction=settings.log.predictions)
+    return Parts(registry, plugins, core, observers, request_ids, log)
+
+
+def assemble(
+    settings: Settings,
+    *,
+    host_path: str | None = None,
+    drop_in: bool = True,
+    origins: Mapping[str, str] | None = None,
+    lifecycle: Lifecycle | None = None,
+    log: Logger | None = None,
+    server: str | None = None,
+) -> Assembly:
+    """Wire the parts of a server.
+
+    Args:
+        settings: The settings.
+        host_path: Where in another application the routes will be, for instance ``/ml``, for documents and messages;
+            None if there is no other.
+        drop_in: Whether plugins are looked for in the folder of the settings.
+        origins: Where each setting comes from, by its key, as far as that is known; for messages.
+        lifecycle: See `create_app`.
+        log: See `create_app`.
+        server: See `create_app`.
+
+    Raises:
+        PluginError: An enabled plugin cannot be loaded.
+    """
+    prefix = host_path or ""
+    life = lifecycle or Lifecycle()
+    parts = wire(settings, origins=origins, drop_in=drop_in, prefix=prefix, log=log, server=server)
+    registry, plugins, core, observers = parts.registry, parts.plugins, parts.core, parts.observers
+    request_ids, events = parts.request_ids, parts.log
+    request_log = RequestLog(events, fraction=settings.log.predictions)
+
+    async def follow(loading: asyncio.Task[None]) -> None:
+        """Follow the store once it is loaded."""
+        if settings.store.follow != "off":
+            await asyncio.wait({loading})
+            store, mode = Path(settings.store.path), settings.store.follow
+            await Follower(registry, store, mode=mode, poll_s=settings.store.poll_s, log=events).run()
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
+        life.attach(app, registry)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(plugins.lifespan(app))
             # The log comes last: a plugin may still say which trace a request belongs to.
             observers.take([*plugins.observers(), Observer("log", request_log.observe, _LOG_BUDGET_US)])
             stack.callback(observers.flush)
             for name, reason in plugins.missing.items():
-                log.warning("plugin missing", plugin=name, reason=reason)
+                events.warning("plugin missing", plugin=name, reason=reason)
             listening = asyncio.Event()
             loading = asyncio.create_task(
-                _load(registry, plugins, listening, log, settings, hosted=host_path is not None)
+                _load(registry, plugins, listening, events, settings, hosted=host_path is not None)
             )
             stack.callback(registry.close)
             stack.push_async_callback(asyncio.wait, {loading})
@@ -178,15 +276,18 @@ def assemble(settings: Settings, *, host_path: str | None = None, drop_in: bool 
                 if plugins.broken is not None:
                     raise plugins.broken
             listening.set()
+            stack.push_async_callback(asyncio.wait, {following := asyncio.create_task(follow(loading))})
+            stack.callback(following.cancel)
             yield
 
-    middleware: list[Middleware] = [identity_middleware(request_ids, log)]
+    middleware: list[Middleware] = [identity_middleware(request_ids, events)]
     return Assembly(
         handlers=[
-            *prediction_routes(core, max_body_bytes=settings.limits.max_body_bytes, prefix=prefix),
+            *prediction_routes(core, life, max_body_bytes=settings.limits.max_body_bytes, prefix=prefix),
             ordinary_routes(
                 registry,
                 plugins.missing,
+                life,
                 plugin_status=plugins.status,
                 middleware=middleware,
                 prefix=prefix,
@@ -194,14 +295,9 @@ def assemble(settings: Settings, *, host_path: str | None = None, drop_in: bool 
         ],
         lifespan=lifespan,
         init_app=plugins.init_app,
-        exception_handler=problem_handler(request_ids, log, prefix=prefix),
+        exception_handler=problem_handler(request_ids, events, prefix=prefix),
         openapi=openapi_config(registry, core.default_endpoint, middleware=middleware, prefix=prefix),
     )
-
-
-def _fingerprint(settings: Settings) -> str:
-    """What tells a server from one of other settings, and its workers not from one another."""
-    return hashlib.sha256(os.fsencode(Path.cwd()) + msgspec.json.encode(settings)).hexdigest()[:16]
 
 
 async def _load(
@@ -221,7 +317,7 @@ async def _load(
 
     def on_loaded(model: Model[Endpoint]) -> None:
         if plugins.broken is None:
-            _tell_of(model, log)
+            registry.journal.model_loaded(model)
         else:  # one message will do, if that plugin stops the start
             held_back.append(model)
 
@@ -229,7 +325,7 @@ async def _load(
     if plugins.broken is not None and not listening.is_set():
         return
     for model in held_back:
-        _tell_of(model, log)
+        registry.journal.model_loaded(model)
     if registry.error is not None and hosted:
         registry.error = of_an_argument(registry.error)
     if registry.error is not None:
@@ -240,18 +336,7 @@ async def _load(
     if named is not None and registry.models and named not in registry.models:
         reason = f"there is no enabled model {named!r}{registry.hint(named)}; set store.default_model"
         log.warning("no default model", reason=reason)
-
-
-def _tell_of(model: Model[Endpoint], log: Logger) -> None:
-    """Say what has become of a model."""
-    for number, reason in model.failures.items():
-        log.error("version failed to load", model=model.name, version=number, reason=reason)
-    for alias, number in model.dangling.items():
-        log.warning(
-            "alias points at a version that does not serve", model=model.name, alias=alias, version=number
-        )
-    if model.default is None:
-        log.error("model not ready", model=model.name, reason=model.error)
-    else:
-        default = model.default.info.version
-        log.info("model ready", model=model.name, default=default, versions=sorted(model.versions))
+    if registry.error is None:
+        for name in sorted(settings.models.keys() - registry.models.keys()):
+            reason = f"models.{name}: there is no enabled model {name!r}{registry.hint(name)}"
+            log.warning("settings without a model", model=name, reason=reason)

@@ -16,7 +16,9 @@ ForetellError
 │   └── ParityError          its ONNX form answers differently
 ├── NotFoundError            no such model, version, alias or route
 ├── NotReadyError            it exists, but does not serve
-│   └── StillLoadingError    not yet: it is worth asking again soon
+│   ├── QueueFullError       too much waits for it
+│   ├── StillLoadingError    not yet: it is worth asking again soon
+│   └── AsleepError          not yet: it is loaded when somebody asks
 ├── PluginError              a plugin cannot be loaded, or breaks its contract
 ├── DeadlineError            the answer would come too late
 ├── QuotaExceededError       the caller has used up what it may
@@ -36,6 +38,7 @@ from typing import NamedTuple
 __all__ = [
     "AccessDeniedError",
     "ArgumentError",
+    "AsleepError",
     "ConversionError",
     "DeadlineError",
     "ForetellError",
@@ -53,6 +56,7 @@ __all__ = [
     "PluginError",
     "Problem",
     "PublishError",
+    "QueueFullError",
     "QuotaExceededError",
     "RequestError",
     "RunError",
@@ -144,11 +148,23 @@ class NotReadyError(ForetellError, RuntimeError):
         super().__init__(message)
 
 
+class QueueFullError(NotReadyError):
+    """Too much waits for the model: the same request may be answered once that is done."""
+
+
 class StillLoadingError(NotReadyError):
     """The models are still being loaded: the same request may be answered in a moment."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, retry_after_s=1)
+
+
+class AsleepError(NotReadyError):
+    """The model is loaded when somebody asks it, and nobody has yet."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(f"model {model!r} is not loaded: it is when somebody asks it", retry_after_s=1)
 
 
 class PluginError(ForetellError):

@@ -131,6 +131,8 @@ class RequestRecord(msgspec.Struct):
         queued_ns: When the version was given them, ns.
         run_started_ns: When ONNX Runtime was given them, ns.
         run_ended_ns: When ONNX Runtime was done, ns.
+        run_rows: How many rows its run had; 0 if it did not run, or if the run is another request's to count.
+        together: How many requests shared its run.
         predicted_ns: When the outputs had come back through all plugins, ns.
         finished_ns: When the answer's bytes were ready, ns.
         trace_id: The identity of the trace that it belongs to, 32 hexadecimal digits; None if it leaves none.
@@ -160,6 +162,8 @@ class RequestRecord(msgspec.Struct):
     queued_ns: int = 0
     run_started_ns: int = 0
     run_ended_ns: int = 0
+    run_rows: int = 0
+    together: int = 0
     predicted_ns: int = 0
     finished_ns: int = 0
     trace_id: str | None = None

@@ -75,3 +75,29 @@ def test_the_last_of_two_assignments_counts_and_one_goes_before_a_flag(run: Run)
 )
 def test_a_bad_setting_is_one_line(run: Run, arguments: list[str], wanted: str) -> None:
     assert run("config", *arguments) == (1, "", f"foretell: {wanted}\n")
+
+
+def test_no_secret_is_printed(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "foretell.toml").write_text(
+        """
+[admin]
+key_sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+[plugins.config.cache]
+redis_url = "redis://me:hidden1@host:6379/0"
+[plugins.config.token_bucket]
+rate = 5
+api_key = "hidden2"
+[plugins.config.tracing.headers]
+authorization = "Bearer hidden3"
+[models."a.key".plugins.tracing]
+ratio = 0.5
+"""
+    )
+    for arguments in (["config"], ["config", "--json"]):
+        out = run(*arguments, "--set", "plugins.config.x.password=hidden4").out
+        assert "hidden" not in out
+        assert "redis://me:***@host:6379/0" in out
+    lines = [line.split(maxsplit=2)[:2] for line in run("config").out.splitlines()]
+    assert ["admin.key_sha256", '"01234567…"'] in lines
+    assert ["plugins.config.token_bucket.rate", "5"] in lines
+    assert ["models.a.key.plugins.tracing.ratio", "0.5"] in lines

@@ -19,6 +19,7 @@ COMMANDS = list(_COMMANDS)
 EVERY_COMMAND = [
     *([name] for name in COMMANDS),
     *(["models", name] for name in ("list", "show", "alias", "verify")),
+    *(["plugins", name] for name in ("list", "chain", "new", "check")),
 ]
 
 

@@ -240,3 +240,51 @@ def test_a_model_that_is_not_there_cannot_be_checked(run: Run, filled: Path) -> 
     code, _, err = run("models", "verify", "iris", "--store", filled)
     assert code == 1
     assert "there is no model 'iris'" in err
+
+
+# ------------------------------------------------------------------ default and rollback
+
+
+def test_the_default_is_set_and_removed(run: Run, filled: Path) -> None:
+    assert run("models", "default", "churn", "2", "--store", filled).out == "churn: default → 2\n"
+    assert table(run("models", "list", "--store", filled).out)[2][2] == "2"
+    assert (
+        run("models", "default", "churn", "champion", "--store", filled).out == "churn: default → champion\n"
+    )
+    removed = run("models", "default", "churn", "--remove", "--store", filled)
+    assert removed.out == "churn: the highest version answers by default\n"
+    assert table(run("models", "list", "--store", filled).out)[2][2] == "2"
+
+
+@pytest.mark.parametrize("more", [[], ["1", "--remove"]], ids=["neither", "both"])
+def test_a_default_is_either_set_or_removed(run: Run, filled: Path, more: list[str]) -> None:
+    ran = run("models", "default", "churn", *more, "--store", filled)
+    assert ran.code == 2
+    assert "name a version or an alias, or --remove the default" in ran.err
+
+
+def test_a_default_that_is_not_there_is_refused(run: Run, filled: Path) -> None:
+    ran = run("models", "default", "churn", "9", "--store", filled)
+    assert (ran.code, ran.err) == (1, "foretell: churn has no version 9; it has: 1, 2\n")
+
+
+def test_the_alias_that_answers_is_rolled_back(run: Run, filled: Path) -> None:
+    run("models", "alias", "churn", "champion", "2", "--store", filled)
+    assert run("models", "rollback", "churn", "--store", filled).out == "churn: champion → 1 (was 2)\n"
+    ran = run("models", "rollback", "churn", "--store", filled)
+    assert (ran.code, ran.out) == (1, "")
+    assert "names version 1, and there is none before it" in ran.err
+    ran = run("models", "rollback", "churn", "--alias", "next", "--store", filled)
+    assert ran.out == "churn: next → 1 (was 2)\n"
+
+
+def test_a_rollback_says_what_it_passes_over_and_that_it_stays(run: Run, filled: Path) -> None:
+    for number in (1, 2):
+        write_version(filled, "bare", number, MODEL)
+    (filled / "bare" / "2" / "model.onnx").unlink()
+    assert run("models", "rollback", "bare", "--store", filled).out == (
+        "bare: default → 1 (was 3)\n"
+        "passed over version 2: model.onnx is absent or not a regular file\n"
+        "version 1 answers by default from now on, whatever is published; "
+        "`foretell models default bare --remove` lets the highest answer again\n"
+    )

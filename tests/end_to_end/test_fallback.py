@@ -95,16 +95,34 @@ def cast_bytes() -> bytes:
     )
 
 
-def test_a_model_that_raises(store: Path, start: Callable[..., RunningServer]) -> None:
+def test_one_callers_bad_data_is_no_fault_of_the_model(
+    store: Path, start: Callable[..., RunningServer]
+) -> None:
     write_version(store, "m", 1, cast_bytes())
     write_version(store, "m", 2, failing_model_bytes())
-    write_model_toml(
-        store, "m", '[plugins.fallback]\nchain = ["version:previous"]\nminimum = 4\nopen_s = 0.5\n'
-    )
+    write_model_toml(store, "m", '[plugins.fallback]\nchain = ["version:previous"]\nminimum = 4\n')
     server = start()
     with httpx.Client(base_url=server.url, timeout=DEADLINE_S) as client:
+        for _ in range(20):
+            answer = ask(client, 7)
+            assert (answer.status_code, answer.headers["x-foretell-degraded"]) == (200, "error")
+            assert answer.json()["served_by"] == "m/1"
+            assert "degraded" not in ask(client, 1).json()
+        for _ in range(40):
+            assert ask(client, 7).headers["x-foretell-degraded"] == "error"
+        assert breaker(client) == "closed"
         assert ask(client, 1).json()["predictions"] == [2.0]
-        for _ in range(3):  # with the one that was answered, four: the minimum
+
+
+def test_a_model_that_raises(store: Path, start: Callable[..., RunningServer]) -> None:
+    """Nothing is known to be good of a bare model that was not warmed up, so that its errors count by themselves."""
+    write_version(store, "m", 1, cast_bytes(), manifest=False)
+    write_version(store, "m", 2, failing_model_bytes(), manifest=False)
+    rules = '[plugins.fallback]\nchain = ["version:previous"]\nminimum = 4\nopen_s = 0.5\n'
+    write_model_toml(store, "m", f"warm_up = false\n{rules}")
+    server = start()
+    with httpx.Client(base_url=server.url, timeout=DEADLINE_S) as client:
+        for _ in range(4):
             answer = ask(client, 7)
             assert (answer.status_code, answer.headers["x-foretell-degraded"]) == (200, "error")
             body = answer.json()

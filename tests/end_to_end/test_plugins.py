@@ -111,6 +111,24 @@ def test_a_mistake_in_a_model_s_settings_fails_that_model_alone(
     assert "a/model.toml: plugins.stamp: object contains unknown field `txet`" in str(health["models"]["a"])
 
 
+def test_a_misspelt_plugin_in_model_toml_fails_that_model_and_a_misspelt_model_is_warned_of(
+    serve_store: ServeStore, folder: Path, store: Path
+) -> None:
+    write_model_toml(store, "a", "[plugins.stmap]\ntext = 'x'\n")
+    server = serve_store(store, *flags(folder, "models.bb.plugins.stamp=false"))
+    assert ask(server, "a").status_code == 503
+    assert ask(server, "b").headers["x-stamp"] == "plain"
+    health = httpx.get(f"{server.url}/health").json()
+    assert "a/model.toml: plugins.stmap: there is no plugin 'stmap'; did you mean 'stamp'?" in str(
+        health["models"]["a"]
+    )
+    warning = server.wait_for("settings without a model", model="bb")
+    assert (warning["level"], warning["reason"]) == (
+        "warning",
+        "models.bb: there is no enabled model 'bb'; did you mean 'b'?",
+    )
+
+
 BROKEN = {
     "import": ("broken.py", "import no_such_module_", "broken", "broken.py cannot be imported"),
     "two classes": ("stamp.py", STAMP + "\nclass Two(Stamp): pass\n", "stamp", "defines 2 plugin classes"),
@@ -141,7 +159,10 @@ def test_an_unknown_key_stops_the_start(folder: Path, store: Path) -> None:
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert ran.returncode == 1
-    assert "plugins.config.stamp: object contains unknown field `txet`; its keys are: text" in ran.stderr
+    assert ran.stderr == (
+        "foretell: --set plugins.config.stamp.txet: plugins.config.stamp: object contains unknown field `txet`; did you "
+        "mean 'text'? its keys are: text\n"
+    )
 
 
 def test_an_optional_one_that_is_missing_is_a_warning_that_health_shows(

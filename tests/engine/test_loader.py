@@ -13,11 +13,13 @@ import pytest
 
 from foretell.engine.cpus import usable_cpus
 from foretell.engine.loader import Loader
+from foretell.engine.pool import Pool
 from foretell.engine.version import Version
 from foretell.errors import IntegrityError, ManifestError, ScreeningError, StoreError
 from foretell.prediction import PredictRequest, RequestRecord
-from foretell.settings import EngineSettings, Settings, StoreSettings
+from foretell.settings import EngineSettings, LimitSettings, Settings, StoreSettings
 from foretell.signature import Signature, Tensor
+from foretell.store.model_config import ModelConfig
 from tests.engine.test_graph_signature import picky_model
 from tests.models import (
     classifier_bytes,
@@ -33,14 +35,18 @@ from tests.models import (
 )
 from tests.store.test_artifact import WEIGHTS, external_model
 
-LOADER = Loader(max_file_bytes=1_000_000, intra_op_threads=1, run_threads=None, inline_us=200)
+LOADER = Loader(
+    max_file_bytes=1_000_000,
+    intra_op_threads=1,
+    pool=Pool(1),
+    limits=LimitSettings(max_rows=10),
+    inline_us=200,
+)
 MODEL = linear_model_bytes(weights=[2, 3])
 
 
 def load(folder: Path, loader: Loader = LOADER) -> Version:
-    version = loader.load("m", 7, folder, max_rows=10)
-    version.close()
-    return version
+    return loader.load("m", 7, folder, ModelConfig())
 
 
 def answer(version: Version, **inputs: Any) -> dict[str, Any]:
@@ -54,13 +60,15 @@ def test_the_settings_of_a_server_say_how_versions_are_loaded() -> None:
         store=StoreSettings(max_file_bytes=1),
         engine=EngineSettings(intra_op_threads=2, run_threads=3, inline_us=4),
     )
-    assert Loader.of(settings) == Loader(1, 2, 3, 4)
+    loader = Loader.of(settings)
+    assert (loader.max_file_bytes, loader.intra_op_threads, loader.inline_us) == (1, 2, 4)
+    assert loader.pool.threads == 3
+    assert loader.limits == settings.limits
 
 
 def test_a_published_version_answers(store: Path) -> None:
-    version = LOADER.load("m", 7, write_version(store, "m", 7, MODEL), max_rows=10)
+    version = LOADER.load("m", 7, write_version(store, "m", 7, MODEL), ModelConfig())
     assert answer(version, X=[[10, 100]]) == {"Y": [[320]]}
-    version.close()
     assert (version.info.name, version.info.version) == ("m", 7)
     assert version.info.digest == digest_of(MODEL).sha256
     assert version.info.signature == signature_of(MODEL)
@@ -82,17 +90,13 @@ def test_external_data_is_read_from_the_version_s_own_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folder = write_version(store, "m", 7, external_model(), manifest, {"weights.bin": WEIGHTS})
-    version = LOADER.load("m", 7, folder, max_rows=10)
+    version = LOADER.load("m", 7, folder, ModelConfig())
     assert answer(version, X=[[10, 100]]) == {"Y": [[320]]}
-    version.close()
 
 
 @pytest.mark.parametrize(("asked", "wanted"), [(3, 3), (None, usable_cpus())])
-def test_the_threads_are_as_many_as_asked_for_or_one_per_cpu(
-    store: Path, asked: int | None, wanted: int
-) -> None:
-    loader = msgspec.structs.replace(LOADER, run_threads=asked)
-    assert load(write_version(store, "m", 7, MODEL), loader)._threads._max_workers == wanted
+def test_the_threads_are_as_many_as_asked_for_or_one_per_cpu(asked: int | None, wanted: int) -> None:
+    assert Loader.of(Settings(engine=EngineSettings(run_threads=asked))).pool.threads == wanted
 
 
 def test_a_limit_of_rows_is_the_parser_s(store: Path) -> None:
@@ -186,8 +190,7 @@ def test_a_bare_model_that_fails_on_zeros_serves_only_if_the_team_says_so(store:
     folder = write_version(store, "m", 7, picky_model(), manifest=False)
     with pytest.raises(IntegrityError, match=r"warm-up run fails on zeros: .*`warm_up = false`"):
         load(folder)
-    version = LOADER.load("m", 7, folder, max_rows=10, warm_up=False)
-    version.close()
+    version = LOADER.load("m", 7, folder, ModelConfig(warm_up=False))
     assert version.cost is None
 
 

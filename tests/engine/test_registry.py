@@ -12,11 +12,13 @@ import pytest
 
 from foretell.engine.attempt import Stop, start
 from foretell.engine.loader import Loader
+from foretell.engine.pool import Pool
 from foretell.engine.registry import Registry
 from foretell.engine.stand_in import StandIn
 from foretell.engine.version import Version
 from foretell.errors import LoadTimeoutError, NotFoundError, NotReadyError, StillLoadingError
 from foretell.prediction import ModelInfo, PredictRequest, RequestRecord
+from foretell.settings import LimitSettings
 from foretell.store.model_config import ModelConfig
 from tests.models import (
     endless_model_bytes,
@@ -27,13 +29,19 @@ from tests.models import (
     write_version,
 )
 
-LOADER = Loader(max_file_bytes=1_000_000, intra_op_threads=1, run_threads=1, inline_us=200)
+LOADER = Loader(
+    max_file_bytes=1_000_000,
+    intra_op_threads=1,
+    pool=Pool(1),
+    limits=LimitSettings(max_rows=100),
+    inline_us=200,
+)
 MODEL = linear_model_bytes()
 DAMAGED = b"not a model"
 
 
 def make(store: Path) -> Registry[Version]:
-    return Registry(store, LOADER, max_rows=100, serve=lambda version, _: version)
+    return Registry(store, LOADER, serve=lambda version, _: version)
 
 
 def load(store: Path, only: str | None = None) -> Registry[Version]:
@@ -77,7 +85,7 @@ def test_each_version_is_made_into_what_serves_it_once(store: Path) -> None:
         served.append(number(version))
         return "x"
 
-    registry = Registry(store, LOADER, max_rows=100, serve=serve)
+    registry = Registry(store, LOADER, serve=serve)
     asyncio.run(registry.load())
     registry.close()
     assert sorted(served) == [1, 2]
@@ -287,7 +295,7 @@ def test_a_version_that_takes_too_long_has_failed_and_harms_no_other(store: Path
     write_version(store, "a", 1, endless_model_bytes(), manifest=False)
     write_version(store, "b", 1, MODEL)
     loader = msgspec.structs.replace(LOADER, timeout_s=1.0)
-    registry: Registry[Version] = Registry(store, loader, max_rows=100, serve=lambda version, _: version)
+    registry: Registry[Version] = Registry(store, loader, serve=lambda version, _: version)
     asyncio.run(registry.load())
     registry.close()
     assert "after 1 s" in registry.models["a"].failures[1]
@@ -299,7 +307,7 @@ def test_a_version_that_takes_too_long_has_failed_and_harms_no_other(store: Path
 def test_a_run_that_nobody_waits_for_is_ended(store: Path) -> None:
     folder = write_version(store, "a", 1, endless_model_bytes(), manifest=False)
     stop = Stop()
-    future = start(lambda: LOADER.load("a", 1, folder, max_rows=1, stop=stop), "endless")
+    future = start(lambda: LOADER.load("a", 1, folder, ModelConfig(), stop=stop), "endless")
     with pytest.raises(TimeoutError):
         future.result(0.5)
     stop.ask()
@@ -333,7 +341,6 @@ def standing(
     return Registry(
         store,
         LOADER,
-        max_rows=100,
         serve=lambda version, _: version,
         stand_in=lambda absent, config: absent if "f" in config.plugins else None,
         review=review,

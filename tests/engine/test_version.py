@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
+from foretell.engine.batching import Batching
+from foretell.engine.lane import Lane, LaneRules
+from foretell.engine.pool import Pool
 from foretell.engine.session import Session
 from foretell.engine.version import Version
 from foretell.engine.warm_up import Cost
@@ -30,19 +32,20 @@ MakeVersion = Callable[..., Version]
 
 @pytest.fixture
 def make_version(request: pytest.FixtureRequest) -> MakeVersion:
-    """Makes versions, and closes them when the test ends. Its threads bear the name of the test."""
+    """Makes versions, each with threads of its own, which end with the test."""
 
     def make(model: bytes, cost: Cost | None, *, inline_us: float = 100, threads: int = 2) -> Version:
-        signature = signature_of(model)
+        signature, session, pool = signature_of(model), Session(model), Pool(threads)
         version = Version(
-            ModelInfo(request.node.name, 1, "", "", signature),
-            Session(model),
+            ModelInfo("m", 1, "", "", signature),
+            session,
             Parser(signature, max_rows=100, name="m.1."),
+            Lane("m version 1", "m", session, pool, rules=LaneRules(), cost=cost),
             cost=cost,
+            batching=Batching(1, "a test"),
             inline_us=inline_us,
-            threads=threads,
         )
-        request.addfinalizer(version.close)
+        request.addfinalizer(pool.close)
         return version
 
     return make
@@ -57,9 +60,8 @@ def rows_of(count: int, width: int = 2) -> PredictRequest:
 
 
 def threads_of(version: Version) -> int:
-    """How many threads of its own a version has started."""
-    prefix = f"{version.info.name}/1"
-    return sum(thread.name.startswith(prefix) for thread in threading.enumerate())
+    """How many threads have been started for its runs."""
+    return version._lane._pool._alive
 
 
 def test_a_short_run_is_done_at_once_on_the_event_loop(make_version: MakeVersion) -> None:
@@ -161,13 +163,13 @@ def test_a_run_that_fails_on_an_axis_of_undeclared_length_is_the_caller_s_error(
     asyncio.run(scenario())
 
 
-def test_a_run_that_is_going_on_ends_although_the_version_is_closed(make_version: MakeVersion) -> None:
+def test_what_was_asked_is_answered_although_the_threads_are_to_end(make_version: MakeVersion) -> None:
     version = make_version(slow_model_bytes(), None)
 
     async def scenario() -> None:
-        task = asyncio.ensure_future(version.predict(rows_of(1, 256)))
+        tasks = [asyncio.ensure_future(version.predict(rows_of(1, 256))) for _ in range(4)]
         await asyncio.sleep(0)
-        version.close()
-        assert (await task).outputs["Y"].shape == (1, 256)
+        version._lane._pool.close()
+        assert [answer.outputs["Y"].shape for answer in await asyncio.gather(*tasks)] == [(1, 256)] * 4
 
     asyncio.run(scenario())

@@ -6,12 +6,14 @@ import importlib
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from foretell.errors import PluginError
-from foretell.plugin import Stage
-from foretell.plugin.discovery import discover, load_file
+from foretell.plugin import NoConfig, Stage
+from foretell.plugin.discovery import discover
+from foretell.plugin.dropped_in import load_file
 
 PLUGIN = """
 from foretell.plugin import NoConfig, Plugin, Stage
@@ -84,33 +86,88 @@ def test_two_plugins_of_one_name_are_refused_with_both_places(site: Path, tmp_pa
     package(site, {"acme": "acme_plugin:Acme"})
     drop(tmp_path / "plugins", "acme.py", PLUGIN.format(name="Acme"))
     message = "two plugins are called 'acme': package acme (acme_plugin:Acme) and file "
-    with pytest.raises(PluginError, match=re.escape(message) + ".*; rename or remove one of them"):
-        discover(tmp_path / "plugins")
+    found = discover(tmp_path / "plugins")
+    assert found["cache"].problem is None  # the others can be used all the same
+    with pytest.raises(PluginError, match=re.escape(message) + ".*; rename or remove one of them") as error:
+        found["acme"].load()
+    assert found["acme"].problem == str(error.value)
 
 
 def test_two_packages_with_one_name_are_refused(site: Path, tmp_path: Path) -> None:
     package(site, {"acme": "one:Acme"}, "one")
     package(site, {"acme": "two:Acme"}, "two")
     with pytest.raises(PluginError, match=r"package one \(one:Acme\) and package two \(two:Acme\)"):
-        discover(tmp_path / "plugins")
+        discover(tmp_path / "plugins")["acme"].load()
 
 
 @pytest.mark.parametrize("name", ["Big.py", "1st.py", "a b.py", "ümlaut.py", "a.b.py"])
 def test_a_name_that_cannot_be_written_in_settings_is_refused(tmp_path: Path, name: str) -> None:
     drop(tmp_path / "plugins", name, PLUGIN.format(name="It"))
-    with pytest.raises(PluginError, match="cannot be a plugin's name: rename it"):
-        discover(tmp_path / "plugins")
+    found = discover(tmp_path / "plugins")[name.removesuffix(".py")]
+    with pytest.raises(PluginError, match="cannot be a plugin's name: rename it") as error:
+        found.load()
+    assert found.problem == str(error.value)
 
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    file = drop(tmp_path, "notes.txt", "")
+    with pytest.raises(
+        PluginError, match=rf"^plugins\.folder: {re.escape(str(file))} is a file: name the folder"
+    ):
+        discover(file)
+
+
+def test_a_folder_that_is_a_link_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(PluginError, match=r"^plugins\.folder: .*loop cannot be read: Too many levels"):
+        discover(tmp_path / "loop")
+
+
+def test_a_file_that_is_a_link_to_itself_stops_only_who_enables_it(tmp_path: Path) -> None:
+    (tmp_path / "loop.py").symlink_to(tmp_path / "loop.py")
+    (tmp_path / "folder.py").mkdir()
+    found = discover(tmp_path)
+    assert "folder" not in found
+    with pytest.raises(PluginError, match=r"loop\.py cannot be imported: OSError: .*Too many levels"):
+        found["loop"].load()
+
+
+CONFIGURED = """
+import msgspec
+from foretell.plugin import Plugin, Stage
+
+{config}
+
+class It(Plugin[Config]):
+    stage = Stage.OBSERVE
+"""
 
 BROKEN = {
-    "a syntax error": ("class:\n", r"SyntaxError: .* \(line 1\)"),
+    "a syntax error": ("\nx = 1 +* 2\n", r"SyntaxError: invalid syntax \(line 2\): x = 1 \+\* 2$"),
+    "a syntax error in what it imports": (
+        "from ._shared import x\n",
+        r"SyntaxError: invalid syntax \(/.*/_shared\.py, line 1\): x = ;$",
+    ),
+    "an import of a file beside it": (
+        "from _shared import x\n",
+        r"_shared.* \(line 1\)\. _shared\.py lies beside it: write `from \._shared import …`",
+    ),
     "a missing module": (
         "\nimport no_such_module_\n",
-        r"ModuleNotFoundError: .*no_such_module_.* \(line 2\)",
+        (
+            r"ModuleNotFoundError: .*no_such_module_.* \(line 2\)\. Install the package that 'no_such_module_' comes "
+            "with where foretell runs, or mend the import$"
+        ),
     ),
     "an exception": ("\n\n1 / 0\n", r"ZeroDivisionError: division by zero \(line 3\)"),
     "an exit": ("raise SystemExit(0)", r"SystemExit: 0 \(line 1\)"),
-    "no plugin": ("x = 1\n", "defines no subclass of foretell.plugin.Plugin"),
+    "no plugin": (
+        "x = 1\n",
+        (
+            r"defines no subclass of foretell\.plugin\.Plugin: write `class Broken\(Plugin\[NoConfig\]\)` into it, or, "
+            r"if it holds what other files share, let its name begin with _ and write `from \._broken import …` there$"
+        ),
+    ),
     "only an imported plugin": (
         "from foretell_plugins.cache import Cache\n",
         "defines no subclass of foretell.plugin.Plugin",
@@ -123,6 +180,28 @@ BROKEN = {
         "from foretell.plugin import NoConfig, Plugin\nclass It(Plugin[NoConfig]): pass\n",
         "It has no stage: write `stage = Stage.OBSERVE` or another of OBSERVE, GUARD",
     ),
+    "a configuration that is no Struct": (
+        CONFIGURED.format(config="class Config: pass"),
+        r"the configuration of It, Config, is no msgspec\.Struct: write `class Config\(msgspec\.Struct, frozen=True",
+    ),
+    "a configuration that is a table": (
+        PLUGIN.format(name="It").replace("Plugin[NoConfig]", "Plugin[dict[str, int]]"),
+        r"the configuration of It, dict, is no msgspec\.Struct",
+    ),
+    "a configuration that takes any key": (
+        CONFIGURED.format(config="class Config(msgspec.Struct): pass"),
+        (
+            r"Config would take misspelt keys: write forbid_unknown_fields=True, as in `class Config\(msgspec\.Struct, "
+            r"frozen=True, forbid_unknown_fields=True\)`$"
+        ),
+    ),
+    "a table in it that does": (
+        CONFIGURED.format(
+            config="class Inner(msgspec.Struct): pass\n"
+            "class Config(msgspec.Struct, forbid_unknown_fields=True):\n    a: list[Inner | None] = []"
+        ),
+        "Inner would take misspelt keys: write forbid_unknown_fields=True",
+    ),
     "a stage that is none": (
         "from foretell.plugin import NoConfig, Plugin\nclass It(Plugin[NoConfig]): stage = 3\n",
         "It has no stage",
@@ -132,21 +211,26 @@ BROKEN = {
 
 @pytest.mark.parametrize(("text", "wanted"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, wanted: str) -> None:
+    drop(tmp_path / "plugins", "_shared.py", "x = ;\n")
     path = drop(tmp_path / "plugins", "broken.py", text)
     with pytest.raises(PluginError, match=rf"^{re.escape(str(path))}.*{wanted}"):
         load_file(path)
-    assert not [name for name in sys.modules if name.endswith("_broken")]
+    assert not [name for name in sys.modules if name.endswith("broken")]
 
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
+        (
+            "import no_such_module_",
+            "cannot be imported: ModuleNotFoundError: No module named 'no_such_module_'. Install the package that",
+        ),
         ("raise ImportError('gone')", "cannot be imported: ImportError: gone"),
         ("", "cannot be imported: AttributeError"),
         ("Acme = 3", "is no plugin: it must name a subclass of foretell.plugin.Plugin"),
         ("class Acme: pass", "is no plugin"),
     ],
-    ids=["broken", "absent", "a number", "another class"],
+    ids=["a missing module", "broken", "absent", "a number", "another class"],
 )
 def test_a_broken_package_is_named(
     site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, wanted: str
@@ -164,6 +248,32 @@ def test_two_files_of_one_name_in_two_folders_are_two_modules(tmp_path: Path) ->
     one = drop(tmp_path / "one", "same.py", PLUGIN.format(name="One"))
     two = drop(tmp_path / "two", "same.py", PLUGIN.format(name="Two"))
     assert (load_file(one).__name__, load_file(two).__name__) == ("One", "Two")
+
+
+def test_code_that_files_share_lies_beside_them_under_a_name_with_an_underscore(tmp_path: Path) -> None:
+    text = (
+        "from ._shared import greeting\n"
+        + PLUGIN
+        + "    greeting = greeting\n    def late(self):\n        from ._late import x\n        return x\n"
+    )
+    for folder in ("one", "two"):
+        drop(tmp_path / folder, "_shared.py", f"greeting = '{folder}'\n")
+        drop(tmp_path / folder, "_late.py", "x = 1\n")
+        # Nothing here may hide what is installed, nor be had from elsewhere.
+        drop(tmp_path / folder, "json.py", "raise SystemExit('the wrong one')\n")
+    path, modules = list(sys.path), {name for name in sys.modules if name.startswith("_")}
+    one = load_file(drop(tmp_path / "one", "a.py", text.format(name="A")))
+    two: Any = load_file(drop(tmp_path / "two", "my-b.py", text.format(name="B")))
+    same: Any = load_file(drop(tmp_path / "one", "c.py", text.format(name="C")))
+    assert (vars(one)["greeting"], two.greeting, same.greeting) == ("one", "two", "one")
+    assert two(NoConfig()).late() == 1
+    assert sys.path == path
+    assert {name for name in sys.modules if name.startswith("_")} == modules
+
+
+def test_another_name_for_the_only_class_is_no_second_class(tmp_path: Path) -> None:
+    text = PLUGIN.format(name="It") + "\nOldName = It\n"
+    assert load_file(drop(tmp_path / "plugins", "it.py", text)).__name__ == "It"
 
 
 def test_a_file_can_hold_a_config_and_helpers_beside_its_plugin(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from foretell.errors import PluginError
 from foretell.plugin.discovery import discover
 from foretell.plugin.loading import LoadedPlugins, load_plugins
-from foretell.settings import Settings
+from foretell.settings import Settings, load_settings
 
 PLUGIN = """
 import msgspec
@@ -73,7 +73,7 @@ REFUSED: dict[str, tuple[list[str], dict[str, Any], str]] = {
     "unknown key": (
         ["one"],
         {"config": {"one": {"lowd": True}}},
-        "plugins.config.one: object contains unknown field `lowd`; its keys are: loud, times",
+        "plugins.config.one: object contains unknown field `lowd`; did you mean 'loud'? its keys are: loud, times",
     ),
     "wrong type": (
         ["one"],
@@ -96,17 +96,22 @@ REFUSED: dict[str, tuple[list[str], dict[str, Any], str]] = {
     "config of nothing": (
         [],
         {"config": {"onne": {}}},
-        "plugins.config.onne: there is no plugin 'onne'; there are: ",
+        "plugins.config.onne: there is no plugin 'onne'; did you mean 'one'? there are: ",
     ),
     "model config of nothing": (
         [],
         {"models": {"m": {"plugins": {"onne": {}}}}},
         "models.m.plugins.onne: there is no plugin 'onne'",
     ),
+    "misspelt common key": (
+        ["one"],
+        {"config": {"one": {"optinal": True}}},
+        "plugins.config.one: object contains unknown field `optinal`; did you mean 'optional'? its keys are: loud, times",
+    ),
     "unknown key of a model": (
         ["one"],
         {"models": {"m": {"plugins": {"one": {"lowd": True}}}}},
-        "models.m.plugins.one: object contains unknown field `lowd`; its keys are: loud, times",
+        "models.m.plugins.one: object contains unknown field `lowd`; did you mean 'loud'? its keys are: loud, times",
     ),
     "wrong shorthand of a model": (
         ["one"],
@@ -203,3 +208,169 @@ def test_a_plugin_without_a_short_form_says_so(folder: Path) -> None:
     (plain,) = load(folder, ["plain"]).plugins
     with pytest.raises(PluginError, match="takes a table, true or false, not 5"):
         plain.configure("m", {"plain": 5})
+
+
+# ------------------------------------------------------------------ names in model.toml
+
+
+@pytest.mark.parametrize(
+    ("in_store", "wanted"),
+    [
+        (
+            {"onne": {"loud": True}},
+            "m/model.toml: plugins.onne: there is no plugin 'onne'; did you mean 'one'? there are: ",
+        ),
+        ({"xyz": False}, "m/model.toml: plugins.xyz: there is no plugin 'xyz'; there are: broken, "),
+    ],
+    ids=["misspelt", "nothing like it"],
+)
+def test_a_plugin_that_does_not_exist_is_refused_in_model_toml(
+    folder: Path, in_store: dict[str, Any], wanted: str
+) -> None:
+    with pytest.raises(PluginError, match=re.escape(wanted)):
+        load(folder, ["one"]).check_model("m", in_store)
+
+
+def test_a_plugin_that_is_there_but_not_enabled_may_stand_in_model_toml(folder: Path) -> None:
+    load(folder, ["one"]).check_model("m", {"one": 1, "two": {"lowd": 1}, "broken": False})
+
+
+def test_an_optional_one_that_is_absent_may_stand_in_model_toml(folder: Path) -> None:
+    load(folder, ["none_such"], config={"none_such": {"optional": True}}).check_model("m", {"none_such": 1})
+
+
+# ------------------------------------------------------------------ where a mistake was made
+
+
+def mistake(
+    folder: Path, toml: str = "", environ: dict[str, str] | None = None, flags: dict[str, str] | None = None
+) -> str:
+    (folder / "foretell.toml").write_text(toml)
+    effective = load_settings(
+        environ={"FORETELL_PLUGINS__ENABLED": "one", **(environ or {})},
+        file=folder / "foretell.toml",
+        flags={key: (f"--set {key}", value) for key, value in (flags or {}).items()},
+    )
+    with pytest.raises(PluginError) as error:
+        load_plugins(effective.settings, discover(folder), effective.origins)
+    return str(error.value)
+
+
+def test_a_mistake_is_named_with_the_file_the_variable_or_the_flag(folder: Path) -> None:
+    wanted = "plugins.config.one: object contains unknown field `lowd`; did you mean 'loud'?"
+    file = f"{folder / 'foretell.toml'}: "
+    assert mistake(folder, "[plugins.config.one]\nlowd = 1\n").startswith(file + wanted)
+    variable = "FORETELL_PLUGINS__CONFIG__ONE__LOWD"
+    assert mistake(folder, "", {variable: "1"}).startswith(f"{variable}: {wanted}")
+    # The other key of the table comes from elsewhere.
+    toml = "[plugins.config.one]\nloud = true\n"
+    flag = "plugins.config.one.lowd"
+    assert mistake(folder, toml, flags={flag: "1"}).startswith(f"--set {flag}: {wanted}")
+    assert mistake(folder, '[plugins.config.one]\ntimes = "x"\n').startswith(
+        f"{file}plugins.config.one: expected"
+    )
+    assert mistake(folder, "[models.m.plugins.one]\nlowd = 1\n").startswith(
+        f"{file}models.m.plugins.one: object"
+    )
+    assert mistake(folder, "[plugins.config.onne]\nloud = true\n").startswith(
+        f"{file}plugins.config.onne: there"
+    )
+    enabled = "FORETELL_PLUGINS__ENABLED"
+    assert mistake(folder, "", {enabled: "ones"}).startswith(f"{enabled}: plugins.enabled names 'ones'")
+
+
+def test_text_is_what_the_plugin_says_it_is(folder: Path) -> None:
+    typed = PLUGIN.replace("times: int = 1", "times: int = 1\n    api_key: str = ''\n    rate: float = 0")
+    (folder / "one.py").write_text(typed)
+    names = {
+        "API_KEY": "12345",
+        "RATE": "5",
+        "TIMES": "3",
+        "LOUD": "true",
+        "TIMEOUT_S": "2",
+        "OPTIONAL": "true",
+    }
+    environ = {f"FORETELL_PLUGINS__CONFIG__ONE__{name}": value for name, value in names.items()}
+    environ |= {
+        "FORETELL_PLUGINS__ENABLED": "one",
+        "FORETELL_MODELS__M__PLUGINS__ONE__API_KEY": "12e45678",
+        "FORETELL_MODELS__N__PLUGINS__ONE": "4",
+        "FORETELL_MODELS__O__PLUGINS__ONE": "false",
+        "FORETELL_MODELS__P__PLUGINS__ONE": "{times = 5, api_key = 'x'}",
+    }
+    (one,) = load_plugins(load_settings(environ=environ).settings, discover(folder)).plugins
+    config = one.plugin.config
+    assert (config.api_key, config.rate, config.times, config.loud) == ("12345", 5.0, 3, True)
+    assert (one.timeout_s, one.optional) == (2.0, True)
+    assert one.plugin.config_for("m").api_key == "12e45678"
+    assert one.plugin.config_for("n").times == 4
+    assert one.opted_out == {"o"}
+    assert (one.plugin.config_for("p").times, one.plugin.config_for("p").api_key) == (5, "x")
+
+
+# ------------------------------------------------------------------ one that is not there
+
+
+def test_one_that_is_not_there_names_the_folder_in_full(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    settings = msgspec.convert({"plugins": {"enabled": ["oen"], "folder": folder.name}}, Settings)
+    with pytest.raises(PluginError) as error:
+        load_plugins(settings, discover(Path(folder.name)))
+    assert "did you mean 'one'?" in str(error.value)
+    assert f"drop its file into the plugin folder {folder}, or take it out of the list" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("_contact.py", "_contact.py, but names that begin with _ are left out: rename it to contact.py"),
+        ("contact.py.txt", "contact.py.txt, but its name does not end with .py: rename it to contact.py"),
+        ("contact", "contact, but its name does not end with .py: rename it to contact.py"),
+    ],
+)
+def test_a_file_that_was_meant_is_named(folder: Path, name: str, wanted: str) -> None:
+    (folder / name).write_text(PLUGIN)
+    assert f"There is {folder}/{wanted}" in refused(folder, ["contact"])
+
+
+def test_a_folder_that_was_meant_is_named(folder: Path) -> None:
+    (folder / "contact").mkdir()
+    assert "contact: a plugin there is one file, contact.py" in refused(folder, ["contact"])
+
+
+@pytest.mark.parametrize("settings_file", [True, False], ids=["settings file", "folder above"])
+def test_a_file_under_another_working_directory_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings_file: bool
+) -> None:
+    project = tmp_path / "project"
+    elsewhere = tmp_path / "elsewhere" if settings_file else project / "deep" / "down"
+    for made in (project / "plugins", elsewhere):
+        made.mkdir(parents=True)
+    (project / "plugins" / "contact.py").write_text(PLUGIN)
+    (project / "foretell.toml").write_text('[plugins]\nenabled = ["contact"]\n')
+    monkeypatch.chdir(elsewhere)
+    effective = load_settings(environ={}, file=project / "foretell.toml")
+    origins = effective.origins if settings_file else {}
+    with pytest.raises(PluginError) as error:
+        load_plugins(effective.settings, discover(Path("plugins")), origins)
+    assert (
+        f"There is {project / 'plugins' / 'contact.py'}, but the setting plugins.folder, 'plugins', is relative to "
+        f"the working directory, {elsewhere}: run foretell in {project}, or set plugins.folder to {project / 'plugins'}"
+    ) in str(error.value)
+
+
+def test_what_a_plugin_says_itself_when_it_cannot_be_made_is_told_as_it_is(folder: Path) -> None:
+    text = (
+        PLUGIN
+        + """
+    def __init__(self, config):
+        from foretell.errors import MissingExtraError
+        raise MissingExtraError("redis", "the cache's second level")
+"""
+    )
+    (folder / "needy.py").write_text(text)
+    assert refused(folder, ["needy"]).endswith(
+        "cannot be made: the cache's second level needs an optional dependency: pip install 'foretell[redis]'"
+    )

@@ -176,7 +176,7 @@ MISSPELT: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "nothing like any key": (
         {"environ": {"FORETELL_SERVER__XYZ": "1"}},
-        "FORETELL_SERVER__XYZ: there is no setting 'server.xyz'; there are: host, port, drain_s",
+        "FORETELL_SERVER__XYZ: there is no setting 'server.xyz'; there are: host, port, drain_s, linger_s, workers, hang_s",
     ),
     "one underscore": (
         {"environ": {"FORETELL_HOST": "1"}},
@@ -195,15 +195,15 @@ MISSPELT: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a key of no letters": (
         {"environ": {"FORETELL_SERVER__": "1"}},
-        "FORETELL_SERVER__: there is no setting 'server.'; there are: host, port, drain_s",
+        "FORETELL_SERVER__: there is no setting 'server.'; there are: host, port, drain_s, linger_s, workers, hang_s",
     ),
     "an empty key in the file": (
         {"toml": '[server]\n"" = 1'},
-        "settings.toml: there is no setting 'server.'; there are: host, port, drain_s",
+        "settings.toml: there is no setting 'server.'; there are: host, port, drain_s, linger_s, workers, hang_s",
     ),
     "a table where a value should be": (
         {"toml": "[server.tls]\ncert = 1"},
-        "settings.toml: there is no setting 'server.tls'; there are: host, port, drain_s",
+        "settings.toml: there is no setting 'server.tls'; there are: host, port, drain_s, linger_s, workers, hang_s",
     ),
 }
 

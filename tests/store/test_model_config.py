@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from foretell.errors import InvalidNameError, ManifestError, StoreError
-from foretell.store.model_config import ModelConfig, ModelLimits, set_alias
+from foretell.store.decisions import set_alias
+from foretell.store.model_config import ModelConfig, ModelLimits
 from tests.models import write_model_toml
 
 

@@ -3,60 +3,65 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from foretell.errors import RunError
+from foretell.errors import DeadlineError, ForetellError, PluginError, RunError
+from foretell.plugin import PredictResponse
 
 if TYPE_CHECKING:
-    from foretell.plugin import PredictResponse
     from foretell_plugins.cache.memory import MemoryKey
 
-__all__ = ["Flight", "Flights"]
+__all__ = ["Flights", "land", "wait_for"]
+
+_Outcome: TypeAlias = PredictResponse | Exception | None
+
+Flights: TypeAlias = "dict[MemoryKey, asyncio.Future[_Outcome] | None]"
+"""The questions that are being answered. The future is for those who ask the same; there is none while nobody does."""
 
 
-class Flight:
-    """One question that is being answered."""
+async def wait_for(flights: Flights, key: MemoryKey) -> PredictResponse | None:
+    """Wait for the answer to a question that is being answered.
 
-    __slots__ = ("_landing",)
+    Returns:
+        An answer for this caller alone; None if whoever asked first has run out of time or gone away, so that the
+        question must be asked again.
 
-    def __init__(self) -> None:
-        self._landing: asyncio.Future[PredictResponse | BaseException | None] | None = None
-
-    async def wait(self) -> PredictResponse | None:
-        """Wait for the answer; None if whoever asked first did not get one and the question must be asked again.
-
-        Raises:
-            RunError: The model failed, as it would again.
-        """
-        if self._landing is None:
-            self._landing = asyncio.get_running_loop().create_future()
-        # Shielded: one who stops waiting must not end it for the others.
-        outcome = await asyncio.shield(self._landing)
-        if isinstance(outcome, RunError):
-            raise RunError(str(outcome)) from outcome
-        return None if isinstance(outcome, BaseException) else outcome
-
-    def land(self, outcome: PredictResponse | BaseException | None) -> None:
-        """Tell those who wait, if any; None if there is nothing to tell."""
-        if self._landing is not None and not self._landing.done():
-            self._landing.set_result(outcome)
+    Raises:
+        ForetellError: The run failed. Each who waits gets an exception of its own, of the same type.
+        RunError: It failed with anything else than a `ForetellError`.
+    """
+    landing = flights[key]
+    if landing is None:
+        landing = flights[key] = asyncio.get_running_loop().create_future()
+    # Shielded: one who stops waiting must not end it for the others.
+    outcome = await asyncio.shield(landing)
+    if isinstance(outcome, Exception):
+        raise _afresh(outcome) from outcome
+    if outcome is None:
+        return None
+    return PredictResponse(outcome.outputs.copy(), outcome.degraded, outcome.source)
 
 
-class Flights:
-    """The questions that are being answered, by key."""
+def land(landing: asyncio.Future[_Outcome] | None, outcome: PredictResponse | BaseException) -> None:
+    """Tell those who wait, if there are any, how the run ended."""
+    if landing is None or landing.done():
+        return
+    if isinstance(outcome, PredictResponse):
+        for array in outcome.outputs.values():
+            array.setflags(write=False)
+        # Whoever asked first may do with its own as it likes before the others have woken up.
+        landing.set_result(PredictResponse(outcome.outputs.copy(), outcome.degraded, outcome.source))
+    elif isinstance(outcome, Exception) and not isinstance(outcome, DeadlineError):
+        landing.set_result(outcome)
+    else:  # the time of one caller, or its going away, says nothing of the others
+        landing.set_result(None)
 
-    def __init__(self) -> None:
-        self._flights: dict[MemoryKey, Flight] = {}
 
-    def find(self, key: MemoryKey) -> Flight | None:
-        """The flight of an equal question; None if there is none."""
-        return self._flights.get(key)
-
-    def start(self, key: MemoryKey) -> Flight:
-        """Begin to answer a question that nobody is answering."""
-        flight = self._flights[key] = Flight()
-        return flight
-
-    def end(self, key: MemoryKey, outcome: PredictResponse | BaseException | None) -> None:
-        """The question has been answered, or could not be."""
-        self._flights.pop(key).land(outcome)
+def _afresh(error: Exception) -> Exception:
+    """The same failure as an exception that was not raised yet: a traceback grows with everyone who raises it."""
+    if not isinstance(error, ForetellError) or isinstance(error, PluginError):
+        return RunError(f"the run of an equal request failed: {type(error).__name__}: {error}")
+    # Not by its constructor, which may take something else than what `args` holds.
+    fresh = type(error).__new__(type(error), *error.args)
+    fresh.__dict__.update(error.__dict__)
+    return fresh

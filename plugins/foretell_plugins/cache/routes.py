@@ -3,40 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import msgspec
 from litestar import delete
 from litestar.params import Parameter
 
 from foretell.errors import NotFoundError, NotReadyError
+from foretell.excerpts import shortened
 
 if TYPE_CHECKING:
     from litestar.handlers import HTTPRouteHandler
 
     from foretell.plugin import Host
 
-__all__ = ["Dropped", "drop_route"]
+__all__ = ["Dropped", "Forget", "drop_route"]
 
 
 class Dropped(msgspec.Struct, frozen=True):
-    """What was dropped.
+    """How many answers were dropped. One that was kept in both places counts in both.
 
     Attributes:
         model: The model's name.
-        dropped: How many answers were: of this process, and of Redis if there is one.
+        memory: How many there were in this process.
+        redis: How many there were in Redis; null if there is none.
     """
 
     model: str
-    dropped: int
+    memory: int
+    redis: int | None
 
 
-def drop_route(host: Host, forget: Callable[[str], Awaitable[int]]) -> HTTPRouteHandler:
+Forget: TypeAlias = "Callable[[str], Awaitable[Dropped]]"
+"""Drops every answer of a model."""
+
+
+def drop_route(host: Host, forget: Forget) -> HTTPRouteHandler:
     """The handler of ``DELETE /admin/cache/{model}``, for those who have the admin key.
 
     Args:
         host: The server.
-        forget: Drops every answer of a model and returns how many there were.
+        forget: Drops every answer of a model.
     """
 
     @delete(
@@ -49,9 +56,11 @@ def drop_route(host: Host, forget: Callable[[str], Awaitable[int]]) -> HTTPRoute
     )
     async def drop_cache(model: Annotated[str, Parameter(description="The model's name")]) -> Dropped:
         if all(info.name != model for info in host.models.infos()):
-            raise NotFoundError(f"there is no model {model!r}; GET /v1/models lists those that are served")
+            raise NotFoundError(
+                f"there is no model {shortened(model)!r}; GET /v1/models lists those that are served"
+            )
         try:
-            return Dropped(model, await forget(model))
+            return await forget(model)
         except OSError as error:
             raise NotReadyError(f"this process has dropped its answers, but {error}") from error
 

@@ -64,9 +64,10 @@ class Breaker:
         self._epoch = 1  # the ticket of every call that was admitted since the last change of state
         # What has ended within the window, by tenths of it. The last is the present one.
         self._slot_s = rules.window_s / _SLOTS
-        self._slots: deque[tuple[int, int]] = deque(maxlen=_SLOTS - 1)
+        self._slots: deque[tuple[int, int, int]] = deque(maxlen=_SLOTS - 1)
         self._good = 0
         self._bad = 0
+        self._suspect = 0
         self._slot_end_s = clock_s() + self._slot_s
         self._given_up = 0
         self._until_s = 0.0
@@ -84,7 +85,8 @@ class Breaker:
         """Ask whether a call may be made.
 
         Returns:
-            A ticket, to be handed to `succeeded`, `failed` or `released` once; 0 if the call must not be made.
+            A ticket, to be handed to `succeeded`, `failed`, `suspected` or `released` once; 0 if the call must not
+            be made.
         """
         if self._state == "closed":
             return self._epoch
@@ -130,17 +132,57 @@ class Breaker:
             self._slide(now_s)
         self._bad += 1
         self._given_up = self._given_up + 1 if given_up else 0
-        bad = self._bad + sum(bad for _, bad in self._slots)
-        total = bad + self._good + sum(good for good, _ in self._slots)
-        if self._given_up >= self._rules.max_given_up or (
-            total >= self._rules.minimum and bad >= self._rules.failure_rate * total
-        ):
+        if self._given_up >= self._rules.max_given_up or self._are_too_many(suspects=False):
             self._enter("open")
+
+    def suspected(self, ticket: int) -> bool:
+        """A call failed, and perhaps because of what was asked.
+
+        Args:
+            ticket: What `admit` gave.
+
+        Returns:
+            Whether it has to be found out now, since the breaker would open otherwise: try something that is known to
+            be good, and hand the ticket to `confirmed`, `cleared` or `released`.
+        """
+        if ticket != self._epoch:
+            return False
+        if self._state != "closed":
+            return True
+        now_s = self._clock_s()
+        if now_s >= self._slot_end_s:
+            self._slide(now_s)
+        self._suspect += 1
+        self._given_up = 0
+        return self._are_too_many(suspects=True)
+
+    def confirmed(self, ticket: int) -> None:
+        """It failed on something that is known to be good, too."""
+        if ticket == self._epoch:
+            self._enter("open")
+
+    def cleared(self, ticket: int) -> None:
+        """It answered something that is known to be good: what it failed on was to blame."""
+        if ticket != self._epoch:
+            return
+        if self._state != "closed":
+            self.succeeded(ticket)
+            return
+        self._suspect = 0
+        for place, (good, bad, _) in enumerate(self._slots):
+            self._slots[place] = (good, bad, 0)
 
     def released(self, ticket: int) -> None:
         """A call ended in a way that says nothing about what was called: its caller went away, or made a mistake."""
         if ticket == self._epoch and self._state == "half-open":
             self._probing -= 1
+
+    def _are_too_many(self, *, suspects: bool) -> bool:
+        """Whether too many calls in the window have failed; with or without those that are only suspected."""
+        good, bad, suspect = map(sum, zip(*self._slots, (self._good, self._bad, self._suspect), strict=True))
+        if suspects:
+            bad += suspect
+        return good + bad >= self._rules.minimum and bad >= self._rules.failure_rate * (good + bad)
 
     def _enter(self, state: BreakerState) -> None:
         self._state = state
@@ -150,7 +192,7 @@ class Breaker:
             self._until_s = self._clock_s() + self._rules.open_s
         elif state == "closed":
             self._slots.clear()
-            self._good = self._bad = 0
+            self._good = self._bad = self._suspect = 0
             self._slot_end_s = self._clock_s() + self._slot_s
         self.ticket = self._epoch if state == "closed" else 0
         self._changed(state)
@@ -158,7 +200,7 @@ class Breaker:
     def _slide(self, now_s: float) -> None:
         """Begin a new slot, and forget what has left the window."""
         ended = int((now_s - self._slot_end_s) / self._slot_s) + 1
-        self._slots.append((self._good, self._bad))
-        self._slots.extend([(0, 0)] * min(ended - 1, _SLOTS))
-        self._good = self._bad = 0
+        self._slots.append((self._good, self._bad, self._suspect))
+        self._slots.extend([(0, 0, 0)] * min(ended - 1, _SLOTS))
+        self._good = self._bad = self._suspect = 0
         self._slot_end_s += ended * self._slot_s

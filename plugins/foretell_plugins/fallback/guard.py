@@ -6,37 +6,22 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from foretell.errors import (
-    AccessDeniedError,
-    DeadlineError,
-    NotFoundError,
-    NotReadyError,
-    QuotaExceededError,
-    RequestError,
-)
+from foretell.errors import NotReadyError
 from foretell.plugin import PredictResponse
 from foretell.plugin.steps import DONE, steps_into
+from foretell_plugins.fallback.judge import CALLERS, NOT_ASKED
 from foretell_plugins.fallback.patience import ask, wait_for
 from foretell_plugins.fallback.targets import ModelTarget
 
 if TYPE_CHECKING:
     from foretell.plugin import ModelInfo, Models, Predict, PredictRequest, RequestRecord
-    from foretell_plugins.fallback.breaker import Breaker
+    from foretell.prediction import CacheStatus
+    from foretell_plugins.fallback.judge import Judge
     from foretell_plugins.fallback.static import StaticAnswer
 
 __all__ = ["HEADER", "Guard"]
 
 HEADER: Final = b"x-foretell-degraded"
-
-_CALLERS: Final = (RequestError, QuotaExceededError, AccessDeniedError, NotFoundError)
-"""What the caller has to mend: no other model would do better."""
-
-_REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (DeadlineError, "timeout"),
-    (TimeoutError, "timeout"),
-    (NotReadyError, "not-ready"),
-)
-"""What failures are called; every other is an ``error``."""
 
 _HALF: Final = 0.5
 _MOST: Final = 0.9
@@ -48,7 +33,7 @@ class Guard:
     Args:
         info: The version.
         call_next: The rest of its chain.
-        breaker: Its breaker.
+        judge: Says what its failures mean, and has its breaker.
         models: The models of the server.
         targets: What is asked in its place, in this order.
         value: What answers last; None if nothing does.
@@ -60,16 +45,17 @@ class Guard:
         info: ModelInfo,
         call_next: Predict,
         *,
-        breaker: Breaker,
+        judge: Judge,
         models: Models,
         targets: Sequence[ModelTarget],
         value: StaticAnswer | None,
         give_up_s: float | None,
     ) -> None:
         self.info = info
-        self.breaker = breaker
+        self.breaker = judge.breaker
         self.targets = tuple(targets)
         self.value = value
+        self._judge = judge
         self._call_next = call_next
         self._models = models
         self._give_up_s = give_up_s
@@ -88,20 +74,24 @@ class Guard:
             if waiting is not DONE:  # most runs happen at once, and need no timer
                 await wait_for(steps, waiting, self._limit_s(request.record, 0, self._give_up_s), self._name)
             response = answer[0]
-        except _CALLERS:
+        except CALLERS:
             breaker.released(ticket)
             raise
         except Exception as error:  # noqa: BLE001 - whatever keeps the version from answering, something else may
-            reason = _reason(error)
-            breaker.failed(ticket, given_up=reason == "timeout")
             failure = error
         except BaseException:
             breaker.released(ticket)
             raise
         else:
-            breaker.succeeded(ticket)
+            if request.record.cache in NOT_ASKED:
+                breaker.released(ticket)
+            else:
+                breaker.succeeded(ticket)
+                if self._judge.unproven:
+                    self._judge.learn(request)
             return response
         record = request.record
+        reason = await self._judge.failed(ticket, failure, record.cache)
         _note(
             record,
             record.decoded_ns or time.perf_counter_ns(),
@@ -151,7 +141,8 @@ class Guard:
         limit_s = self._limit_s(request.record, place, target.give_up_s or self._give_up_s)
         if limit_s is not None and limit_s <= 0:
             return None, found.name, "no-time"
-        breaker = found.breaker
+        judge, record = found.judge, request.record
+        breaker = judge.breaker
         ticket = breaker.admit()
         if not ticket:
             return None, found.name, "breaker"
@@ -160,17 +151,27 @@ class Guard:
         async def predict(asked: PredictRequest) -> PredictResponse:
             return await self._models.predict(info.name, info.version, asked)
 
+        before = _take_cache(record)  # what a cache did for the version before says nothing of this one
         try:
-            response = await ask(predict, found.translate(request), limit_s, _name(info))
+            asked = found.translate(request)
+            response = await ask(predict, asked, limit_s, _name(info))
             outputs = found.translate_back(request, response.outputs)
+        except CALLERS:  # the next one may be less strict
+            breaker.released(ticket)
+            return None, found.name, "refused"
         except Exception as error:  # noqa: BLE001 - the next one is asked
-            outcome = _reason(error)
-            breaker.failed(ticket, given_up=outcome == "timeout")
-            return None, found.name, outcome
+            return None, found.name, await judge.failed(ticket, error, record.cache)
         except BaseException:
             breaker.released(ticket)
             raise
-        breaker.succeeded(ticket)
+        finally:
+            cache = _take_cache(record)
+            record.cache = cache or before
+        if cache in NOT_ASKED:
+            breaker.released(ticket)
+        else:
+            breaker.succeeded(ticket)
+            judge.learn(asked)
         return PredictResponse(outputs, reason, info), found.name, "ok"
 
     def _limit_s(self, record: RequestRecord, place: int, give_up_s: float | None) -> float | None:
@@ -191,8 +192,9 @@ class Guard:
         return left_s if give_up_s is None else min(left_s, give_up_s)
 
 
-def _reason(error: Exception) -> str:
-    return next((reason for kind, reason in _REASONS if isinstance(error, kind)), "error")
+def _take_cache(record: RequestRecord) -> CacheStatus | None:
+    cache, record.cache = record.cache, None
+    return cache
 
 
 def _name(info: ModelInfo) -> str:

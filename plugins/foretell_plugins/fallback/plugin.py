@@ -11,6 +11,7 @@ from foretell.plugin import Instrument, Plugin, Stage
 from foretell_plugins.fallback.breaker import Breaker, BreakerState
 from foretell_plugins.fallback.config import Config
 from foretell_plugins.fallback.guard import Guard
+from foretell_plugins.fallback.judge import Judge
 from foretell_plugins.fallback.likeness import UnlikeError
 from foretell_plugins.fallback.static import StaticAnswer
 from foretell_plugins.fallback.targets import ModelTarget
@@ -34,7 +35,7 @@ class Fallback(Plugin[Config]):
         self._host: Host | None = None
         # Both live as long as the chains that hold them: those of versions that are served no more are gone.
         self._guards: WeakValueDictionary[tuple[str, int], Guard] = WeakValueDictionary()
-        self._breakers: WeakValueDictionary[tuple[str, int], Breaker] = WeakValueDictionary()
+        self._judges: WeakValueDictionary[tuple[str, int], Judge] = WeakValueDictionary()
 
     def on_start(self, host: Host) -> None:
         """See `Plugin`."""
@@ -61,17 +62,21 @@ class Fallback(Plugin[Config]):
             except UnlikeError as error:
                 raise PluginError(
                     f"the value in the fallback chain of {model.name!r} cannot stand in for version "
-                    f"{model.version}: {error}. Correct it in plugins.fallback, or take it out"
+                    f"{model.version}: {error}. Correct it in {_place(model.name)}, or take it out"
                 ) from error
         host = self._host
         if host is None:
             return call_next  # there is no server, and so no other model: the chain is only being looked at
-        breaker = self._new_breaker(model)
-        targets = [ModelTarget(each, model, host.models, self._breaker_of) for each in chain]
+
+        def judge_of(info: ModelInfo) -> Judge:
+            """That of a version that is asked in place of another: its own, if it has a chain too."""
+            return self._judges.get((info.name, info.version)) or self._new_judge(info, host)
+
+        targets = [ModelTarget(each, model, host.models, judge_of) for each in chain]
         guard = Guard(
             model,
             call_next,
-            breaker=breaker,
+            judge=self._new_judge(model, host),
             models=host.models,
             targets=targets,
             value=value,
@@ -91,8 +96,8 @@ class Fallback(Plugin[Config]):
             circle = self._circle(info.name)
             if circle:
                 reasons[key] = (
-                    f"fallback chains go in a circle: {' → '.join(circle)}; take one of these models out of "
-                    "plugins.fallback of another"
+                    f"fallback chains go in a circle: {' → '.join(circle)}; take one of these models out of the "
+                    f"chain of another: {_place(info.name)}"
                 )
             for target in guard.targets:
                 found = target.find()
@@ -100,7 +105,8 @@ class Fallback(Plugin[Config]):
                     reasons.setdefault(
                         key,
                         f"{found.problem}. Give a mapping ({{model = {found.info.name!r}, inputs = "
-                        "{theirs = 'ours'}, outputs = {ours = 'theirs'}}), or take it out of plugins.fallback",
+                        "{theirs = 'ours'}, outputs = {ours = 'theirs'}}), or take it out: "
+                        f"{_place(info.name)}",
                     )
                 elif found is None and not target.may_be_absent and self._host is not None:
                     self._host.log.warning(
@@ -152,21 +158,16 @@ class Fallback(Plugin[Config]):
         """Every guard; a copy, because models are loaded in a thread of their own."""
         return [guard for ref in self._guards.valuerefs() if (guard := ref()) is not None]
 
-    def _breaker_of(self, info: ModelInfo) -> Breaker:
-        """The breaker of a version that is asked in place of another: its own, if it has a chain too."""
-        return self._breakers.get((info.name, info.version)) or self._new_breaker(info)
-
-    def _new_breaker(self, info: ModelInfo) -> Breaker:
-        host = self._host
-
+    def _new_judge(self, info: ModelInfo, host: Host) -> Judge:
         def changed(state: BreakerState) -> None:
-            if host is not None:
-                write = host.log.warning if state == "open" else host.log.info
-                write("breaker", model=info.name, version=info.version, state=state)
+            write = host.log.warning if state == "open" else host.log.info
+            write("breaker", model=info.name, version=info.version, state=state)
 
-        breaker = Breaker(self.config_for(info.name).rules(), changed=changed)
-        self._breakers[info.name, info.version] = breaker
-        return breaker
+        config = self.config_for(info.name)
+        breaker = Breaker(config.rules(), changed=changed)
+        judge = Judge(info, breaker, host.models, give_up_s=config.give_up_s)
+        self._judges[info.name, info.version] = judge
+        return judge
 
     def _circle(self, start: str) -> list[str]:
         """The names of a circle of models that begins and ends here; empty if there is none."""
@@ -185,3 +186,8 @@ class Fallback(Plugin[Config]):
                     seen.add(other)
                     ways.append([*way, other])
         return []
+
+
+def _place(model: str) -> str:
+    """Where a team sets the chain of a model."""
+    return f"plugins.fallback in {model}/model.toml, or in foretell.toml"

@@ -13,7 +13,7 @@ from foretell_plugins.fallback.likeness import Fit, UnlikeError, fit
 if TYPE_CHECKING:
     from foretell.plugin import ModelInfo, Models, PredictRequest
     from foretell.tensors import Array
-    from foretell_plugins.fallback.breaker import Breaker
+    from foretell_plugins.fallback.judge import Judge
 
 __all__ = ["Found", "ModelTarget"]
 
@@ -23,13 +23,13 @@ class Found(msgspec.Struct, frozen=True):
 
     Attributes:
         info: The version.
-        breaker: Its breaker.
+        judge: Says what its failures mean, and has its breaker.
         fit: How it stands in for the model; None if it cannot.
         problem: Why it cannot.
     """
 
     info: ModelInfo
-    breaker: Breaker
+    judge: Judge
     fit: Fit | None
     problem: str | None = None
 
@@ -66,18 +66,18 @@ class ModelTarget:
         config: What the team set.
         own: The version that it stands in for.
         models: The models of the server.
-        breaker_of: The breaker of a version.
+        judge_of: The judge of a version.
     """
 
     def __init__(
-        self, config: TargetConfig, own: ModelInfo, models: Models, breaker_of: Callable[[ModelInfo], Breaker]
+        self, config: TargetConfig, own: ModelInfo, models: Models, judge_of: Callable[[ModelInfo], Judge]
     ) -> None:
         self.model = own.name if config.model is None else config.model
         self.give_up_s = config.give_up_s
         self._config = config
         self._own = own
         self._models = models
-        self._breaker_of = breaker_of
+        self._judge_of = judge_of
         self._found: Found | None = None
 
     def __str__(self) -> str:
@@ -114,9 +114,9 @@ class ModelTarget:
         return named or (info is not None and (info.name, info.version) == (own.name, own.version))
 
     def _check(self, info: ModelInfo) -> Found:
-        breaker = self._breaker_of(info)
+        judge = self._judge_of(info)
         try:
             pairs = fit(self._own.signature, info.signature, self._config.inputs, self._config.outputs)
         except UnlikeError as error:
-            return Found(info, breaker, None, f"{info.name} version {info.version} cannot stand in: {error}")
-        return Found(info, breaker, pairs)
+            return Found(info, judge, None, f"{info.name} version {info.version} cannot stand in: {error}")
+        return Found(info, judge, pairs)

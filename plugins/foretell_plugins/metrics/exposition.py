@@ -44,7 +44,10 @@ class Exposition:
         Returns:
             The body and its media type.
         """
-        encode, media_type = choose_encoder(accept)
+        try:
+            encode, media_type = choose_encoder(accept)
+        except (TypeError, ValueError, LookupError):  # a parameter of the header is not what it should be
+            encode, media_type = choose_encoder("")
         return encode(_Collected([*map(_metric, families), *self._process.collect()])), media_type
 
 

@@ -183,7 +183,15 @@ def _of_state(state: State) -> list[Family]:
     errors = Family("foretell_plugin_errors_total", "counter", "How often a plugin has failed.", ("plugin",))
     for plugin, count in state.plugin_errors.items():
         errors.add((plugin,), count)
-    return [in_flight, errors]
+    dropped = Family(
+        "foretell_instruments_dropped_total",
+        "counter",
+        "How often an instrument of a plugin was left out because it cannot be shown.",
+        ("instrument",),
+    )
+    for name, count in state.dropped.items():
+        dropped.add((name,), count)
+    return [in_flight, errors, dropped]
 
 
 def _of_models(models: Iterable[ModelInfo]) -> list[Family]:

@@ -42,7 +42,7 @@ _ROWS_AT: Final = _HEADER + CAPACITY * RECORD_WORDS
 _CHUNK: Final = 64
 _ATTEMPTS: Final = 1000
 
-_RECORD: Final = struct.Struct("@9q3Q")
+_RECORD: Final = struct.Struct("@10q3Q")
 _LINE_DECODER: Final = msgspec.json.Decoder(LabelSet)
 _Key = tuple[str, int, str, str, str, int, str | None, type]
 
@@ -130,14 +130,13 @@ class Journal:
             pending = 0
         high = low = span = 0
         if record.trace_id is not None:
-            trace = int(record.trace_id, 16)
-            high, low = trace >> 64, trace & 0xFFFF_FFFF_FFFF_FFFF
-            span = int(record.span_id or "0", 16)
+            high, low, span = _trace_of(record.trace_id, record.span_id)
         _RECORD.pack_into(
             self._memory,
             (_HEADER + pending * RECORD_WORDS) * 8,
             number,
             record.rows,
+            record.run_rows,
             record.started_ns,
             record.decoded_ns,
             record.queued_ns,
@@ -200,6 +199,17 @@ class Journal:
         return number
 
 
+def _trace_of(trace_id: str, span_id: str | None) -> tuple[int, int, int]:
+    """The identity of a trace in two words, and that of a span; zeros for what is none, as any plugin may leave it."""
+    try:
+        trace, span = int(trace_id, 16), int(span_id or "0", 16)
+    except (TypeError, ValueError):
+        return 0, 0, 0
+    if trace >> 128 or span >> 64:  # too long, or below zero
+        return 0, 0, 0
+    return trace >> 64, trace & 0xFFFF_FFFF_FFFF_FFFF, span
+
+
 def size_bytes(most: int) -> int:
     """How much memory a journal of so many label sets needs at most, bytes."""
     return (_ROWS_AT + most * 2 * ROW_WORDS) * 8
@@ -236,37 +246,51 @@ def open_journal(journal: int, label_sets: int, most: int) -> Journal:
     return Journal(mmap.mmap(journal, size_bytes(most)), most, keep=keep, reserve=reserve)
 
 
-def read_journal(journal: Path, label_sets: Path) -> Totals | None:
+def read_journal(
+    journal: Path, label_sets: Path, damaged: Callable[[str], None] = lambda _: None
+) -> Totals | None:
     """What the journal of another process has counted so far, whether that process lives or not.
+
+    Args:
+        journal: Its file.
+        label_sets: The file of its label sets.
+        damaged: Is told what cannot be read of it, and is left out.
 
     Returns:
         None if it is no journal, or one of another version of foretell.
 
     Raises:
         OSError: A file cannot be read.
+        RuntimeError: What it holds is never consistent.
     """
-    with journal.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
+    opened = os.open(journal, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        size = os.fstat(opened).st_size
         if size < size_bytes(1):
             return None
-        with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as memory:
-            words = memoryview(memory).cast("q")
-            most = words[_MOST_AT]
-            known = words[_MAGIC_AT] == _MAGIC and size == size_bytes(most)
-            words.release()
-            if not known:
-                return None
-            views = _views(memory, most)
-            try:
-                return _read(views, lambda: _lines(label_sets))
-            finally:
-                views.words.release()
-                del views
+        memory = mmap.mmap(opened, size, access=mmap.ACCESS_READ)  # it ends with the last view of it
+    finally:
+        os.close(opened)
+    words = memoryview(memory).cast("q")
+    most = words[_MOST_AT]
+    if words[_MAGIC_AT] != _MAGIC or size != size_bytes(most):
+        return None
+    return _read(_views(memory, most), lambda: _lines(label_sets, damaged)[:most])
 
 
-def _lines(path: Path) -> list[LabelSet]:
+def _lines(path: Path, damaged: Callable[[str], None]) -> list[LabelSet]:
+    """The label sets in a file, up to the first line that is none: the numbers of those behind it are not known."""
     complete, _, _ = path.read_bytes().rpartition(b"\n")
-    return [_LINE_DECODER.decode(line) for line in complete.splitlines()]
+    label_sets: list[LabelSet] = []
+    for line in complete.splitlines():
+        try:
+            label_sets.append(_LINE_DECODER.decode(line))
+        except msgspec.MsgspecError as error:
+            damaged(
+                f"{path}, line {len(label_sets) + 1}: {error}; what it and the lines behind it count is left out"
+            )
+            break
+    return label_sets
 
 
 def _views(memory: mmap.mmap, most: int) -> _Views:
@@ -286,11 +310,12 @@ def _read(views: _Views, label_sets: Callable[[], list[LabelSet]]) -> Totals:
             continue  # it was folded in between
         known = list(label_sets())  # after the records, so that each record's is among them
         rows = views.areas[: len(known), commit & 1].copy()
-        records = views.records[:pending].copy()
+        records = views.records[:pending]
+        records = records[(records[:, 0] >= 0) & (records[:, 0] < len(known))]  # a copy
         if views.words[_COMMIT_AT] == commit:
             break
     else:
         raise RuntimeError("the journal changes faster than it can be read")
-    if pending:
+    if len(records):
         add_records(records, rows, views.words[_WALL_OFFSET_AT])
     return Totals(zip(known, rows, strict=True))

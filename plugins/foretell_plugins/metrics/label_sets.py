@@ -14,6 +14,7 @@ __all__ = ["OTHER", "LabelSet", "label_set_of"]
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 _REJECTIONS: Final = frozenset({403, 429, 503})
+_CLIENT_GONE: Final = 499
 _WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -51,14 +52,16 @@ class LabelSet(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def outcome(self) -> str:
-        """How it ended: ``success``, ``degraded``, ``client_error``, ``rejected`` or ``error``; `OTHER`: ``other``.
+        """How it ended; `OTHER`: ``other``.
 
-        A request is rejected if nothing is wrong with it but the server would not answer it: 403, 429 and 503.
+        ``success``, ``degraded``, ``client_error``, ``client_gone``, ``rejected`` or ``error``. A request is rejected if nothing is wrong with it but the server would not answer it: 403, 429 and 503.
         """
         if not self.status:
             return "other"
         if self.status < 400:
             return "degraded" if self.degraded else "success"
+        if self.status == _CLIENT_GONE:
+            return "client_gone"
         if self.status in _REJECTIONS:
             return "rejected"
         return "client_error" if self.status < 500 else "error"

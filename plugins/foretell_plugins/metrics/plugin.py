@@ -15,8 +15,9 @@ from foretell.errors import PluginError
 from foretell.plugin import Plugin, Stage
 from foretell_plugins.metrics.exposition import Exposition
 from foretell_plugins.metrics.families import Family, families_of, http_server_duration
+from foretell_plugins.metrics.instruments import Instruments
 from foretell_plugins.metrics.journal import Journal, in_memory
-from foretell_plugins.metrics.push import Pusher, push_settings
+from foretell_plugins.metrics.push import LONGEST_S, Pusher, push_settings
 from foretell_plugins.metrics.state import State, gather, merge
 from foretell_plugins.metrics.totals import Totals
 from foretell_plugins.metrics.workers import Shared, shared_folder
@@ -39,9 +40,9 @@ class MetricsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         path: Where Prometheus scrapes.
-        directory: The folder in which worker processes count together. Only needed where a server's workers are not
-            started by Python's multiprocessing, as uvicorn's are: under gunicorn, for instance. Processes that use
-            the same folder at the same time are one server.
+        directory: The folder in which worker processes count together; this user's alone to write. Only needed
+            where a server's workers are not started by Python's multiprocessing, as uvicorn's are: under gunicorn,
+            for instance. Processes that use the same folder at the same time are one server.
         max_label_sets: How many combinations of model, version, route, status and what else tells requests apart
             are counted by themselves; what comes after them is counted under the protocol ``other``. Each takes
             3 kB once it is used.
@@ -59,7 +60,7 @@ class MetricsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     otlp: bool | None = None
     otlp_protocol: Literal["http/protobuf", "grpc"] | None = None
     otlp_endpoint: Annotated[str, msgspec.Meta(pattern="^https?://.+")] | None = None
-    otlp_interval_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    otlp_interval_s: Annotated[float, msgspec.Meta(gt=0, le=LONGEST_S)] | None = None
 
 
 class Metrics(Plugin[MetricsConfig]):
@@ -68,6 +69,7 @@ class Metrics(Plugin[MetricsConfig]):
     stage: ClassVar[Stage] = Stage.OBSERVE
     observes_at_once: ClassVar[bool] = True
     _host: Host
+    _instruments: Instruments
     _exposition: Exposition
 
     def __init__(self, config: MetricsConfig) -> None:
@@ -83,6 +85,7 @@ class Metrics(Plugin[MetricsConfig]):
     def on_start(self, host: Host) -> None:
         """Take the view of the server."""
         self._host = host
+        self._instruments = Instruments(host.log)
 
     def observe(self, records: Sequence[RequestRecord]) -> None:
         """Count requests."""
@@ -149,7 +152,7 @@ class Metrics(Plugin[MetricsConfig]):
             return
         folder, keep = place
         try:
-            self._shared = Shared(folder, self._host.fingerprint, most, keep=keep)
+            self._shared = Shared(folder, self._host.fingerprint, most, keep=keep, damaged=self._damaged)
         except OSError as error:
             raise PluginError(
                 f"the workers cannot count together in {folder}: {error}; set plugins.config.metrics.directory to "
@@ -158,19 +161,24 @@ class Metrics(Plugin[MetricsConfig]):
         stack.callback(self._shared.close)
         self._journal = self._shared.journal
 
+    def _damaged(self, reason: str) -> None:
+        self._host.log.warning("the counts of a worker are damaged", reason=reason)
+
     async def _tell(self) -> None:
-        """Let the other workers, and the thread that sends, know how things are."""
-        self._state, self._models = gather(self._host), self._host.models.infos()
-        if self._shared is not None and self._state != self._told:
-            try:
+        """Let the other workers, and the thread that sends, know how things are. Whatever fails there is only said."""
+        try:
+            self._state, self._models = self._gather(), self._host.models.infos()
+            if self._shared is not None and self._state != self._told:
                 await asyncio.to_thread(self._shared.write, self._state)
-            except OSError as error:
-                if not self._silenced:  # one line, and not one every second
-                    self._silenced = True
-                    self._host.log.warning("the state of a worker is not shared", reason=str(error))
-            else:
                 self._told = self._state
-                self._silenced = False
+        except Exception as error:  # noqa: BLE001 - other plugins have a say in it, and it goes on in a second
+            if not self._silenced:  # one line, and not one every second
+                self._silenced = True
+                self._host.log.warning(
+                    "the state of a worker is not shared", reason=f"{type(error).__name__}: {error}"
+                )
+        else:
+            self._silenced = False
 
     async def _tell_again(self) -> None:
         """Do so every second."""
@@ -182,8 +190,11 @@ class Metrics(Plugin[MetricsConfig]):
         """What is scraped: all workers together."""
         host = self._host
         host.flush()
-        state, models = gather(host), host.models.infos()
+        state, models = self._gather(), host.models.infos()
         return await asyncio.to_thread(self._write, state, models, accept)
+
+    def _gather(self) -> State:
+        return gather(self._host, self._instruments)
 
     def _write(self, state: State, models: list[ModelInfo], accept: str) -> tuple[bytes, str]:
         totals = self._totals()

@@ -16,6 +16,7 @@ import msgspec
 
 from foretell.errors import PluginError
 from foretell_plugins.metrics.totals import Exemplar
+from foretell_plugins.otlp import Complaints, destination_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import Metric, MetricExportResult, MetricsData
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
     from foretell_plugins.metrics.families import Family, Scale
     from foretell_plugins.metrics.totals import Histogram
 
-__all__ = ["PushSettings", "Pusher", "push_settings"]
+__all__ = ["LONGEST_S", "PushSettings", "Pusher", "push_settings"]
 
 Transport = Literal["http/protobuf", "grpc"]
+
+LONGEST_S: Final = 86_400.0
+"""The longest time between two exports, seconds: a thread cannot wait for ever."""
 
 _LAST_S: Final = 5.0
 """How long the end of the server waits for the last export, seconds."""
@@ -90,8 +94,11 @@ def push_settings(
             interval_s = float(given) / 1000
         except ValueError:
             interval_s = 0
-        if not 0 < interval_s < threading.TIMEOUT_MAX:
-            raise PluginError(f"OTEL_METRIC_EXPORT_INTERVAL={given!r} is no number of milliseconds")
+        if not 0 < interval_s <= LONGEST_S:
+            raise PluginError(
+                f"OTEL_METRIC_EXPORT_INTERVAL={given!r} is no number of milliseconds that is more than 0 and at "
+                "most a day"
+            )
     if endpoint is not None and protocol == "http/protobuf":
         endpoint = endpoint.rstrip("/") + "/v1/metrics"
     return PushSettings(protocol, endpoint, interval_s)
@@ -139,6 +146,16 @@ class Pusher:
         self._stop = threading.Event()
         self._exporter: _Exporter | None = None
         self._failing = False
+        self._complaints = Complaints()
+        self._destination = destination_of(os.environ, "metrics", settings.protocol, settings.endpoint)
+        if self._destination.doubt is not None:
+            log.warning("check the settings", plugin="metrics", reason=self._destination.doubt)
+        if self._destination.is_default:
+            log.info(
+                "metrics are sent to the default endpoint",
+                endpoint=self._destination.url,
+                reason="no endpoint is set: set plugins.config.metrics.otlp_endpoint or OTEL_EXPORTER_OTLP_ENDPOINT",
+            )
         self._thread = threading.Thread(target=self._run, name="foretell-metrics", daemon=True)
         self._thread.start()
 
@@ -156,19 +173,27 @@ class Pusher:
             resource = _resource(in_worker=self._in_worker)
             self._exporter = exporter = _exporter(self._settings)
         except Exception as error:  # noqa: BLE001 - other people's code, in a thread that nobody waits for
-            self._log.error("metrics are not sent", reason=f"{type(error).__name__}: {error}")
+            self._log.error(
+                "metrics are not sent",
+                endpoint=self._destination.url,
+                reason=f"{type(error).__name__}: {error}",
+            )
             return
         stopped = False
-        while not stopped:
-            stopped = self._stop.wait(self._settings.interval_s)
-            self._send(exporter, resource)
+        with self._complaints.heard():
+            while not stopped:
+                stopped = self._stop.wait(self._settings.interval_s)
+                self._send(exporter, resource)
         exporter.shutdown()
 
     def _send(self, exporter: _Exporter, resource: Resource) -> None:
-        reason = f"{self._settings.endpoint or 'the endpoint'} did not take them"
+        reason = ""
+        self._complaints.take()
         try:
             data = metrics_data(self._families(), resource, started_ns=self._started_ns)
             sent = exporter.export(data).name == "SUCCESS"
+            if not sent:
+                reason = self._complaints.take() or "the receiver did not take them"
         except Exception as error:  # noqa: BLE001 - other people's code, in a thread that nobody waits for
             sent = False
             reason = f"{type(error).__name__}: {error}"
@@ -177,7 +202,7 @@ class Pusher:
             if sent:
                 self._log.info("metrics are sent again")
             else:
-                self._log.warning("metrics are not sent", reason=reason)
+                self._log.warning("metrics are not sent", endpoint=self._destination.url, reason=reason)
 
 
 def _exporter(settings: PushSettings) -> _Exporter:

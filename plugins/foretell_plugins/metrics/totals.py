@@ -42,9 +42,10 @@ ROW_BOUNDS: Final[Words] = np.array([2**power for power in range(14)], dtype=np.
 
 STAGES: Final = ("decode", "queue", "run", "encode")
 
-RECORD_WORDS: Final = 12
-"""How long the record of a request is: label set, rows, seven times (started, decoded, queued, run started, run ended,
-predicted, finished; ns of the process's clock, 0 for never), trace id in two words, span id."""
+RECORD_WORDS: Final = 13
+"""How long the record of a request is: label set, rows, rows of its run (0 if another request counts it), seven times
+(started, decoded, queued, run started, run ended, predicted, finished; ns of the process's clock, 0 for never), trace
+id in two words, span id."""
 
 _DURATIONS: Final = len(BOUNDS_NS) + 1
 _SIZES: Final = len(ROW_BOUNDS) + 1
@@ -75,7 +76,7 @@ def add_records(
         The rows that were added to.
     """
     found, inverse = np.unique(records[:, 0], return_inverse=True)
-    rows, started, decoded, queued, run_started, run_ended, predicted, finished = records[:, 1:9].T
+    rows, run_rows, started, decoded, queued, run_started, run_ended, predicted, finished = records[:, 1:10].T
     ran = run_ended > 0
     zero = np.int64(0)
     spans = np.stack(
@@ -97,12 +98,12 @@ def add_records(
     at = inverse * _SUMMED
     np.add.at(flat, at + _COUNT, 1)
     np.add.at(flat, at + _ROWS, rows)
-    np.add.at(flat, at + _RUN_ROWS, np.where(ran, rows, zero))
+    np.add.at(flat, at + _RUN_ROWS, run_rows)
     np.add.at(flat, at + np.arange(_TOTAL_NS, _TOTAL_NS + len(spans))[:, None], spans)
     inside: Words = np.asarray((at + columns)[there], dtype=np.int64)
     np.add.at(flat, inside, 1)
-    sizes = np.asarray(at + _ROW_BUCKETS + np.searchsorted(ROW_BOUNDS, rows), dtype=np.int64)
-    np.add.at(flat, sizes[ran], 1)
+    sizes = np.asarray(at + _ROW_BUCKETS + np.searchsorted(ROW_BOUNDS, run_rows), dtype=np.int64)
+    np.add.at(flat, sizes[run_rows > 0], 1)
 
     if new is None:
         new = old
@@ -110,10 +111,10 @@ def add_records(
         new[stale] = old[stale]
     new[found, :_SUMMED] = old[found, :_SUMMED] + added
     new[found, _EXEMPLARS:] = old[found, _EXEMPLARS:]
-    traced = np.flatnonzero(records[:, 9] | records[:, 10])
+    traced = np.flatnonzero(records[:, 10] | records[:, 11])
     if len(traced):
         places = _EXEMPLARS + buckets[0, traced] * _EXEMPLAR_WORDS
-        shown = np.column_stack((finished[traced] + wall_offset_ns, spans[0, traced], records[traced, 9:12]))
+        shown = np.column_stack((finished[traced] + wall_offset_ns, spans[0, traced], records[traced, 10:13]))
         # Of several in one place, the last stays.
         new[records[traced, 0][:, None], places[:, None] + np.arange(_EXEMPLAR_WORDS)] = shown
     return found

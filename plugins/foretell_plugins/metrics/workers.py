@@ -13,10 +13,11 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Generator, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
@@ -34,6 +35,9 @@ _JOURNAL: Final = re.compile(r"(?P<group>[0-9a-z]+-\d+)\.(?P<worker>\d+-\d+)\.jo
 _OURS: Final = re.compile(r"[0-9a-z]+-\d+\.(?:\d+-\d+\.(?:journal|labels|state(?:\.new)?)|ended(?:\.new)?)")
 
 
+_Word = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
 class _Ended(msgspec.Struct, frozen=True):
     """What workers that have ended had counted.
 
@@ -46,7 +50,7 @@ class _Ended(msgspec.Struct, frozen=True):
 
     row_words: int
     workers: list[str]
-    rows: list[tuple[LabelSet, list[int]]]
+    rows: list[tuple[LabelSet, list[_Word]]]
     state: State
 
     @property
@@ -77,8 +81,15 @@ def shared_folder(given: str | None) -> tuple[Path, bool] | None:
         folder = Path(given)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = folder.stat()
         except OSError as error:
             raise PluginError(f"the metrics folder {folder} cannot be made: {error}") from error
+        if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PluginError(
+                f"others can write to the metrics folder {folder} (mode {stat.S_IMODE(status.st_mode):o}, owner "
+                f"{status.st_uid}): let user {os.getuid()} own it and `chmod go-w` it, or set "
+                "plugins.config.metrics.directory to a folder in it that is not there yet, which is then made so"
+            )
         return folder, False
     parent = multiprocessing.parent_process()
     if parent is None or parent.pid is None:
@@ -103,6 +114,7 @@ class Shared:
         fingerprint: What tells this server from others that may use the folder too.
         most: How many label sets find a place in the journal.
         keep: Whether the counts of workers that have ended stay even if no worker lives now.
+        damaged: Is told once of each file that cannot be read, and whose counts are left out.
 
     Attributes:
         journal: This worker's journal.
@@ -113,8 +125,19 @@ class Shared:
 
     journal: Journal
 
-    def __init__(self, folder: Path, fingerprint: str, most: int, *, keep: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        fingerprint: str,
+        most: int,
+        *,
+        keep: bool,
+        damaged: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._folder = folder
+        self._damaged = damaged
+        self._told: set[Path] = set()
+        self._writing = threading.Lock()
         self._worker = f"{os.getpid()}-{_started(os.getpid())}"
         self._files: list[int] = []
         with self._locked(fcntl.LOCK_EX):
@@ -123,7 +146,7 @@ class Shared:
             journal = self._claim(fingerprint)
             try:
                 fcntl.flock(journal, fcntl.LOCK_EX)
-                labels = self._open("labels", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC)
+                labels = self._open("labels", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
                 self.journal = open_journal(journal, labels, most)
                 self._absorb()
             except OSError:
@@ -132,7 +155,8 @@ class Shared:
 
     def write(self, state: State) -> None:
         """Say how this worker is now."""
-        self._replace(f"{self._group}.{self._worker}.state", _ENCODER.encode(state))
+        with self._writing:  # who was cancelled may still be at it
+            self._replace(f"{self._group}.{self._worker}.state", _ENCODER.encode(state))
 
     def others(self) -> tuple[Totals, list[State]]:
         """What all other workers of this server have counted, those that have ended included, and how they are."""
@@ -141,7 +165,7 @@ class Shared:
             totals = ended.totals
             states = [ended.state]
             for path, _ in self._others(ended):
-                counted = read_journal(path, path.with_suffix(".labels"))
+                counted = self._counted(path)
                 if counted is not None:
                     totals.merge(counted)
                     state = _state(path)
@@ -165,6 +189,8 @@ class Shared:
 
     def _open(self, suffix: str, flags: int) -> int:
         path = self._folder / f"{self._group}.{self._worker}.{suffix}"
+        if suffix != "journal":  # whose being there says that the group is taken
+            path.unlink(missing_ok=True)
         opened = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._files.append(opened)
         return opened
@@ -201,7 +227,7 @@ class Shared:
             return
         totals, states = ended.totals, [ended.state]
         for path, _ in dead:
-            counted = read_journal(path, path.with_suffix(".labels"))
+            counted = self._counted(path)
             if counted is not None:
                 totals.merge(counted)
                 states.append(_state(path).of_the_dead())
@@ -214,21 +240,37 @@ class Shared:
         self._replace(f"{self._group}.ended", _ENCODER.encode(ended))
         self._delete(ended.workers)
 
+    def _counted(self, journal: Path) -> Totals | None:
+        """What a worker has counted, as far as it can be read."""
+        try:
+            return read_journal(
+                journal, journal.with_suffix(".labels"), lambda reason: self._tell(journal, reason)
+            )
+        except (OSError, RuntimeError) as error:
+            self._tell(journal, f"{journal}: {error}; what that worker counted is left out")
+            return None
+
+    def _tell(self, path: Path, reason: str) -> None:
+        if path not in self._told:
+            self._told.add(path)
+            self._damaged(reason)
+
     def _delete(self, workers: list[str]) -> None:
         for worker in workers:
             for path in self._folder.glob(f"{self._group}.{worker}.*"):
                 path.unlink(missing_ok=True)
 
     def _ended(self) -> _Ended:
+        path = self._folder / f"{self._group}.ended"
         try:
-            found = _ENDED_DECODER.decode((self._folder / f"{self._group}.ended").read_bytes())
-        except (FileNotFoundError, msgspec.MsgspecError):
-            found = None
-        return (
-            found
-            if found is not None and found.row_words == ROW_WORDS
-            else _Ended(ROW_WORDS, [], [], State())
-        )
+            found = _ENDED_DECODER.decode(path.read_bytes())
+            if found.row_words == ROW_WORDS and all(len(row) == ROW_WORDS for _, row in found.rows):
+                return found
+        except FileNotFoundError:
+            pass
+        except (OSError, msgspec.MsgspecError) as error:
+            self._tell(path, f"{path}: {error}; what workers that have ended counted is left out")
+        return _Ended(ROW_WORDS, [], [], State())
 
     def _clear(self) -> None:
         for path in self._folder.iterdir():
@@ -237,14 +279,17 @@ class Shared:
 
     def _replace(self, name: str, content: bytes) -> None:
         new = self._folder / f"{name}.new"
-        new.write_bytes(content)
+        new.unlink(missing_ok=True)
+        opened = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(opened, "wb") as file:
+            file.write(content)
         new.replace(self._folder / name)
 
 
 def _state(journal: Path) -> State:
     try:
         return _STATE_DECODER.decode(journal.with_suffix(".state").read_bytes())
-    except (FileNotFoundError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError):
         return State()
 
 
@@ -252,7 +297,7 @@ def _is_held(journal: Path) -> bool:
     """Whether the worker of a journal lives."""
     try:
         opened = os.open(journal, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:  # it is gone, or no file
         return False
     try:
         fcntl.flock(

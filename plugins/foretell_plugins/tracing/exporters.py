@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from foretell_plugins.tracing.settings import ExporterName, TracingSettings
 
-__all__ = ["make_exporters"]
+__all__ = ["make_exporters", "names_of_exporters"]
 
 
 def make_exporters(settings: TracingSettings) -> list[SpanExporter]:
@@ -23,6 +23,12 @@ def make_exporters(settings: TracingSettings) -> list[SpanExporter]:
     # plugin says what was lost itself, in the server's log.
     logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
     return [_make(name, settings) for name in settings.exporters]
+
+
+def names_of_exporters(settings: TracingSettings) -> list[str]:
+    """What each of them is called in the log: where it sends."""
+    sent_to = "" if settings.destination is None else settings.destination.url
+    return [sent_to if name == "otlp" else name for name in settings.exporters]
 
 
 def _make(name: ExporterName, settings: TracingSettings) -> SpanExporter:

@@ -77,6 +77,16 @@ class Tracing(Plugin[TracingConfig]):
         self._log = host.log
         for sentence in self._settings.ignored:
             host.log.warning("variable ignored", plugin="tracing", reason=sentence)
+        for sentence in self._settings.doubts:
+            host.log.warning("check the settings", plugin="tracing", reason=sentence)
+        destination = self._settings.destination
+        if destination is not None and destination.is_default and self._settings.idle is None:
+            host.log.info(
+                "spans are sent to the default endpoint",
+                plugin="tracing",
+                endpoint=destination.url,
+                reason="no endpoint is set: set plugins.config.tracing.endpoint or OTEL_EXPORTER_OTLP_ENDPOINT",
+            )
 
     @asynccontextmanager
     async def lifespan(self, app: Litestar) -> AsyncGenerator[None]:
@@ -85,13 +95,14 @@ class Tracing(Plugin[TracingConfig]):
         if self._settings.idle is not None:
             yield
             return
-        from foretell_plugins.tracing.exporters import make_exporters
+        from foretell_plugins.tracing.exporters import make_exporters, names_of_exporters
         from foretell_plugins.tracing.span_queue import SpanQueue
         from foretell_plugins.tracing.spans import Spans
 
         self._random.seed()  # a fork copies what was seeded before it
         queue = SpanQueue(
             make_exporters(self._settings),
+            names=names_of_exporters(self._settings),
             most_spans=self._settings.queue_spans,
             batch_spans=self._settings.batch_spans,
             delay_s=self._settings.delay_s,
@@ -127,17 +138,23 @@ class Tracing(Plugin[TracingConfig]):
         """End the spans of traced requests, and make those of requests that were refused before the chain."""
         spans = self._spans
         for record in records:
-            if record.notes is not None and _NOTE in record.notes:
-                if spans is not None:
-                    spans.finish(record.notes[_NOTE], record)
-            elif not record.decoded_ns:  # it never reached the chain, where requests are decided on
-                place = None if spans is None else self._decide(record.headers)
-                if place is not None and spans is not None:
-                    spans.finish(spans.open(record, place, None), record)
-                else:
-                    _name_trace(record)
-            elif record.failure is not None:
+            try:
+                self._finish(record, spans)
+            except Exception as error:  # noqa: BLE001 - one request's oddities are not to cost the spans of others
+                self._dropped(1, f"a span could not be made: {type(error).__name__}: {error}")
+
+    def _finish(self, record: RequestRecord, spans: Spans | None) -> None:
+        if record.notes is not None and _NOTE in record.notes:
+            if spans is not None:
+                spans.finish(record.notes[_NOTE], record)
+        elif not record.decoded_ns:  # it never reached the chain, where requests are decided on
+            place = None if spans is None else self._decide(record.headers)
+            if place is not None and spans is not None:
+                spans.finish(spans.open(record, place, None), record)
+            else:
                 _name_trace(record)
+        elif record.failure is not None:
+            _name_trace(record)
 
     async def _trace(
         self, request: PredictRequest, place: Parent, call_next: Predict, model: ModelInfo

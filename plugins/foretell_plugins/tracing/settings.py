@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 
 from foretell.errors import PluginError
+from foretell_plugins.otlp import Destination, destination_of
 from foretell_plugins.tracing.sampling import SAMPLERS, SamplerName
 
 __all__ = ["ExporterName", "Protocol", "TracingConfig", "TracingSettings", "resolve"]
@@ -21,6 +22,9 @@ Protocol = Literal["http/protobuf", "grpc"]
 _PROTOCOLS: Final[tuple[Protocol, ...]] = ("http/protobuf", "grpc")
 _EXPORTERS: Final[tuple[ExporterName, ...]] = ("otlp", "console", "none")
 _PATH: Final = "/v1/traces"
+_BY_RATIO: Final = "traceidratio"
+_MOST_SPANS: Final = 1_000_000
+_DAY_MS: Final = 86_400_000
 
 T = TypeVar("T", ExporterName, Protocol, SamplerName)
 
@@ -35,9 +39,11 @@ class TracingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             `OTEL_EXPORTER_OTLP_ENDPOINT`.
         protocol: ``http/protobuf`` or ``grpc``. `OTEL_EXPORTER_OTLP_PROTOCOL`.
         headers: What is sent along with each export, for instance a key. `OTEL_EXPORTER_OTLP_HEADERS`.
-        sampler: Which requests are traced; by default all but those whose caller says that they are not.
+        sampler: Which requests are traced. Without it, ``parentbased_traceidratio`` if there is a ratio, and
+            ``parentbased_always_on`` if not: all but those whose caller says that they are not.
             `OTEL_TRACES_SAMPLER`.
-        ratio: Which fraction of traces the two ratio samplers take, 0 to 1. `OTEL_TRACES_SAMPLER_ARG`.
+        ratio: Which fraction of traces the two ratio samplers take, 0 to 1; 1 if it is not set.
+            `OTEL_TRACES_SAMPLER_ARG`.
         shutdown_s: How long the end of the server waits for the last export at most, seconds. Five fit well into
             the half minute that Kubernetes gives a pod.
         global_api: Whether spans that other code opens with ``opentelemetry.trace.get_tracer`` join the trace of
@@ -49,8 +55,8 @@ class TracingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     endpoint: Annotated[str, msgspec.Meta(pattern="^https?://")] | None = None
     protocol: Protocol = "http/protobuf"
     headers: dict[str, str] = {}
-    sampler: SamplerName = "parentbased_always_on"
-    ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    sampler: SamplerName | None = None
+    ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     shutdown_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 5.0
     global_api: bool = False
 
@@ -63,6 +69,7 @@ class TracingSettings(msgspec.Struct, frozen=True):
         idle: Why nothing is traced; None if something is.
         protocol: How OTLP is spoken.
         endpoint: The URL for the exporter; None leaves it to the environment, or the exporter's default.
+        destination: Where the exporter of OTLP sends; None if there is none.
         headers: The headers for the exporter; None leaves them to the environment.
         sampler: Which requests are traced.
         ratio: Which fraction of traces the ratio samplers take.
@@ -74,12 +81,14 @@ class TracingSettings(msgspec.Struct, frozen=True):
         shutdown_s: How long the last export may take, seconds.
         service_name: The name of the service; None if the environment gives it.
         ignored: Values of variables that are not known, each as a sentence for the log.
+        doubts: What is set and does not do what it seems to, each as a sentence for the log.
     """
 
     exporters: tuple[ExporterName, ...]
     idle: str | None
     protocol: Protocol
     endpoint: str | None
+    destination: Destination | None
     headers: dict[str, str] | None
     sampler: SamplerName
     ratio: float
@@ -91,6 +100,7 @@ class TracingSettings(msgspec.Struct, frozen=True):
     shutdown_s: float
     service_name: str | None
     ignored: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
 
 def resolve(config: TracingConfig, environ: Mapping[str, str]) -> TracingSettings:
@@ -115,17 +125,21 @@ def resolve(config: TracingConfig, environ: Mapping[str, str]) -> TracingSetting
         or variables.one_of("OTEL_EXPORTER_OTLP_PROTOCOL", _PROTOCOLS)
         or config.protocol
     )
-    sampler = variables.one_of("OTEL_TRACES_SAMPLER", SAMPLERS)
-    ratio = config.ratio
-    if sampler is not None or variables.get("OTEL_TRACES_SAMPLER_ARG"):
-        ratio = variables.number("OTEL_TRACES_SAMPLER_ARG", config.ratio, at_most=1.0)
-    chosen: SamplerName = sampler or config.sampler
+    doubts: list[str] = []
+    chosen, ratio = _sampler(config, variables, doubts)
     if idle is None and chosen == "always_off":
         idle = "its sampler is always_off"
     propagators = [
         each.strip() for each in environ.get("OTEL_PROPAGATORS", "tracecontext,baggage").split(",")
     ]
-    queue_spans = max(1, int(variables.number("OTEL_BSP_MAX_QUEUE_SIZE", 2048)))
+    queue_spans = max(1, int(variables.number("OTEL_BSP_MAX_QUEUE_SIZE", 2048, at_most=_MOST_SPANS)))
+    batch_spans = max(1, int(variables.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, at_most=_MOST_SPANS)))
+    endpoint = _endpoint(config, variables, protocol)
+    destination = None
+    if "otlp" in exporters:
+        destination = destination_of(environ, "traces", protocol, endpoint)
+        if destination.doubt is not None:
+            doubts.append(destination.doubt)
     resource = environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
     named = variables.get("OTEL_SERVICE_NAME") or any(
         each.partition("=")[0].strip() == "service.name" for each in resource.split(",")
@@ -134,7 +148,8 @@ def resolve(config: TracingConfig, environ: Mapping[str, str]) -> TracingSetting
         exporters,
         idle,
         protocol,
-        _endpoint(config, variables, protocol),
+        endpoint,
+        destination,
         config.headers
         if config.headers
         and not variables.any("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
@@ -144,12 +159,29 @@ def resolve(config: TracingConfig, environ: Mapping[str, str]) -> TracingSetting
         "tracecontext" in propagators,
         "baggage" in propagators,
         queue_spans,
-        min(queue_spans, max(1, int(variables.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)))),
-        variables.number("OTEL_BSP_SCHEDULE_DELAY", 5000) / 1000,
+        min(queue_spans, batch_spans),
+        variables.number("OTEL_BSP_SCHEDULE_DELAY", 5000, at_most=_DAY_MS) / 1000,
         config.shutdown_s,
         None if named else "foretell",
         tuple(variables.ignored),
+        tuple(doubts),
     )
+
+
+def _sampler(config: TracingConfig, variables: _Variables, doubts: list[str]) -> tuple[SamplerName, float]:
+    """Which requests are traced, and which fraction of them if that sampler takes one."""
+    sampler = variables.one_of("OTEL_TRACES_SAMPLER", SAMPLERS)
+    ratio, key = config.ratio, "plugins.config.tracing.ratio"
+    if variables.get("OTEL_TRACES_SAMPLER_ARG"):
+        key = "OTEL_TRACES_SAMPLER_ARG"
+        ratio = variables.number(key, 1.0 if ratio is None else ratio, at_most=1.0)
+    alone: SamplerName = "parentbased_always_on" if config.ratio is None else "parentbased_traceidratio"
+    chosen: SamplerName = sampler or config.sampler or alone
+    if ratio is not None and ratio < 1 and chosen.removeprefix("parentbased_") != _BY_RATIO:
+        doubts.append(
+            f"{key} is {ratio:g}, but the sampler is {chosen}, which takes no ratio: it has no effect"
+        )
+    return chosen, 1.0 if ratio is None else ratio
 
 
 def _exporters(config: TracingConfig, variables: _Variables) -> tuple[tuple[ExporterName, ...], str | None]:
@@ -209,7 +241,7 @@ class _Variables:
             self.ignored.append(f"{name} is {value!r}, which is none of {', '.join(known)}: it is ignored")
         return None
 
-    def number(self, name: str, default: float, *, at_most: float = float("inf")) -> float:
+    def number(self, name: str, default: float, *, at_most: float) -> float:
         value = self.get(name)
         if value is None:
             return default
@@ -219,5 +251,7 @@ class _Variables:
             number = -1.0
         if 0 <= number <= at_most:
             return number
-        self.ignored.append(f"{name} is {value!r}, which is no number in its range: {default:g} is used")
+        self.ignored.append(
+            f"{name} is {value!r}, which is no number from 0 to {at_most:.10g}: {default:g} is used"
+        )
         return default

@@ -6,11 +6,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.context import attach, set_value
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from foretell_plugins.otlp import Complaints
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -32,6 +35,7 @@ class SpanQueue(SpanProcessor):
         batch_spans: How many are exported at once.
         delay_s: How long they wait for others, seconds.
         dropped: Is told how many spans were lost, and why; from any thread.
+        names: What each exporter is called in such a reason, in the same order.
     """
 
     def __init__(
@@ -42,8 +46,10 @@ class SpanQueue(SpanProcessor):
         batch_spans: int,
         delay_s: float,
         dropped: Callable[[int, str], None],
+        names: Sequence[str] = (),
     ) -> None:
-        self._exporters = tuple(exporters)
+        self._exporters = tuple(zip(exporters, chain(names, repeat("")), strict=False))
+        self._complaints = Complaints()
         self._most = most_spans
         self._batch = batch_spans
         self._delay_s = delay_s
@@ -89,38 +95,48 @@ class SpanQueue(SpanProcessor):
             self._waiting.clear()
         if left:
             self._dropped(left, _NOT_IN_TIME)
-        for exporter in self._exporters:
+        for exporter, _ in self._exporters:
             exporter.shutdown()
 
     def _work(self) -> None:
         # Instrumented HTTP clients make no spans of exports.
         attach(set_value("suppress_instrumentation", True))
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closing)
-                self._changed.wait_for(
-                    lambda: self._closing or len(self._waiting) >= self._batch, self._delay_s
-                )
-                count = min(self._batch, len(self._waiting))
-                if self._over or (self._closing and not count):
-                    return
-                batch = [self._waiting.popleft() for _ in range(count)]
-                self._going_out = count
-            if batch:
-                lost = [reason for exporter in self._exporters if (reason := _export(exporter, batch))]
+        with self._complaints.heard():
+            while (batch := self._next()) is not None:
+                lost = [
+                    reason
+                    for exporter, name in self._exporters
+                    if batch and (reason := self._export(exporter, name, batch))
+                ]
                 with self._changed:
                     self._going_out = 0
                     told = self._over  # whoever closed has counted this batch already
                 if lost and not told:
-                    self._dropped(count, lost[0])
+                    self._dropped(len(batch), lost[0])
 
+    def _next(self) -> list[ReadableSpan] | None:
+        """The next batch, when its time has come; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing)
+            self._changed.wait_for(lambda: self._closing or len(self._waiting) >= self._batch, self._delay_s)
+            count = min(self._batch, len(self._waiting))
+            if self._over or (self._closing and not count):
+                return None
+            self._going_out = count
+            return [self._waiting.popleft() for _ in range(count)]
 
-def _export(exporter: SpanExporter, batch: Sequence[ReadableSpan]) -> str | None:
-    """Export spans; tells why that failed."""
-    began = time.monotonic()
-    try:
-        if exporter.export(batch) is SpanExportResult.SUCCESS:
-            return None
-    except Exception as error:  # noqa: BLE001 - whatever an exporter raises, the spans are lost and counted
-        return f"{type(error).__name__}: {error}"
-    return f"the exporter failed after {time.monotonic() - began:.1f} s"
+    def _export(self, exporter: SpanExporter, name: str, batch: Sequence[ReadableSpan]) -> str | None:
+        """Export spans; tells why that failed."""
+        began = time.monotonic()
+        self._complaints.take()
+        try:
+            if exporter.export(batch) is SpanExportResult.SUCCESS:
+                return None
+        except Exception as error:  # noqa: BLE001 - whatever an exporter raises, the spans are lost and counted
+            reason = f"{type(error).__name__}: {error}"
+        else:
+            reason = f"the exporter failed after {time.monotonic() - began:.1f} s"
+            said = self._complaints.take()
+            if said is not None:
+                reason += f": {said}"
+        return f"{name}: {reason}" if name else reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from importlib.metadata import version
 from random import Random
@@ -32,6 +33,9 @@ __all__ = ["OpenSpan", "Spans"]
 _ERROR: Final = Status(StatusCode.ERROR)
 _UNSET: Final = Status(StatusCode.UNSET)
 _PLAIN: Final = (str, bool, int, float)
+_HTTP_PORT: Final = 80
+_MOST_PORTS: Final = 65535
+_PORT: Final = re.compile(r"[0-9]{1,5}").fullmatch
 
 
 class ServerSpan(Span):
@@ -246,6 +250,12 @@ def _add_address(attributes: dict[str, str | int], host: str) -> None:
     address, colon, port = host.rpartition(":")
     if not colon or "]" in port:
         address, port = host, ""
-    if address:
-        attributes["server.address"] = address.strip("[]")
-        attributes["server.port"] = int(port) if port.isascii() and port.isdigit() else 80
+    if not address:
+        return
+    attributes["server.address"] = address.strip("[]")
+    if not port:
+        attributes["server.port"] = _HTTP_PORT
+    elif (
+        _PORT(port) is not None and int(port) <= _MOST_PORTS
+    ):  # whatever else a caller writes there is no port
+        attributes["server.port"] = int(port)

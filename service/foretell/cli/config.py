@@ -20,8 +20,9 @@ def config(as_json: bool, **options: Any) -> None:
     """Print the effective settings and where each comes from.
 
     In rising order of precedence: defaults, foretell.toml, FORETELL_<SECTION>__<KEY> in the environment, flags.
+    Passwords in URLs, and what stands under names such as api_key, token or headers, are shown as ***.
     """
-    rows = gather(options).rows()
+    rows = gather(options).shown()
     if as_json:
         listed = [{"setting": key, "value": value, "origin": origin} for key, value, origin in rows]
         click.echo(msgspec.json.format(msgspec.json.encode(listed), indent=2))

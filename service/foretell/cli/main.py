@@ -16,7 +16,11 @@ __all__ = ["cli", "main"]
 _COMMANDS: Final = {
     "serve": ("foretell.cli.serve", "serve", "Serve a model store over HTTP."),
     "publish": ("foretell.cli.publish", "publish", "Turn a trained estimator into a version of a model."),
-    "models": ("foretell.cli.models", "models", "List, show, alias and verify the models of a store."),
+    "models": (
+        "foretell.cli.models",
+        "models",
+        "List, show, alias, roll back and verify the models of a store.",
+    ),
     "predict": ("foretell.cli.predict", "predict", "Ask a model of a store, without a server."),
     "plugins": ("foretell.cli.plugins", "plugins", "List, try and write plugins; show the chain of a model."),
     "config": ("foretell.cli.config", "config", "Print the effective settings and where each comes from."),

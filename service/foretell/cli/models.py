@@ -11,10 +11,11 @@ from foretell.cli.options import gather, store_option
 from foretell.cli.tables import print_table
 from foretell.errors import ForetellError, NotFoundError
 from foretell.store.catalog import find_model, scan
+from foretell.store.decisions import roll_back, set_alias, set_default
 from foretell.store.inspection import dangling_aliases, visible_fault
 from foretell.store.layout import parse_version
 from foretell.store.manifest import MANIFEST_FILE, MODEL_FILE, FileDigest, Manifest
-from foretell.store.model_config import ModelConfig, set_alias
+from foretell.store.model_config import ModelConfig
 
 if TYPE_CHECKING:
     from foretell.store.catalog import CatalogModel
@@ -24,7 +25,7 @@ __all__ = ["models"]
 
 @click.group()
 def models() -> None:
-    """List, show, alias and verify the models of a store."""
+    """List, show, alias, roll back and verify the models of a store."""
 
 
 @models.command("list")
@@ -94,6 +95,46 @@ def alias_model(name: str, alias: str, version: int | None, remove: bool, store:
     click.echo(f"{name}: {alias} removed" if version is None else f"{name}: {alias} → {version}")
 
 
+@models.command("default")
+@click.argument("name")
+@click.argument("version", required=False, metavar="[VERSION|ALIAS]")
+@click.option("--remove", is_flag=True, help="Let the highest version answer, whichever that is.")
+@store_option
+def default_model(name: str, version: str | None, remove: bool, store: Path) -> None:
+    """Say which version or alias of a model answers callers who name none."""
+    if remove is (version is not None):
+        raise click.UsageError("name a version or an alias, or --remove the default")
+    model = find_model(store, name)
+    if version is None:
+        set_default(model.folder, None)
+        click.echo(f"{name}: the highest version answers by default")
+    else:
+        number = parse_version(version)
+        set_default(model.folder, version if number is None else number)
+        click.echo(f"{name}: default → {version}")
+
+
+@models.command("rollback")
+@click.argument("name")
+@click.option("--alias", help="The alias to point back; without it, what answers by default.")
+@store_option
+def roll_back_model(name: str, alias: str | None, store: Path) -> None:
+    """Point an alias of a model, or its default, back at the version before the one that it names.
+
+    That is the highest version below it that is not plainly damaged. A running server follows at once.
+    """
+    done = roll_back(find_model(store, name).folder, alias)
+    what = "default" if done.alias is None else done.alias
+    click.echo(f"{name}: {what} → {done.now} (was {done.before})")
+    for number, fault in done.skipped.items():
+        click.echo(f"passed over version {number}: {fault}")
+    if done.pinned:
+        click.echo(
+            f"version {done.now} answers by default from now on, whatever is published; "
+            f"`foretell models default {name} --remove` lets the highest answer again"
+        )
+
+
 @models.command("verify")
 @click.argument("names", nargs=-1)
 @store_option
@@ -128,12 +169,7 @@ def verify_models(names: tuple[str, ...], store: Path) -> None:
 
             def load(stop: Stop, model: CatalogModel = model, number: int = number) -> Version:
                 return loader.load(
-                    model.name,
-                    number,
-                    model.versions[number],
-                    max_rows=settings.limits.max_rows,
-                    warm_up=(model.config or ModelConfig()).warm_up,
-                    stop=stop,
+                    model.name, number, model.versions[number], model.config or ModelConfig(), stop=stop
                 )
 
             try:
@@ -144,7 +180,6 @@ def verify_models(names: tuple[str, ...], store: Path) -> None:
                 aliases = f" (aliases: {', '.join(pointing)})" if pointing else ""
                 rows.append((model.name, str(number), f"FAILED: {error}{aliases}"))
             else:
-                version.close()
                 rows.append(
                     (model.name, str(number), "ok" if version.info.manifest else "ok, without a manifest")
                 )

@@ -11,13 +11,26 @@ import click
 from foretell.settings import EffectiveSettings, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
-__all__ = ["gather", "settings_options", "store_option", "utf8_text"]
+__all__ = [
+    "gather",
+    "model_settings_options",
+    "plugin_settings_options",
+    "settings_options",
+    "store_option",
+    "utf8_text",
+]
 
 _FLAGS = {
     "host": ("--host", "server.host", "ADDRESS", "Address to bind."),
     "port": ("--port", "server.port", "PORT", "TCP port; 0 takes a free one."),
+    "workers": (
+        "--workers",
+        "server.workers",
+        "N|auto",
+        "How many processes answer; auto: one for each CPU.",
+    ),
     "store": ("--store", "store.path", "FOLDER", "The model store."),
     "default_model": (
         "--default-model",
@@ -32,8 +45,23 @@ _FLAGS = {
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that set settings: the common ones by name, every other by ``--set section.key=value``."""
+    return _with_settings(command, _FLAGS)
+
+
+def plugin_settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for settings that matter where no server is started: ``--config`` and ``--set``."""
+    return _with_settings(command, ())
+
+
+def model_settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for settings that matter where models are loaded and not served: these, and ``--store``."""
+    return _with_settings(command, ("store",))
+
+
+def _with_settings(command: Callable[..., Any], flags: Collection[str]) -> Callable[..., Any]:
     for parameter, (flag, key, metavar, text) in reversed(_FLAGS.items()):
-        command = click.option(flag, parameter, metavar=metavar, help=f"{text} Setting {key}.")(command)
+        if parameter in flags:
+            command = click.option(flag, parameter, metavar=metavar, help=f"{text} Setting {key}.")(command)
     command = click.option(
         "--set",
         "assignments",

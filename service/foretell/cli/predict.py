@@ -52,7 +52,6 @@ def predict(name: str, body: str, version: int | None, alias: str | None, store:
     registry = Registry(
         store,
         Loader.of(settings),
-        max_rows=settings.limits.max_rows,
         serve=lambda version, _: Endpoint(version, Chain.bare(version.predict)),
     )
     raw = sys.stdin.buffer.read() if body == "-" else os.fsencode(body)

@@ -21,18 +21,44 @@ def serve(**options: Any) -> None:
     Examples:
       foretell serve
       foretell serve --store /models --host 0.0.0.0 --port 8080
+      foretell serve --workers auto
       foretell serve --set limits.max_rows=1000 --set log.predictions=0.01
 
-    Stop it with Ctrl-C or SIGTERM: requests that are going on are finished first.
+    With --workers 4, or --workers auto for one on each CPU, several processes answer on the port: one that dies or
+    hangs is replaced while the others go on, and SIGHUP replaces them all, one after the other, with the settings as
+    they are then and without a lost request.
+
+    Stop it with Ctrl-C or SIGTERM: requests that are going on are finished first. A second Ctrl-C ends it at once.
     """  # noqa: D301 - click wants the control character, not its name
-    settings = gather(options).settings
-    from foretell.app import create_app
+    effective = gather(options)
+    settings = effective.settings
     from foretell.http.listening import bind
-    from foretell.http.server import run_server
     from foretell.logs import open_log
     from foretell.store.catalog import scan
 
     scan(Path(settings.store.path))
+    workers = _count(settings.server.workers)
+    log = open_log(settings.log)
+    if workers > 1:
+        from foretell.supervisor import Supervisor
+
+        supervisor = Supervisor(settings, workers, log, reload=lambda: gather(options).settings)
+        raise SystemExit(supervisor.run())
     sockets = bind(settings.server.host, settings.server.port)
-    if not run_server(create_app(settings), sockets, settings.server, open_log(settings.log)):
+    from foretell.app import create_app
+    from foretell.http.lifecycle import Lifecycle
+    from foretell.http.server import run_server
+
+    lifecycle = Lifecycle()
+    app = create_app(settings, lifecycle=lifecycle, log=log, origins=effective.origins)
+    if not run_server(app, sockets, settings.server, log, lifecycle=lifecycle):
         raise SystemExit(1)
+
+
+def _count(workers: int | str) -> int:
+    """How many workers a setting means."""
+    if isinstance(workers, int):
+        return workers
+    from foretell.engine.cpus import usable_cpus
+
+    return usable_cpus()

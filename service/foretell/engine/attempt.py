@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
@@ -11,7 +12,7 @@ from foretell.errors import LoadTimeoutError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Stop", "attempt", "start"]
+__all__ = ["Stop", "attempt", "in_thread", "start", "timed_out"]
 
 T = TypeVar("T")
 
@@ -69,6 +70,11 @@ def start(work: Callable[[], T], name: str) -> Future[T]:
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return future
+
+
+async def in_thread(work: Callable[[], T], name: str) -> T:
+    """Do work in a daemon thread, and wait for it without holding up the event loop."""
+    return await asyncio.wrap_future(start(work, name))
 
 
 def attempt(work: Callable[[Stop], T], *, timeout_s: float, name: str) -> T:

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from foretell.engine.batching import choose_batching
 from foretell.engine.cpus import usable_cpus
 from foretell.engine.graph_signature import graph_signature
+from foretell.engine.lane import Lane, LaneRules
+from foretell.engine.pool import Pool
 from foretell.engine.session import Session
 from foretell.engine.stand_in import StandIn
 from foretell.engine.version import Version
@@ -26,8 +29,9 @@ if TYPE_CHECKING:
 
     from foretell.engine.attempt import Stop
     from foretell.engine.outputs import Output
-    from foretell.settings import Settings
+    from foretell.settings import LimitSettings, Settings
     from foretell.signature import Dimension, Signature, Tensor
+    from foretell.store.model_config import ModelConfig
 
 __all__ = ["Loader"]
 
@@ -38,16 +42,19 @@ class Loader(msgspec.Struct, frozen=True):
     Attributes:
         max_file_bytes: The greatest size of one file of a version, bytes.
         intra_op_threads: How many threads one run may use inside an operator.
-        run_threads: How many runs of one version may go on at once outside the event loop; None for one per CPU
-            that this process may use.
+        pool: The threads that run what does not happen on the event loop.
+        limits: The server's limits, where model.toml does not say.
         inline_us: Runs expected to be shorter than this happen on the event loop, µs.
+        memory_arena: Whether runs keep the memory that they have used for those that follow.
         timeout_s: How long one version may take, seconds.
     """
 
     max_file_bytes: int
     intra_op_threads: int
-    run_threads: int | None
+    pool: Pool
+    limits: LimitSettings
     inline_us: float
+    memory_arena: bool = True
     timeout_s: float = 120.0
 
     @classmethod
@@ -56,8 +63,10 @@ class Loader(msgspec.Struct, frozen=True):
         return cls(
             max_file_bytes=settings.store.max_file_bytes,
             intra_op_threads=settings.engine.intra_op_threads,
-            run_threads=settings.engine.run_threads,
+            pool=Pool(settings.engine.run_threads or usable_cpus()),
+            limits=settings.limits,
             inline_us=settings.engine.inline_us,
+            memory_arena=settings.engine.memory_arena,
             timeout_s=settings.engine.load_timeout_s,
         )
 
@@ -66,19 +75,17 @@ class Loader(msgspec.Struct, frozen=True):
         name: str,
         version: int,
         folder: Path,
+        config: ModelConfig,
         *,
-        max_rows: int,
-        warm_up: bool = True,
         stop: Stop | None = None,
     ) -> Version:
-        """Load a version. It takes as long as reading the files and six runs of the model; call it in a thread.
+        """Load a version. It takes as long as reading the files and some dozen runs of the model; call it in a thread.
 
         Args:
             name: The model's name.
             version: The version's number.
             folder: The version's folder.
-            max_rows: The greatest number of rows in one request.
-            warm_up: Whether it must run before it serves, where there is no example to run it on but zeros.
+            config: What the team decided about the model.
             stop: Ends the loading when nobody waits for it any longer.
 
         Raises:
@@ -87,16 +94,24 @@ class Loader(msgspec.Struct, frozen=True):
         began_ns = time.perf_counter_ns()
         artifact = read_artifact(folder, max_bytes=self.max_file_bytes)
         source = folder / MODEL_FILE if artifact.external else artifact.model
-        session = Session(source, threads=self.intra_op_threads, stop=stop)
+        session = Session(
+            source,
+            threads=config.engine.intra_op_threads or self.intra_op_threads,
+            arena=self.memory_arena if config.engine.memory_arena is None else config.engine.memory_arena,
+            stop=stop,
+        )
         if artifact.manifest is None:
             signature = graph_signature(session)
         else:
             signature = artifact.manifest.signature
             _check_signature(signature, session)
         try:
-            parser = Parser(signature, max_rows=max_rows, name=f"{name}.{version}.")
-            proven = warm_up or signature.example is not None
+            parser = Parser(signature, max_rows=self.max_rows(config), name=f"{name}.{version}.")
+            proven = config.warm_up or signature.example is not None
             cost = measure(session, signature, parser) if proven else None
+            batching = choose_batching(
+                session, signature, parser, config.batching, cost=cost, inline_us=self.inline_us
+            )
         except RunError as error:
             if stop is not None:
                 stop.check()
@@ -114,11 +129,23 @@ class Loader(msgspec.Struct, frozen=True):
             run_us,
             load_s=(time.perf_counter_ns() - began_ns) / 1e9,
         )
-        threads = self.run_threads or usable_cpus()
-        return Version(info, session, parser, cost=cost, inline_us=self.inline_us, threads=threads)
+        limits = config.limits
+        rules = LaneRules(
+            runs=limits.max_runs,
+            max_queue_rows=limits.max_queue_rows or self.limits.max_queue_rows,
+            max_queue_s=limits.max_queue_s or self.limits.max_queue_s,
+            batch_rows=batching.rows,
+            batch_wait_us=config.batching.max_wait_us,
+        )
+        lane = Lane(f"{name} version {version}", name, session, self.pool, rules=rules, cost=cost)
+        return Version(info, session, parser, lane, cost=cost, batching=batching, inline_us=self.inline_us)
+
+    def max_rows(self, config: ModelConfig) -> int:
+        """The greatest number of rows in one request to a model."""
+        return config.limits.max_rows or self.limits.max_rows
 
     def stand_in(
-        self, name: str, version: int, folder: Path | None, *, like: ModelInfo | None, max_rows: int
+        self, name: str, version: int, folder: Path | None, config: ModelConfig, *, like: ModelInfo | None
     ) -> StandIn | None:
         """What can stand where a version failed to load, or is absent.
 
@@ -126,8 +153,8 @@ class Loader(msgspec.Struct, frozen=True):
             name: The model's name.
             version: The version's number.
             folder: The version's folder; None if it is absent.
+            config: What the team decided about the model.
             like: The version that its signature is taken from where its manifest cannot be read.
-            max_rows: The greatest number of rows in one request.
 
         Returns:
             None if nothing is known of what the version takes.
@@ -143,7 +170,8 @@ class Loader(msgspec.Struct, frozen=True):
         else:
             return None
         try:
-            return StandIn(info, Parser(info.signature, max_rows=max_rows, name=f"{name}.{version}."))
+            parser = Parser(info.signature, max_rows=self.max_rows(config), name=f"{name}.{version}.")
+            return StandIn(info, parser)
         except (TypeError, ValueError):
             return None
 

@@ -1,33 +1,44 @@
-"""The models that are served: loaded versions by name, number and alias."""
+"""The models that are served: loaded versions by name, number and alias, in line with their store."""
 
 from __future__ import annotations
 
 import asyncio
 from difflib import get_close_matches
+from functools import partial
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from foretell.engine.attempt import Stop, start, timed_out
-from foretell.engine.cpus import usable_cpus
-from foretell.engine.model import Model, choose_default, named_default, without
-from foretell.errors import ForetellError, NotFoundError, NotReadyError, StillLoadingError, StoreError
+from foretell.engine.attempt import start
+from foretell.engine.journal import Journal
+from foretell.engine.serving import Serving
+from foretell.engine.shelf import Shelf
+from foretell.engine.shelves import Shelves
+from foretell.engine.use import Use
+from foretell.errors import AsleepError, NotFoundError, NotReadyError, StillLoadingError, StoreError
 from foretell.excerpts import shortened
-from foretell.store.catalog import scan
-from foretell.store.model_config import ModelConfig
+from foretell.store.snapshot import take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from foretell.engine.arrival import Retry
     from foretell.engine.loader import Loader
+    from foretell.engine.model import Model
     from foretell.engine.stand_in import StandIn
     from foretell.engine.version import Version
     from foretell.prediction import ModelInfo
     from foretell.store.catalog import CatalogModel
+    from foretell.store.model_config import ModelConfig
+    from foretell.store.snapshot import Snapshot
+    from foretell.store.stamp import Stamp
 
 __all__ = ["Registry"]
 
 _MAX_COMPARED: Final = 300
 _MAX_NAME: Final = 64
+
+_PATIENCE_S: Final = 30.0
+"""How long a store may take to be looked at before that is reported; a network file system may hang for hours."""
 
 S = TypeVar("S")
 """What a loaded version is made into by whoever serves it."""
@@ -39,16 +50,21 @@ class Registry(Generic[S]):
     Args:
         store: The store's folder.
         loader: How versions are loaded.
-        max_rows: The greatest number of rows in one request, where model.toml does not say.
         serve: Makes a loaded version into what serves it; called once for each.
         stand_in: The same for what stands where a version failed to load; None if nothing can answer for it.
         review: Is handed what was loaded, after each load, and says why a version among it must not serve, by model
             name and number.
+        use_of: Who uses what serves a version: it is not closed before they have finished.
+        lazy: Whether a model is loaded when it is first asked.
+        max_loaded_models: How many models may be in memory at once; None for any number. Needs `lazy`.
+        journal: Is told what becomes of models and versions.
 
     Attributes:
         models: The models that are enabled, by name. Replaced, never changed in place.
-        error: Why the store could not be read; None if it could.
+        error: Why the store could not be read when it was last looked at; None if it could. What was loaded before
+            serves on.
         loading: Whether the first load is still going on.
+        journal: What is told what becomes of models and versions.
     """
 
     def __init__(
@@ -56,22 +72,29 @@ class Registry(Generic[S]):
         store: Path,
         loader: Loader,
         *,
-        max_rows: int,
         serve: Callable[[Version, ModelConfig], S],
         stand_in: Callable[[StandIn, ModelConfig], S | None] = lambda _, __: None,
         review: Callable[[Sequence[ModelInfo]], Mapping[tuple[str, int], str]] = lambda _: {},
+        use_of: Callable[[S], Use] = lambda _: Use(),
+        lazy: bool = False,
+        max_loaded_models: int | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.models: dict[str, Model[S]] = {}
         self.error: str | None = None
         self.loading = True
+        self.journal = Journal() if journal is None else journal
         self._store = store
-        self._loader = loader
-        self._max_rows = max_rows
-        self._serve = serve
-        self._stand_in = stand_in
-        self._review = review
-        self._infos: dict[tuple[str, int], ModelInfo] = {}
-        self._loaded: list[Version] = []
+        self._lazy = lazy
+        self._pool = loader.pool
+        self._shelves: Shelves[S] = Shelves(
+            loader,
+            Serving(loader, serve=serve, stand_in=stand_in, review=review, use_of=use_of),
+            max_loaded=max_loaded_models,
+            show=self._show,
+            journal=self.journal,
+        )
+        self._snapshot: Snapshot | None = None
         self._disabled: frozenset[str] = frozenset()
 
     @property
@@ -112,10 +135,13 @@ class Registry(Generic[S]):
         Raises:
             NotFoundError: There is no such model.
             NotReadyError: None of its versions can answer, and nothing stands in their place.
+            AsleepError: It is loaded when somebody asks; see `wake`.
         """
         model = self.model(name)
         default = model.default or model.default_stand_in
         if default is None:
+            if model.asleep:
+                raise AsleepError(name)
             raise NotReadyError(f"model {name!r} has no version that can answer; see GET /v1/models/{name}")
         return default
 
@@ -126,7 +152,7 @@ class Registry(Generic[S]):
         on_found: Callable[[int], None] = lambda _: None,
         on_loaded: Callable[[Model[S]], None] = lambda _: None,
     ) -> None:
-        """Load every enabled model of the store, or only one; failures are kept, not raised.
+        """Load every enabled model of the store anew, or only one; failures are kept, not raised.
 
         Versions load in daemon threads, as many at a time as there are usable CPUs. One that takes too long has failed:
         it gives up its place, and keeps neither the others nor the end of the process waiting.
@@ -136,118 +162,132 @@ class Registry(Generic[S]):
             on_found: Is told how many models there are to load, before the first is.
             on_loaded: Is told of each model when nothing of it is left to load.
         """
+        snapshot = None
         self.error = None
         try:
-            found = await asyncio.to_thread(scan, self._store)
+            snapshot = await self._look()
         except StoreError as error:
             self.error = str(error)
-            found = {}
+        found = {} if snapshot is None else snapshot.models
         chosen = [entry for name, entry in found.items() if only in {None, name}]
-        self._disabled = frozenset(entry.name for entry in chosen if not _enabled(entry))
         enabled = [entry for entry in chosen if _enabled(entry)]
+        self._disabled = frozenset(entry.name for entry in chosen if not _enabled(entry))
+        self._snapshot = snapshot
         on_found(len(enabled))
-        places = asyncio.Semaphore(usable_cpus())
-        loaded: list[ModelInfo] = []
+        self._shelves.open()
 
-        async def load_model(entry: CatalogModel) -> None:
-            model, infos = await self._load_model(entry, places)
-            models = {**self.models, entry.name: model}
-            self.models = {name: models[name] for name in sorted(models)}
-            loaded.extend(infos)
-            on_loaded(model)
+        async def load_model(shelf: Shelf[S]) -> None:
+            self._shelves.bring(shelf, patient=False)
+            await self._shelves.wait([shelf])
+            if shelf.model is not None:
+                on_loaded(shelf.model)
 
         async with asyncio.TaskGroup() as group:
             for entry in enabled:
-                group.create_task(load_model(entry))
-        for (name, number), reason in self._review(loaded).items():
-            changed = without(self.models[name], number, reason)
-            self.models = {**self.models, name: changed}
-            on_loaded(changed)
+                old = self._shelves.get(entry.name)
+                infos = None if old is None else old.infos
+                shelf: Shelf[S] = Shelf(entry, _stamps(snapshot, entry), asleep=self._lazy, infos=infos)
+                self._shelves.put(shelf)
+                group.create_task(load_model(shelf))
+        for model in self._shelves.review_all():
+            on_loaded(model)
         self.loading = False
 
+    async def look(self) -> None:
+        """Look at the store, and begin what follows from it; what is loaded serves on until something is in its place.
+
+        A store that cannot be read, or is another and empty, changes nothing: it is reported in `error`.
+        """
+        try:
+            snapshot = await self._look()
+            _check_not_vanished(self._snapshot, snapshot, self._store)
+        except StoreError as error:
+            self._unreadable(str(error))
+            return
+        if self.error is not None:
+            self.error = None
+            self.journal.store_readable()
+        retry: tuple[Retry, ...] = ("any look",)
+        if snapshot != self._snapshot:
+            retry = ("any look", "any change")
+        self._snapshot = snapshot
+        enabled = {name: entry for name, entry in snapshot.models.items() if _enabled(entry)}
+        self._disabled = frozenset(snapshot.models.keys() - enabled.keys())
+        for shelf in self._shelves.all:
+            if shelf.name not in enabled:
+                self._shelves.remove(shelf.name)
+        for name, entry in enabled.items():
+            shelf = self._shelves.get(name) or Shelf[S](entry, {}, asleep=self._lazy)
+            shelf.follow(entry, _stamps(snapshot, entry))
+            self._shelves.put(shelf)
+            self._shelves.bring(shelf, retry=retry)
+
+    async def refresh(self) -> None:
+        """Bring what is served in line with the store, and wait until that is done."""
+        await self.look()
+        await self._shelves.wait(self._shelves.all)
+
+    async def wake(self, name: str, *, timeout_s: float | None) -> None:
+        """Load a model that is asleep, once for all who wait for it.
+
+        Args:
+            name: The model's name.
+            timeout_s: How long the caller waits at most, seconds; None for as long as it takes.
+
+        Raises:
+            DeadlineError: It takes longer than the caller waits; it is loaded all the same.
+        """
+        await self._shelves.wake(name, timeout_s=timeout_s)
+
     def close(self) -> None:
-        """Let go of every version."""
-        while self._loaded:
-            self._loaded.pop().close()
+        """Let go of every version, and let the threads end when nothing is left to run."""
+        self._shelves.close()
+        self._pool.close()
 
-    async def _load_model(
-        self, entry: CatalogModel, places: asyncio.Semaphore
-    ) -> tuple[Model[S], list[ModelInfo]]:
-        config = entry.config or ModelConfig()
-        versions: dict[int, S] = {}
-        infos: list[ModelInfo] = []
-        failures: dict[int, str] = {} if entry.error is None else dict.fromkeys(entry.versions, entry.error)
-        if entry.config is not None:
-            loads = [self._try_version(entry, config, number, places) for number in entry.versions]
-            for number, loaded in zip(entry.versions, await asyncio.gather(*loads), strict=True):
-                if isinstance(loaded, str):
-                    failures[number] = loaded
-                else:
-                    version, versions[number] = loaded
-                    self._loaded.append(version)
-                    infos.append(version.info)
-        self._infos |= {(info.name, info.version): info for info in infos}
-        reason = entry.error or (None if entry.versions else "it has no versions")
-        model = Model(entry.name, config, versions, failures, reason, None)
-        model.default = choose_default(model)
-        if entry.config is not None:
-            await self._add_stand_ins(model, entry, infos[-1] if infos else None)
-        return model, infos
+    def _show(self, name: str, model: Model[S] | None) -> None:
+        """Let callers see a model from now on."""
+        models = {**self.models}
+        if model is None:
+            models.pop(name, None)
+        else:
+            models[name] = model
+        self.models = {name: models[name] for name in sorted(models)}
 
-    async def _try_version(
-        self, entry: CatalogModel, config: ModelConfig, number: int, places: asyncio.Semaphore
-    ) -> tuple[Version, S] | str:
-        """A version and what serves it, or the reason why it does not."""
-        stop = Stop()
+    async def _look(self) -> Snapshot:
+        """Look at the store, for as long as that may take.
 
-        def load() -> Version:
-            max_rows = config.limits.max_rows or self._max_rows
-            folder = entry.versions[number]
-            return self._loader.load(
-                entry.name, number, folder, max_rows=max_rows, warm_up=config.warm_up, stop=stop
-            )
+        Raises:
+            StoreError: It cannot be read.
+        """
+        future = asyncio.wrap_future(start(partial(take_snapshot, self._store), "look at the store"))
+        done, _ = await asyncio.wait({future}, timeout=_PATIENCE_S)
+        if not done:
+            self._unreadable(f"the model store {str(self._store)!r} has not answered for {_PATIENCE_S:g} s")
+        return await future
 
-        async with places:
-            future = asyncio.wrap_future(start(load, f"load {entry.name}/{number}"))
-            try:
-                done, _ = await asyncio.wait({future}, timeout=self._loader.timeout_s)
-                if not done:
-                    return timed_out(self._loader.timeout_s)
-                version = future.result()
-                # Here and not in the thread: plugins may count on being called one at a time.
-                return version, self._serve(version, config)
-            except ForetellError as error:
-                return str(error)
-            except Exception as error:  # noqa: BLE001 - whatever a foreign file does to its loading, it harms no other
-                return f"{type(error).__name__}: {error}"
-            finally:
-                future.cancel()
-                stop.ask()
-
-    async def _add_stand_ins(self, model: Model[S], entry: CatalogModel, sibling: ModelInfo | None) -> None:
-        """Put something where versions failed, or are absent though an alias or the default names them."""
-        named = named_default(model.config)
-        wanted = {*model.failures, *model.config.aliases.values(), *(() if named is None else (named,))}
-        for number in sorted(wanted - model.versions.keys()):
-            like = self._infos.get((model.name, number), sibling)
-            made = await asyncio.to_thread(
-                self._loader.stand_in,
-                model.name,
-                number,
-                entry.versions.get(number),
-                like=like,
-                max_rows=model.config.limits.max_rows or self._max_rows,
-            )
-            try:
-                served = None if made is None else self._stand_in(made, model.config)
-            except ForetellError:  # what keeps it from being served has kept the version itself
-                served = None
-            if served is not None:
-                model.stand_ins[number] = served
-                model.failures.setdefault(number, "it is absent from the store")
-        if model.default is None and model.stand_ins:
-            model.default_stand_in = model.stand_ins.get(max(model.stand_ins) if named is None else named)
+    def _unreadable(self, reason: str) -> None:
+        if self.error != reason:
+            self.error = reason
+            self.journal.store_unreadable(reason)
 
 
 def _enabled(entry: CatalogModel) -> bool:
     return entry.config is None or entry.config.enabled
+
+
+def _stamps(snapshot: Snapshot | None, entry: CatalogModel) -> dict[int, Stamp]:
+    return (
+        {} if snapshot is None else {number: snapshot.stamps[entry.name, number] for number in entry.versions}
+    )
+
+
+def _check_not_vanished(before: Snapshot | None, now: Snapshot, store: Path) -> None:
+    """Take an empty folder that is not the one of before for a store that is not mounted now.
+
+    Raises:
+        StoreError: It is.
+    """
+    if before is not None and before.models and not now.models and before.identity != now.identity:
+        raise StoreError(
+            f"the model store {str(store)!r} is another folder than before, and empty: what was loaded serves on"
+        )

@@ -32,6 +32,7 @@ class Session:
     Args:
         model: The model file's bytes, or its path where it refers to external data.
         threads: How many threads one run may use inside an operator.
+        arena: Whether runs keep the memory that they have used for those that follow.
         stop: Ends the making of the session, and its trial runs, when nobody waits for them any longer.
 
     Attributes:
@@ -44,11 +45,16 @@ class Session:
         LoadTimeoutError: It was stopped.
     """
 
-    def __init__(self, model: bytes | Path, *, threads: int = 1, stop: Stop | None = None) -> None:
+    def __init__(
+        self, model: bytes | Path, *, threads: int = 1, arena: bool = True, stop: Stop | None = None
+    ) -> None:
         runtime = load_runtime()
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = arena
+        # A plan of memory is kept for each shape that was ever seen: with requests of any number of rows, without end.
+        options.enable_mem_pattern = False
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # ONNX Runtime also takes a flatbuffer format of its own, which screening does not understand.
         options.add_session_config_entry("session.load_model_format", "ONNX")
@@ -56,6 +62,7 @@ class Session:
         options.add_session_config_entry(
             "optimization.constant_folding_max_output_size_in_bytes", str(_MAX_FOLDED)
         )
+        self._new_options = runtime.RunOptions
         self._trial = runtime.RunOptions()
         if stop is not None:
             stop.on_ask(lambda: options.set_load_cancellation_flag(True))
@@ -82,12 +89,17 @@ class Session:
         self._plain = all(output.kind == "tensor" for output in self.outputs)
         self._names = [output.name for output in self.outputs]
 
-    def run(self, inputs: Tensors, wanted: Sequence[str] | None = None) -> Tensors:
+    def new_options(self) -> Any:
+        """Options of one run; to set their `terminate` ends it between two operators of the graph."""
+        return self._new_options()
+
+    def run(self, inputs: Tensors, wanted: Sequence[str] | None = None, options: Any = None) -> Tensors:
         """Run the graph.
 
         Args:
             inputs: One tensor for each input, of its dtype and shape.
             wanted: The names of the outputs that are wanted, in this order; None means all.
+            options: What `new_options` gave; None for a run that cannot be ended.
 
         Returns:
             The output tensors by name, sequences and maps flattened.
@@ -96,17 +108,19 @@ class Session:
             RunError: ONNX Runtime failed.
         """
         if wanted is not None and self._plain:
-            return dict(zip(wanted, self.run_raw(inputs, wanted), strict=True))
-        values = self.run_raw(inputs)
+            return dict(zip(wanted, self.run_raw(inputs, wanted, options), strict=True))
+        values = self.run_raw(inputs, None, options)
         if self._plain:
             return dict(zip(self._names, values, strict=True))
         tensors = flatten(self.outputs, values)
         return tensors if wanted is None else {name: tensors[name] for name in wanted}
 
-    def run_raw(self, inputs: Tensors, wanted: Sequence[str] | None = None) -> Sequence[Any]:
+    def run_raw(
+        self, inputs: Tensors, wanted: Sequence[str] | None = None, options: Any = None
+    ) -> Sequence[Any]:
         """Run the graph, and leave what ONNX Runtime returns as it is; see `run`."""
         try:
-            return self._session.run(self._names if wanted is None else wanted, inputs)
+            return self._session.run(self._names if wanted is None else wanted, inputs, options)
         except Exception as error:
             raise RunError(str(error)) from error
 
@@ -116,6 +130,10 @@ class Session:
             return self._session.run(self._names, inputs, self._trial)
         except Exception as error:
             raise RunError(str(error)) from error
+
+    def try_outputs(self, inputs: Tensors) -> Tensors:
+        """Run the graph as `run` does, in a way that the `stop` of the session can end."""
+        return self.run(inputs, None, self._trial)
 
     def _end_trials(self) -> None:
         self._trial.terminate = True

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from foretell.errors import DeadlineError, InvalidInputError, Problem, RunError
+from foretell.errors import InvalidInputError, Problem, RunError
 from foretell.prediction import ModelInfo, PredictRequest, PredictResponse
 
 if TYPE_CHECKING:
+    from foretell.engine.batching import Batching
+    from foretell.engine.lane import Lane
     from foretell.engine.session import Session
     from foretell.engine.warm_up import Cost
     from foretell.parser import Parser, Tensors
@@ -21,16 +21,20 @@ __all__ = ["Version"]
 class Version:
     """A loaded version of a model.
 
-    A run that is expected to be short happens on the event loop; a longer one in the version's own threads, where
-    ONNX Runtime releases the interpreter.
+    A run that is expected to be short happens on the event loop; a longer one in the threads that all models share,
+    where ONNX Runtime releases the interpreter.
 
     Args:
         info: What is known of it.
         session: Its graph.
         parser: The parser of its signature.
+        lane: Where its longer runs wait for a thread.
         cost: What a run was measured to cost; None if that is not known.
+        batching: Whether requests share runs.
         inline_us: Runs expected to be shorter than this happen on the event loop, µs.
-        threads: How many runs may go on at once in its own threads.
+
+    Attributes:
+        inline_rows: The greatest number of rows whose run happens on the event loop; 0 if none does.
     """
 
     def __init__(
@@ -38,17 +42,19 @@ class Version:
         info: ModelInfo,
         session: Session,
         parser: Parser,
+        lane: Lane,
         *,
         cost: Cost | None,
+        batching: Batching,
         inline_us: float,
-        threads: int,
     ) -> None:
         self.info = info
         self.parser = parser
         self.cost = cost
+        self.batching = batching
+        self.inline_rows = _inline_rows(cost, inline_us)
         self._session = session
-        self._inline_rows = _inline_rows(cost, inline_us)
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"{info.name}/{info.version}")
+        self._lane = lane
 
     async def predict(self, request: PredictRequest) -> PredictResponse:
         """Answer one request.
@@ -56,36 +62,28 @@ class Version:
         Raises:
             RunError: ONNX Runtime failed.
             InvalidInputError: It failed, and the model does not declare how long its inputs' axes may be.
+            QueueFullError: Too much waits for the model's runs.
             DeadlineError: It took longer than the caller waits.
         """
         request.record.queued_ns = time.perf_counter_ns()
         try:
-            if request.rows <= self._inline_rows:
+            if request.rows <= self.inline_rows:
                 return PredictResponse(self._run(request))
-            return PredictResponse(await self._run_in_thread(request))
+            return PredictResponse(await self._lane.run(request))
         except RunError as error:
             undeclared = self._undeclared(request)
             if undeclared is None:
                 raise
             raise InvalidInputError(undeclared) from error
 
-    async def _run_in_thread(self, request: PredictRequest) -> Tensors:
-        """Run the graph in a thread of the version's own, for as long as the caller waits."""
-        record = request.record
-        run = asyncio.get_running_loop().run_in_executor(self._threads, self._run, request)
-        if not record.deadline_ns:
-            return await run
-        timer = asyncio.timeout((record.deadline_ns - record.queued_ns) / 1e9)
-        try:
-            async with timer:
-                return await run
-        except TimeoutError:
-            if not timer.expired():
-                raise
-            raise DeadlineError(
-                f"{self.info.name} version {self.info.version} did not answer before the deadline "
-                "(setting limits.deadline_s)"
-            ) from None
+    @property
+    def waiting_rows(self) -> int:
+        """How many rows wait for a run."""
+        return self._lane.waiting_rows
+
+    def close(self) -> None:
+        """Take no more requests for a thread; those that wait or run are answered."""
+        self._lane.close()
 
     def _undeclared(self, request: PredictRequest) -> Problem | None:
         """What is most likely wrong with inputs that a run failed on; None if every axis but that of rows is declared."""
@@ -100,13 +98,10 @@ class Version:
                     return Problem("$", message)
         return None
 
-    def close(self) -> None:
-        """Let go of the threads once the runs that are going on have ended."""
-        self._threads.shutdown(wait=False)
-
     def _run(self, request: PredictRequest) -> Tensors:
-        """Run the graph, and note when."""
+        """Run the graph here and now, and note when."""
         record = request.record
+        record.run_rows = request.rows
         record.run_started_ns = time.perf_counter_ns()
         outputs = self._session.run(request.inputs, request.outputs)
         record.run_ended_ns = time.perf_counter_ns()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from foretell.parser import Parser, Tensors
     from foretell.signature import Signature
 
-__all__ = ["Cost", "measure", "trial_inputs", "zero_inputs"]
+__all__ = ["Cost", "measure", "time_us", "trial_inputs", "zero_inputs"]
 
 _REPEATS: Final = 5
 _BIG: Final = 64
@@ -72,11 +72,11 @@ def measure(session: Session, signature: Signature, parser: Parser) -> Cost | No
         RunError: It does not run.
     """
     signature = _completed(signature, session)
-    one = _median_us(session, trial_inputs(signature, parser, 1))
+    one = time_us(session, trial_inputs(signature, parser, 1))
     if not signature.batched:
         return Cost(one, 0.0)
     try:
-        many = _median_us(session, trial_inputs(signature, parser, _BIG))
+        many = time_us(session, trial_inputs(signature, parser, _BIG))
     except RunError:
         return None
     row = max(0.0, (many - one) / (_BIG - 1))
@@ -104,10 +104,13 @@ def _completed(signature: Signature, session: Session) -> Signature:
     return signature if inputs == signature.inputs else msgspec.structs.replace(signature, inputs=inputs)
 
 
-def _median_us(session: Session, inputs: Tensors) -> float:
+def time_us(session: Session, inputs: Tensors) -> float:
     """The median duration of a few runs after a first one, µs; a slow model is run fewer times.
 
     It is this thread's CPU time: other models load at the same time, and waiting for them is no cost of this one.
+
+    Raises:
+        RunError: It does not run.
     """
     durations: list[float] = []
     session.try_run(inputs)

@@ -5,7 +5,9 @@ They are `@asgi` handlers, which cost half of what typed handlers do, and own ev
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from litestar import asgi
 from litestar.enums import ScopeType
@@ -13,8 +15,10 @@ from litestar.types import Receive, Scope, Send
 
 from foretell.errors import NotFoundError, RequestError, TooLargeError
 from foretell.excerpts import shortened
+from foretell.http.lifecycle import closes_connection
 from foretell.http.problems import MethodNotAllowedError
 from foretell.http.routes import MODELS, Route, route_of_models
+from foretell.plugin.steps import DONE, go_on, steps_into
 from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from litestar.types import HTTPScope
 
     from foretell.http.core import Answer, Core
+    from foretell.http.lifecycle import Lifecycle
     from foretell.prediction import Headers
 
 __all__ = ["prediction_routes"]
@@ -33,15 +38,18 @@ class _ClientGoneError(Exception):
     """The client closed the connection before its request was whole."""
 
 
-def prediction_routes(core: Core, *, max_body_bytes: int, prefix: str = "") -> list[ASGIRouteHandler]:
+def prediction_routes(
+    core: Core, lifecycle: Lifecycle, *, max_body_bytes: int, prefix: str = ""
+) -> list[ASGIRouteHandler]:
     """The handlers of the native and the simple protocol.
 
     Args:
         core: What answers.
+        lifecycle: Says when answers close their connections.
         max_body_bytes: The greatest length of a body, bytes.
         prefix: Where in another application the routes are, for messages.
     """
-    adapter = _Adapter(core, max_body_bytes, prefix)
+    adapter = _Adapter(core, lifecycle, max_body_bytes, prefix)
 
     @asgi("/predict", copy_scope=False, name="predict")
     async def predict(scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,8 +81,9 @@ def prediction_routes(core: Core, *, max_body_bytes: int, prefix: str = "") -> l
 class _Adapter:
     """Between ASGI and the core."""
 
-    def __init__(self, core: Core, max_body_bytes: int, prefix: str) -> None:
+    def __init__(self, core: Core, lifecycle: Lifecycle, max_body_bytes: int, prefix: str) -> None:
         self._core = core
+        self._lifecycle = lifecycle
         self._prefix = prefix
         self._max_body_bytes = max_body_bytes
 
@@ -113,7 +122,10 @@ class _Adapter:
         except _ClientGoneError:
             return
         else:
-            answer = await self._core.predict(route, headers, body)
+            wanted = await _while_wanted(self._core.predict(route, headers, body), receive)
+            if wanted is None:
+                return
+            answer = wanted
         await self._send(answer, scope, send)
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
@@ -145,12 +157,50 @@ class _Adapter:
 
     async def _send(self, answer: Answer, scope: HTTPScope, send: Send) -> None:
         headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]
+        if self._lifecycle.closing:
+            headers += closes_connection(scope)
         body = b"" if scope["method"] == "HEAD" else answer.body
         try:
             await send({"type": "http.response.start", "status": answer.status, "headers": headers})
             await send({"type": "http.response.body", "body": body, "more_body": False})
         finally:  # some servers raise where the client is gone: it was answered all the same
             self._core.observe(answer.record)
+
+
+async def _while_wanted(predicting: Coroutine[Any, Any, Answer], receive: Receive) -> Answer | None:
+    """Wait for an answer as long as the client does; None if it went away, and its place was given up.
+
+    Most answers are there at once, and nobody is asked whether the client still waits.
+    """
+    answer: list[Answer] = []
+    steps = steps_into(answer, predicting)
+    waiting = next(steps, DONE)
+    if waiting is DONE:
+        return answer[0]
+    task = asyncio.current_task()
+    gone = False
+
+    def leave(hearing: asyncio.Task[Any]) -> None:
+        nonlocal gone
+        if task is not None and not hearing.cancelled() and hearing.exception() is None and not answer:
+            gone = True
+            task.cancel()
+
+    hearing = asyncio.ensure_future(receive())
+    hearing.add_done_callback(leave)
+    try:
+        await go_on(steps, waiting, _never)
+    except asyncio.CancelledError:
+        if not gone or task is None or task.uncancel() > 0:
+            raise
+        return None
+    finally:
+        hearing.cancel()
+    return answer[0]
+
+
+def _never() -> bool:
+    return False
 
 
 async def _close(send: Send) -> None:

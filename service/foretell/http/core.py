@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from foretell.errors import InvalidInputError, NotFoundError, NotReadyError, Problem
+from foretell.errors import AsleepError, InvalidInputError, NotFoundError, NotReadyError, Problem
 from foretell.excerpts import shortened
 from foretell.http.catalog import ModelDescription, ModelList, describe_model
 from foretell.http.media import check_json
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from foretell.engine.registry import Registry
+    from foretell.engine.use import Use
     from foretell.http.catalog import PluginStatus
     from foretell.http.request_ids import RequestIds
     from foretell.http.routes import Route
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from foretell.prediction import Choose, Headers
     from foretell.protocols.endpoint import Endpoint
 
-__all__ = ["Answer", "Core"]
+__all__ = ["CLIENT_GONE", "Answer", "Core"]
+
+CLIENT_GONE: Final = 499
+"""What is counted for a request whose caller went away before it was answered. Source: nginx, which has it so."""
 
 _LARGE_BYTES: Final = 256 * 1024
 """Longer bodies are decoded in a thread, so that other requests get their turn in between."""
@@ -68,7 +72,6 @@ class Core:
         request_ids: Gives requests their identity.
         observers: Are handed the records of requests after their answers were sent.
         faults: Where faults go that plugins leave in records; None if nobody asks.
-        deadline_s: How long a caller waits at most, seconds.
         plugin_status: What plugins tell of a version.
         prefix: Where in another application the routes are, for messages.
         clock_ns: The clock of `RequestRecord`, ns.
@@ -85,7 +88,6 @@ class Core:
         request_ids: RequestIds,
         observers: Observers,
         faults: Faults | None = None,
-        deadline_s: float,
         plugin_status: PluginStatus = lambda _, __: {},
         prefix: str = "",
         clock_ns: Callable[[], int] = time.perf_counter_ns,
@@ -98,13 +100,12 @@ class Core:
         self._faults = faults
         self._plugin_status = plugin_status
         self._prefix = prefix
-        self._deadline_ns = int(deadline_s * 1e9)
         self._clock_ns = clock_ns
         self._large = asyncio.Lock()
 
     async def predict(self, route: Route, headers: Headers, body: bytes) -> Answer:
         """Answer a prediction. Whatever goes wrong becomes an answer too, but for cancellation."""
-        request_id = content_type = content_encoding = None
+        request_id = content_type = content_encoding = timeout = None
         for name, value in headers:
             if name == b"content-type":
                 content_type = value if content_type is None else content_type + b", " + value
@@ -112,6 +113,8 @@ class Core:
                 request_id = value
             elif name == b"content-encoding":
                 content_encoding = value if content_encoding is None else content_encoding + b", " + value
+            elif name == b"x-request-timeout":
+                timeout = value
         started_ns = self._clock_ns()
         record = RequestRecord(
             self._request_ids.of(request_id),
@@ -120,15 +123,25 @@ class Core:
             route.template,
             headers,
             path=route.path,
-            deadline_ns=started_ns + self._deadline_ns,
         )
         self.in_flight += 1
+        use: Use | None = None
         try:
-            endpoint = self._endpoint(route)
+            try:
+                endpoint = self._endpoint(route)
+            except AsleepError as asleep:
+                endpoint = await self._wake(asleep.model, route, record.deadline_ns)
+            use = endpoint.use  # entered in the step of the look-up: nothing is closed in between
+            use.enter(started_ns)
             record.model = endpoint.info.name
             if endpoint.choose is not None and route.version is None and route.alias is None:
                 endpoint = self._chosen(endpoint, endpoint.choose, record)
             record.version = endpoint.info.version
+            patience_ns = (
+                endpoint.deadlines.default_ns if timeout is None else endpoint.deadlines.asked_ns(timeout)
+            )
+            if patience_ns:
+                record.deadline_ns = started_ns + patience_ns
             check_json(content_type, content_encoding)
             codec = endpoint.codecs.get(route.protocol)
             if codec is None:
@@ -149,8 +162,15 @@ class Core:
             payload = encode(request, response)
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
             return self._failed(error, route, record)
+        except asyncio.CancelledError:
+            record.status = CLIENT_GONE
+            record.finished_ns = self._clock_ns()
+            self._observers.add(record)
+            raise
         finally:
             self.in_flight -= 1
+            if use is not None:
+                use.leave()
         record.status = 200
         answered = endpoint.headers
         if response.degraded is not None:
@@ -235,9 +255,22 @@ class Core:
             if route.alias is not None
             else parse_version(route.version or "")
         )
-        if number not in model.failures:
+        if number not in model.failures and number not in model.unloaded:
             number = self._endpoint(route).info.version
         return describe_model(model, {number}, status=self._plugin_status)
+
+    async def _wake(self, model: str, route: Route, deadline_ns: int) -> Endpoint:
+        """What answers a route whose model is loaded when it is asked.
+
+        Raises:
+            DeadlineError: That takes too long.
+        """
+        while True:
+            await self._registry.wake(model, timeout_s=max(deadline_ns - self._clock_ns(), 0) / 1e9)
+            try:
+                return self._endpoint(route)
+            except AsleepError:  # it had to make room for others in the same moment
+                continue
 
     def _endpoint(self, route: Route) -> Endpoint:
         name = route.model if route.model is not None else self._default_name()

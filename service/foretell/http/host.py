@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from foretell.errors import NotFoundError, NotReadyError
+from foretell.errors import AsleepError, NotFoundError, NotReadyError
+from foretell.plugin.instruments import Instrument
 from foretell.plugin.isolation import others_time
 
 if TYPE_CHECKING:
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from foretell.logs import Logger
     from foretell.plugin.contract import Guard, Stage
     from foretell.plugin.faults import Faults
-    from foretell.plugin.instruments import Instrument
     from foretell.plugin.observers import Observers
     from foretell.plugin.plugin_set import PluginSet
     from foretell.prediction import ModelInfo, PredictRequest, PredictResponse
@@ -52,9 +53,11 @@ class ServerHost:
         admin_guard: Guard,
     ) -> None:
         self.models = ModelsView(registry, stage)
+        self._registry = registry
         self.log = log
         self.admin_guard = admin_guard
         self.fingerprint = fingerprint
+        self._registry = registry
         self._core = core
         self._observers = observers
         self._faults = faults
@@ -75,8 +78,34 @@ class ServerHost:
         self._observers.flush()
 
     def instruments(self) -> list[Instrument]:
-        """What the plugins count and measure of themselves, as it stands now."""
-        return self._plugins.instruments()
+        """What the server and its plugins count and measure of themselves, as it stands now."""
+        return [queue_depth(self._registry), *self._loading(), *self._plugins.instruments()]
+
+    def _loading(self) -> list[Instrument]:
+        """What has become of versions since the start."""
+        journal = self._registry.journal
+        counts = {
+            "foretell_version_loads_total": ("Versions loaded while following the store.", journal.loads),
+            "foretell_version_refusals_total": (
+                "Versions refused while following the store.",
+                journal.refusals,
+            ),
+            "foretell_version_releases_total": ("Versions let go.", journal.releases),
+        }
+        return [
+            Instrument(name, "counter", description, [({}, count)])
+            for name, (description, count) in counts.items()
+        ]
+
+
+def queue_depth(registry: Registry[Endpoint]) -> Instrument:
+    """How many rows wait for a run, of each version that serves."""
+    waiting = [
+        ({"model": name, "version": str(number)}, endpoint.waiting_rows())
+        for name, model in registry.models.items()
+        for number, endpoint in model.versions.items()
+    ]
+    return Instrument("foretell_queue_depth", "gauge", "Rows that wait for a run of their model.", waiting)
 
 
 class ModelsView:
@@ -104,9 +133,24 @@ class ModelsView:
         self, model: str, version: int | str | None, request: PredictRequest
     ) -> PredictResponse:
         """Ask a version, below the stage of the plugin that asks."""
-        endpoint = self._endpoint(model, version)
-        with others_time(request):
-            return await endpoint.chain.below[self._stage](request)
+        endpoint = await self._awake(model, version, request)
+        endpoint.use.enter(time.perf_counter_ns())
+        try:
+            with others_time(request):
+                return await endpoint.chain.below[self._stage](request)
+        finally:
+            endpoint.use.leave()
+
+    async def _awake(self, model: str, version: int | str | None, request: PredictRequest) -> Endpoint:
+        """What answers for a version, which is loaded first if it is when it is asked."""
+        while True:
+            try:
+                return self._endpoint(model, version)
+            except AsleepError as asleep:
+                ends_ns = request.record.deadline_ns
+                timeout_s = max(ends_ns - time.perf_counter_ns(), 0) / 1e9 if ends_ns else None
+                with others_time(request):
+                    await self._registry.wake(asleep.model, timeout_s=timeout_s)
 
     def _endpoint(self, model: str, version: int | str | None) -> Endpoint:
         if version is None:

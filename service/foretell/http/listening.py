@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import errno
 import socket
+from typing import TYPE_CHECKING, Any
 
 from foretell.errors import ListenError
 
-__all__ = ["bind", "refusal"]
+if TYPE_CHECKING:
+    from foretell.logs import Logger
+
+__all__ = ["announce", "bind", "refusal"]
 
 _ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 """What a machine says of an address of a family that it has none of."""
@@ -81,3 +85,11 @@ def refusal(error: OSError, host: str, port: int) -> ListenError:
     if error.errno in _ABSENT:
         return ListenError(f"{host} is no address of this machine: choose another with --host")
     return ListenError(f"port {port} of {host} cannot be listened on: {error.strerror or error}")
+
+
+def announce(log: Logger, sockets: list[socket.socket], **fields: Any) -> None:
+    """Say where something is served, a line for each address."""
+    for listening in sockets:
+        host, port = listening.getsockname()[:2]
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        log.info("serving", url=url, documentation=f"{url}/schema", **fields)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from foretell.engine.registry import Registry
     from foretell.http.catalog import PluginStatus
+    from foretell.http.lifecycle import Lifecycle
     from foretell.protocols.endpoint import Endpoint
 
 __all__ = ["Health", "Index", "ModelHealth", "Readiness", "ordinary_routes"]
@@ -45,7 +46,7 @@ class ModelHealth(msgspec.Struct, frozen=True, omit_defaults=True):
         ready: Whether callers who name no version get an answer.
         default_version: The version that answers them.
         reason: What is wrong with the model as a whole.
-        failed_versions: Why each version that does not serve does not.
+        failed_versions: Why each version that does not serve does not, or why newer files in its place are not served.
         plugins: What plugins tell of its versions: by version, then by the plugin's name.
     """
 
@@ -60,9 +61,10 @@ class Health(msgspec.Struct, frozen=True):
     """The state of the server.
 
     Attributes:
-        status: ``ok`` when ready and nothing failed, ``degraded`` when ready, ``loading`` or ``unavailable`` before.
-        ready: Whether every enabled model answers.
-        reason: What keeps it from being ready.
+        status: ``ok`` when ready and nothing failed, ``degraded`` when ready, ``loading`` or ``unavailable`` before,
+            ``stopping`` at the end.
+        ready: Whether every enabled model answers, and the server is to go on.
+        reason: What keeps it from being ready, or why the store cannot be read though it is.
         models: The state of each model.
         missing_plugins: Why each optional plugin that was not loaded was not.
     """
@@ -75,10 +77,10 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """Whether every enabled model is loaded and warmed up.
+    """Whether every enabled model is loaded and warmed up, and the server is to go on.
 
     Attributes:
-        ready: Whether they are.
+        ready: Whether so.
         reason: What is missing.
     """
 
@@ -99,6 +101,7 @@ class Liveness(msgspec.Struct, frozen=True):
 def ordinary_routes(
     registry: Registry[Endpoint],
     missing_plugins: Mapping[str, str],
+    lifecycle: Lifecycle,
     *,
     plugin_status: PluginStatus,
     middleware: list[Middleware],
@@ -109,6 +112,7 @@ def ordinary_routes(
     Args:
         registry: The models.
         missing_plugins: Why each optional plugin that was not loaded was not.
+        lifecycle: Says when the server is about to end.
         plugin_status: What plugins tell of a version.
         middleware: What goes around these routes, and not around predictions.
         prefix: Where in another application the routes are, for links.
@@ -131,20 +135,18 @@ def ordinary_routes(
                 model.ready,
                 None if model.default is None else str(model.default.info.version),
                 model.error,
-                {str(number): reason for number, reason in model.failures.items()},
-                {
-                    str(number): told
-                    for number in sorted({*model.versions, *model.failures})
-                    if (told := plugin_status(name, number))
-                },
+                {str(number): reason for number, reason in (model.failures | model.outdated).items()},
+                {str(number): told for number in model.numbers if (told := plugin_status(name, number))},
             )
             for name, model in sorted(registry.models.items())
         }
-        failed = bool(missing_plugins) or any(
+        failed = bool(missing_plugins or registry.error) or any(
             model.failed_versions or model.reason for model in models.values()
         )
         status = (
-            "loading"
+            "stopping"
+            if lifecycle.leaving
+            else "loading"
             if registry.loading
             else "unavailable"
             if not registry.ready
@@ -152,8 +154,9 @@ def ordinary_routes(
             if failed
             else "ok"
         )
-        reason = None if registry.ready else relocated(_unready(registry), prefix)
-        return Health(status, registry.ready, reason, models, dict(missing_plugins))
+        ready = registry.ready and not lifecycle.leaving
+        reason = registry.error if ready else relocated(_unready(registry, lifecycle), prefix)
+        return Health(status, ready, reason, models, dict(missing_plugins))
 
     @get("/health/live", operation_id="live", summary="Whether the process answers")
     async def live() -> Liveness:
@@ -162,13 +165,13 @@ def ordinary_routes(
     @get(
         "/health/ready",
         operation_id="ready",
-        summary="Whether every enabled model is loaded and warmed up; 503 until then",
+        summary="Whether every enabled model is loaded and warmed up; 503 until then, and when the server is to end",
         raises=[],
     )
     async def ready() -> Response[Readiness]:
-        if registry.ready:
+        if registry.ready and not lifecycle.leaving:
             return Response(Readiness(ready=True))
-        reason = relocated(_unready(registry), prefix)
+        reason = relocated(_unready(registry, lifecycle), prefix)
         return Response(Readiness(ready=False, reason=reason), status_code=503)
 
     handlers: list[Any] = [index, health, live, ready]
@@ -184,7 +187,9 @@ def ordinary_routes(
     return Router("/", route_handlers=handlers, middleware=middleware, tags=["server"])
 
 
-def _unready(registry: Registry[Endpoint]) -> str:
+def _unready(registry: Registry[Endpoint], lifecycle: Lifecycle) -> str:
+    if lifecycle.leaving:
+        return "the server is stopping"
     if registry.loading:
         return "the models are still being loaded"
     if registry.error is not None:

@@ -1,20 +1,27 @@
-"""uvicorn as foretell runs it: its events in our log, and an orderly end."""
+"""uvicorn as foretell runs it: its events in our log, and an end in good order."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
+import math
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
 
+from foretell.errors import NotReadyError
+from foretell.http.lifecycle import Lifecycle
 from foretell.http.lifespan import Lifespan
-from foretell.http.listening import refusal
+from foretell.http.listening import announce, refusal
+from foretell.http.turning_away import turn_away, waits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from types import FrameType
 
     from litestar import Litestar
@@ -22,10 +29,25 @@ if TYPE_CHECKING:
     from foretell.logs import Logger
     from foretell.settings import ServerSettings
 
-__all__ = ["run_server"]
+__all__ = ["Server", "run_server"]
+
+_FORCED: Final = 128 + signal.SIGINT
+"""The exit status of a server that was told twice."""
+
+_TICK_S: Final = 0.01
+_QUIET_S: Final = 0.25
+_ARRIVAL_S: Final = 0.25
+"""How long after the last connection was made its first request may still be on the wire, seconds."""
 
 
-def run_server(app: Litestar, sockets: list[socket.socket], settings: ServerSettings, log: Logger) -> bool:
+def run_server(
+    app: Litestar,
+    sockets: list[socket.socket],
+    settings: ServerSettings,
+    log: Logger,
+    *,
+    lifecycle: Lifecycle | None = None,
+) -> bool:
     """Serve an application until the process is told to stop; requests that are going on are finished first.
 
     It takes over the signals of the process and what uvicorn writes to the standard library's log, so call it from
@@ -36,6 +58,7 @@ def run_server(app: Litestar, sockets: list[socket.socket], settings: ServerSett
         sockets: Where to listen, bound; they are closed at the end.
         settings: How long to wait for requests at the end, and how the address is called.
         log: Where events go.
+        lifecycle: The one that the application was made with.
 
     Returns:
         Whether it served at all, or was told to stop before it did; if not, the log says why.
@@ -44,12 +67,37 @@ def run_server(app: Litestar, sockets: list[socket.socket], settings: ServerSett
         PluginError: A plugin stops the start.
         ListenError: Somebody else has begun to listen there since the sockets were bound.
     """
-    uvicorn_log = logging.getLogger("uvicorn")
-    uvicorn_log.handlers = [_Forward(log)]
-    uvicorn_log.setLevel(logging.WARNING)
-    uvicorn_log.propagate = False
-    server = _Server(
-        uvicorn.Config(
+    served = Server(app, settings, log, lifecycle or Lifecycle()).serve_until_told(sockets)
+    if served:
+        log.info("stopped")
+    return served
+
+
+class Server(uvicorn.Server):
+    """uvicorn with one application.
+
+    It ends so that nothing is lost that a client has sent: first readiness is taken back and answers ask to close
+    their connections, while new ones are still accepted; then nobody can connect any more; then requests that are
+    going on are finished.
+
+    Args:
+        app: The application.
+        settings: How long to wait for requests at the end, and how the address is called.
+        log: Where events go.
+        lifecycle: The one that the application was made with.
+
+    Attributes:
+        log: Where events go.
+        lifecycle: The way of the application.
+        refused: Why it does not listen; None if it does.
+        for_good: Whether nobody will listen in its place when it ends.
+    """
+
+    refused: OSError | NotReadyError | None
+    lifespan: Lifespan
+
+    def __init__(self, app: Litestar, settings: ServerSettings, log: Logger, lifecycle: Lifecycle) -> None:
+        config = uvicorn.Config(
             app,
             host=settings.host,
             port=settings.port,
@@ -57,78 +105,192 @@ def run_server(app: Litestar, sockets: list[socket.socket], settings: ServerSett
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=settings.drain_s,
-        ),
-        log,
-    )
-    # When it has ended in good order, uvicorn raises the signal again that ended it. It was obeyed: exit with 0.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: None)
-    try:
-        server.run(sockets)
-    except SystemExit:
-        if server.lifespan.failure is not None:
-            raise server.lifespan.failure from None
-        if not server.lifespan.called_off:
-            return False
-        log.info("stopped")
-        return True
-    finally:
-        for bound in sockets:
-            bound.close()
-    if server.refused is not None:
-        raise refusal(server.refused, settings.host, settings.port) from server.refused
-    if server.started:
-        log.info("stopped")
-    return server.started
-
-
-class _Server(uvicorn.Server):
-    lifespan: Lifespan
-
-    def __init__(self, config: uvicorn.Config, log: Logger) -> None:
+        )
         config.load()
         config.lifespan_class = Lifespan
         super().__init__(config)
-        self._log = log
-        self._drain_s = config.timeout_graceful_shutdown
+        self.log = log
+        self.lifecycle = lifecycle
+        self.refused = None
+        self.for_good = True
         self.servers = []
-        self.refused: OSError | None = None
+        self._listening: dict[asyncio.Server, socket.socket] = {}
+        self._settings = settings
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say where."""
+    def serve_until_told(self, sockets: list[socket.socket]) -> bool:
+        """Serve until a signal comes; see `run_server`.
+
+        Raises:
+            ListenError: Somebody else listens there.
+            NotReadyError: It must not serve as it is.
+            PluginError: A plugin stops the start.
+        """
+        uvicorn_log = logging.getLogger("uvicorn")
+        uvicorn_log.handlers = [_Forward(self.log)]
+        uvicorn_log.setLevel(logging.WARNING)
+        uvicorn_log.propagate = False
+        # When it has ended in good order, uvicorn raises the signal again that ended it. It was obeyed: exit with 0.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda _number, _frame: None)
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # under nohup it is ignored
+            signal.signal(signal.SIGHUP, lambda _number, _frame: self.leave())
         try:
-            await super().startup(sockets=sockets)
-            # uvloop does not raise what `listen` says.
-            if not all(map(_listens, sockets or [])):
-                self.refused = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-        except OSError as error:
-            self.refused = error
+            self.run(sockets)
+        except SystemExit:
+            if self.lifespan.failure is not None:
+                raise self.lifespan.failure from None
+            return self.lifespan.called_off
+        finally:
+            for bound in sockets:
+                bound.close()
+        if isinstance(self.refused, OSError):
+            raise refusal(self.refused, self._settings.host, self._settings.port) from self.refused
         if self.refused is not None:
-            # Two sockets can be bound to a port as long as none listens, and another server was first to.
-            self.started = False
-            self.should_exit = True
-            for server in self.servers:
-                server.close()
-            await self.lifespan.shutdown()
-        for server in self.servers if self.started else []:
-            for listening in server.sockets:
-                host, port = listening.getsockname()[:2]
-                shown = f"[{host}]" if ":" in host else host
-                self._log.info(
-                    "serving", url=f"http://{shown}:{port}", documentation=f"http://{shown}:{port}/schema"
-                )
+            raise self.refused
+        return self.started
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal."""
+        """Take a signal; while the application starts, that ends it."""
         super().handle_exit(sig, frame)
         if hasattr(self, "lifespan"):
             self.lifespan.call_off()
 
+    def leave(self) -> None:
+        """Begin to end."""
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Load, then listen, and say where."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(1)
+        try:
+            await self.check_readiness()
+            await self.accept_from(sockets or [])
+        except (OSError, NotReadyError) as error:
+            self.refused = error
+            self.should_exit = True
+            self.stop_accepting()
+            await self.lifespan.shutdown()
+        else:
+            self.started = True
+            self.told_to_serve(sockets or [])
+
+    async def accept_from(self, sockets: list[socket.socket]) -> list[asyncio.Server]:
+        """Accept connections from some sockets.
+
+        Raises:
+            OSError: One of them cannot listen. Two can be bound to a port as long as none listens, and another server
+                was first to.
+        """
+        loop = asyncio.get_running_loop()
+        opened: list[asyncio.Server] = []
+        for bound in sockets:
+            server = await loop.create_server(self._protocol, sock=bound, backlog=self.config.backlog)
+            self._listening[server] = bound
+            opened.append(server)
+        self.servers = list(self._listening)
+        # uvloop does not raise what `listen` says.
+        if not all(map(_listens, sockets)):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        return opened
+
+    def stop_accepting(self, servers: Iterable[asyncio.Server] | None = None) -> None:
+        """Accept no more connections; those that wait are left to who else has the socket.
+
+        Args:
+            servers: What `accept_from` gave; None for all.
+        """
+        for server in list(self._listening) if servers is None else servers:
+            server.close()
+            self._listening.pop(server, None)
+        self.servers = list(self._listening)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop, and say so first: the last requests may take a while."""
-        self._log.info("stopping", waits_at_most_s=self._drain_s)
+        """Stop: see the class."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._settings.drain_s
+        self.told_to_stop()
+        self.lifecycle.close(leaving=self.for_good)
+        for connection in self._connections():
+            cycle = _cycle(connection)
+            if cycle is not None and not cycle.response_complete:
+                cycle.keep_alive = False
+        known = self._connections()
+        await self._linger(min(self._settings.linger_s, self._settings.drain_s))
+        if self.for_good:
+            for bound in self._listening.values():
+                turn_away(bound)
+        else:
+            self.stop_accepting()
+        await self._wait(lambda: self._is_coming(known), _ARRIVAL_S)
+        self.stop_accepting()
+        self.config.timeout_graceful_shutdown = max(math.ceil(end - loop.time()), 0)
         await super().shutdown(sockets=sockets)
+        if self.force_exit:
+            self.log.warning("stopped at once")
+            sys.stderr.flush()
+            os._exit(_FORCED)  # a run that goes on in a thread would hold up any other way out
+
+    async def check_readiness(self) -> None:
+        """What must be before it listens; nothing here.
+
+        Raises:
+            NotReadyError: It must not serve.
+        """
+
+    def told_to_serve(self, sockets: list[socket.socket]) -> None:
+        """It listens: say so."""
+        announce(self.log, sockets)
+
+    def told_to_stop(self) -> None:
+        """It stops: say so first, since the last requests may take a while."""
+        self.log.info("stopping", waits_at_most_s=self._settings.drain_s)
+
+    def _protocol(self) -> asyncio.Protocol:
+        make = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+    def _connections(self) -> set[Any]:
+        return set(self.server_state.connections)
+
+    def _is_coming(self, known: set[Any]) -> bool:
+        """Whether a connection or a request is on its way."""
+        return any(map(waits, self._listening.values())) or any(
+            _is_expected(connection, known) for connection in self._connections()
+        )
+
+    async def _linger(self, most_s: float) -> None:
+        """Go on as before, but not when nobody has been connected for a moment."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + most_s
+        quiet_at = loop.time() + _QUIET_S
+        while loop.time() < min(end, quiet_at) and not self.force_exit:
+            if self.server_state.connections:
+                quiet_at = loop.time() + _QUIET_S
+            await asyncio.sleep(_TICK_S)
+
+    async def _wait(self, condition: Callable[[], bool], most_s: float) -> None:
+        """Wait while something holds, but not for long, and not when told twice."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + most_s
+        while condition() and loop.time() < end and not self.force_exit:  # noqa: ASYNC110 - uvicorn and the kernel set no event
+            await asyncio.sleep(_TICK_S)
+        for _ in range(2):  # what has come meanwhile is read
+            await asyncio.sleep(0)
+
+
+def _is_expected(connection: Any, known: set[Any]) -> bool:
+    """Whether a request is on its way: the first of a new connection, or one whose head has come in part."""
+    if _cycle(connection) is None and connection not in known:
+        return True
+    scope = getattr(connection, "scope", None)
+    return scope is not None and "method" not in scope
+
+
+def _cycle(connection: Any) -> Any:
+    """The request that a connection is at, or was at last; None if there was none, and for a WebSocket."""
+    return getattr(connection, "cycle", None)
 
 
 def _listens(sock: socket.socket) -> bool:

@@ -5,25 +5,24 @@ Discovery reads names and imports nothing.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import re
-import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from foretell.errors import PluginError
-from foretell.plugin.contract import Plugin, Stage
+from foretell.plugin.dropped_in import load_file
+from foretell.plugin.plugin_type import checked_type, is_plugin_type, remedy_for_import
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
-    from types import ModuleType
 
-__all__ = ["GROUP", "FoundPlugin", "discover", "load_file"]
+    from foretell.plugin.contract import Plugin
+
+__all__ = ["GROUP", "FoundPlugin", "discover"]
 
 GROUP: Final = "foretell.plugins"
 """The entry point group that a package names its plugins in."""
@@ -38,11 +37,13 @@ class FoundPlugin(msgspec.Struct, frozen=True):
         name: Its name.
         origin: Where it comes from, for people: a package, or a file.
         load: Imports it and returns its class.
+        problem: Why it cannot be loaded, where that is known without importing it.
     """
 
     name: str
     origin: str
     load: Callable[[], type[Plugin[Any]]]
+    problem: str | None = None
 
 
 def discover(folder: Path | None) -> dict[str, FoundPlugin]:
@@ -52,55 +53,41 @@ def discover(folder: Path | None) -> dict[str, FoundPlugin]:
         folder: Where plugins of a single file are dropped in; it need not exist. Files that begin with ``_`` are
             left out. None if there is no such place.
 
+    Returns:
+        The plugins. One whose name another has too, or that cannot be written in settings, has a problem, which
+        stops who loads it.
+
     Raises:
-        PluginError: Two plugins have the same name, or one has a name that cannot be used.
+        PluginError: The folder cannot be read, or is none.
     """
     found: dict[str, FoundPlugin] = {}
-    for plugin in [
-        *map(_of_entry_point, _entry_points()),
-        *map(_of_file, [] if folder is None else _files(folder)),
-    ]:
-        if not _NAME.fullmatch(plugin.name):
-            raise PluginError(
-                f"{plugin.origin}: {plugin.name!r} cannot be a plugin's name: rename it to lower-case letters, "
-                "digits, - and _, beginning with a letter"
-            )
+    files = [] if folder is None else _files(folder)
+    for plugin in [*map(_of_entry_point, _entry_points()), *map(_of_file, files)]:
         if plugin.name in found:
-            raise PluginError(
-                f"two plugins are called {plugin.name!r}: {found[plugin.name].origin} and {plugin.origin}; "
-                "rename or remove one of them"
+            other = found[plugin.name]
+            found[plugin.name] = _with_problem(
+                plugin.name,
+                f"{other.origin} and {plugin.origin}",
+                f"two plugins are called {plugin.name!r}: {other.origin} and {plugin.origin}; "
+                "rename or remove one of them",
             )
-        found[plugin.name] = plugin
+        elif not _NAME.fullmatch(plugin.name):
+            found[plugin.name] = _with_problem(
+                plugin.name,
+                plugin.origin,
+                f"{plugin.origin}: {plugin.name!r} cannot be a plugin's name: rename it to lower-case letters, "
+                "digits, - and _, beginning with a letter",
+            )
+        else:
+            found[plugin.name] = plugin
     return found
 
 
-def load_file(path: Path) -> type[Plugin[Any]]:
-    """Import a file and return the one plugin class that it defines.
+def _with_problem(name: str, origin: str, problem: str) -> FoundPlugin:
+    def load() -> type[Plugin[Any]]:
+        raise PluginError(problem)
 
-    Raises:
-        PluginError: It cannot be imported, or defines no plugin class, or more than one.
-    """
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
-    name = f"foretell_dropped_in_{digest}_{re.sub(r'[^a-zA-Z0-9_]', '_', path.stem)}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException as error:
-        del sys.modules[name]
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise PluginError(
-            f"{path} cannot be imported: {type(error).__name__}: {error}{_line_of(error, path)}"
-        ) from error
-    try:
-        return _only_class(module, str(path))
-    except PluginError:
-        del sys.modules[name]
-        raise
+    return FoundPlugin(name, origin, load, problem)
 
 
 def _entry_points() -> list[EntryPoint]:
@@ -111,9 +98,21 @@ def _entry_points() -> list[EntryPoint]:
 
 def _files(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
-    except OSError as error:
-        raise PluginError(f"the plugin folder {folder} cannot be read: {error}") from error
+        paths = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError as error:
+        raise PluginError(
+            f"plugins.folder: {folder.absolute()} is a file: name the folder that plugins are dropped into"
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PluginError(f"plugins.folder: {folder.absolute()} cannot be read: {reason}") from error
+    return [
+        path
+        for path in paths
+        if path.name.endswith(".py") and not path.name.startswith("_") and not path.is_dir()
+    ]
 
 
 def _of_entry_point(point: EntryPoint) -> FoundPlugin:
@@ -126,57 +125,15 @@ def _of_entry_point(point: EntryPoint) -> FoundPlugin:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            raise PluginError(f"{origin} cannot be imported: {type(error).__name__}: {error}") from error
-        if not _is_plugin_type(found):
+            raise PluginError(
+                f"{origin} cannot be imported: {type(error).__name__}: {error}{remedy_for_import(error)}"
+            ) from error
+        if not is_plugin_type(found):
             raise PluginError(f"{origin} is no plugin: it must name a subclass of foretell.plugin.Plugin")
-        return _checked(found, origin)
+        return checked_type(found, origin)
 
     return FoundPlugin(point.name, origin, load)
 
 
 def _of_file(path: Path) -> FoundPlugin:
     return FoundPlugin(path.stem, f"file {path}", lambda: load_file(path))
-
-
-def _only_class(module: ModuleType, origin: str) -> type[Plugin[Any]]:
-    classes = [
-        value
-        for value in vars(module).values()
-        if _is_plugin_type(value) and value.__module__ == module.__name__
-    ]
-    if not classes:
-        raise PluginError(f"{origin} defines no subclass of foretell.plugin.Plugin")
-    if len(classes) > 1:
-        names = ", ".join(sorted(each.__name__ for each in classes))
-        raise PluginError(
-            f"{origin} defines {len(classes)} plugin classes ({names}): put each into a file of its own, or let "
-            "the name of a file with shared code begin with _"
-        )
-    return _checked(classes[0], origin)
-
-
-def _is_plugin_type(value: object) -> TypeGuard[type[Plugin[Any]]]:
-    return isinstance(value, type) and issubclass(value, Plugin)
-
-
-def _checked(found: type[Plugin[Any]], origin: str) -> type[Plugin[Any]]:
-    stage = getattr(found, "stage", None)
-    if not isinstance(stage, Stage):
-        raise PluginError(
-            f"{origin}: {found.__name__} has no stage: write `stage = Stage.OBSERVE` or another of "
-            f"{', '.join(each.name for each in Stage)} into the class"
-        )
-    return found
-
-
-def _line_of(error: BaseException, path: Path) -> str:
-    """Where in the file an exception comes from."""
-    if isinstance(error, SyntaxError) and error.lineno is not None:
-        return f" (line {error.lineno})"
-    lines: list[int] = []
-    traceback = error.__traceback__
-    while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename == str(path):
-            lines.append(traceback.tb_lineno)
-        traceback = traceback.tb_next
-    return f" (line {lines[-1]})" if lines else ""

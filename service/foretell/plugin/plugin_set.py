@@ -49,6 +49,7 @@ class PluginSet:
         self.missing = dict(loaded.missing)
         self._plugins = list(loaded.plugins)
         self._faults = faults
+        self._check_model = loaded.check_model
         self._crashes: dict[str, PluginError] = {}
         self._working: set[str] = set()
 
@@ -148,6 +149,7 @@ class PluginSet:
         """
         wrapping = Wrapping(model)
         try:
+            self._check_model(model.name, in_store)
             for each in self._plugins:
                 with wrapping.of(each, f"to take the settings of {model.name}"):
                     each.configure(model.name, in_store)

@@ -11,7 +11,7 @@ from foretell.errors import PluginError
 
 __all__ = ["write_skeleton"]
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 _PLUGIN: Final = '''"""{title}: counts predictions and says in a header of each answer how many there were."""
 
@@ -90,10 +90,10 @@ def write_skeleton(folder: Path, name: str) -> tuple[Path, Path]:
     """
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
         raise PluginError(
-            f"{name!r} cannot be a plugin's name: use lower-case letters, digits and _, beginning with a letter"
+            f"{name!r} cannot be a plugin's name: use lower-case letters, digits, _ and -, beginning with a letter"
         )
-    words = {"name": name, "dashed": name.replace("_", "-"), "title": name.title().replace("_", "")}
-    plugin, test = folder / f"{name}.py", folder / "tests" / f"test_{name}.py"
+    words = {"name": name, "dashed": name.replace("_", "-"), "title": _title(name)}
+    plugin, test = folder / f"{name}.py", folder / "tests" / f"test_{name.replace('-', '_')}.py"
     for path in (plugin, test):
         if path.exists():
             raise PluginError(f"{path} is there already; choose another name, or remove it")
@@ -101,3 +101,9 @@ def write_skeleton(folder: Path, name: str) -> tuple[Path, Path]:
     plugin.write_text(_PLUGIN.format(**words), encoding="utf-8")
     test.write_text(_TEST.format(**words), encoding="utf-8")
     return plugin, test
+
+
+def _title(name: str) -> str:
+    """The name of the class. It ends with Plugin, which keeps it apart from keywords and from what is imported."""
+    title = re.sub(r"[-_]", "", name.title())
+    return title if title.endswith("Plugin") and title != "Plugin" else f"{title}Plugin"

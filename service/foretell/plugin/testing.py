@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from foretell.plugin.checks import CHECKS, Check, ContractError, Trial
-from foretell.plugin.discovery import load_file
+from foretell.plugin.dropped_in import load_file
 
 if TYPE_CHECKING:
     from foretell.plugin.contract import Plugin

@@ -222,7 +222,7 @@ def records_of_every_kind() -> list[RequestRecord]:
     refused = InvalidInputError(Problem("$.instances[0]", "no"))
     done = RequestRecord(
         "r1", "native", 1, "/v1/models/{model}:predict", [(b"host", b"localhost")], model="m", version=1, rows=3,
-        status=200, decoded_ns=2, queued_ns=3, run_started_ns=4, run_ended_ns=5, predicted_ns=6, finished_ns=7,
+        status=200, decoded_ns=2, queued_ns=3, run_started_ns=4, run_ended_ns=5, run_rows=3, predicted_ns=6, finished_ns=7,
     )  # fmt: skip
     degraded = msgspec.structs.replace(done, degraded="error", served_by="value")
     hit = msgspec.structs.replace(done, cache="hit", queued_ns=0, run_started_ns=0, run_ended_ns=0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foretell.engine.stand_in import StandIn
+from foretell.engine.use import Use
+from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.native import NativeCodec
 from foretell.protocols.simple import SimpleBatchCodec, SimpleCodec
 
@@ -35,20 +37,26 @@ class Endpoint:
         headers: The response headers that say what answered.
         chain: The plugins around the version, with the version at their end.
         predict: The whole chain.
+        deadlines: How long its callers wait.
         choose: Says which version answers in its place, where it is the default; None if no plugin chooses.
         stands_in: Whether the version itself does not serve, and only plugins can answer for it.
+        use: The requests that hold it.
 
     Args:
         version: The version, or what stands in its place.
         chain: Its chain.
+        deadlines: How long its callers wait; for ever if None.
     """
 
-    def __init__(self, version: Version | StandIn, chain: Chain) -> None:
+    def __init__(self, version: Version | StandIn, chain: Chain, deadlines: Deadlines | None = None) -> None:
+        self.deadlines = deadlines or Deadlines()
         self.info: ModelInfo = version.info
         self.chain = chain
         self.predict: Predict = chain.predict
         self.choose: Choose | None = chain.choose
         self.stands_in = isinstance(version, StandIn)
+        self._version = version
+        self.use = Use()
         name, number, parser = version.info.name, version.info.version, version.parser
         self.headers = identity_headers(version.info)
         self.codecs: dict[str, Codec] = {
@@ -60,3 +68,7 @@ class Endpoint:
             self.codecs[SIMPLE_BATCH] = SimpleBatchCodec(
                 parser, model=name, version=number, name=f"{name}.{number}."
             )
+
+    def waiting_rows(self) -> int:
+        """How many rows wait for a run."""
+        return 0 if isinstance(self._version, StandIn) else self._version.waiting_rows

@@ -22,6 +22,8 @@ def expectation(expected: Any) -> str | None:
     described = inspect.type_info(expected)
     if isinstance(described, inspect.UnionType):
         kinds = [kind for kind in described.types if not isinstance(kind, inspect.NoneType)]
+        if any(isinstance(kind, inspect.LiteralType) for kind in kinds):
+            return _one_of_several(expected)
         described = kinds[0] if len(kinds) == 1 else described
     match described:
         case inspect.BoolType():
@@ -34,6 +36,19 @@ def expectation(expected: Any) -> str | None:
             return "text" if not described.min_length else "text that is not empty"
         case _:
             return None
+
+
+def _one_of_several(union: Any) -> str:
+    """Words and what else: ``'auto' or a whole number from 1 to 8``."""
+    parts = typing.get_args(union)
+    words = [
+        repr(word)
+        for part in parts
+        if typing.get_origin(part) is typing.Literal
+        for word in typing.get_args(part)
+    ]
+    others = [expectation(part) or "" for part in parts if typing.get_origin(part) is not typing.Literal]
+    return " or ".join([*words, *others])
 
 
 def _range(least: float | None, most: float | None) -> str:

@@ -30,6 +30,10 @@ Deadline = Annotated[float, Meta(ge=0.001, le=86_400)]
 Microseconds = Annotated[float, Meta(ge=0, le=86_400e6)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Timeout = Annotated[float, Meta(ge=0.001, le=86_400)]
+Silence = Annotated[float, Meta(ge=1, le=86_400)]
+Workers = Annotated[int, Meta(ge=1, le=1024)]
+Interval = Annotated[float, Meta(ge=0.05, le=86_400)]
+Models = Annotated[int, Meta(ge=1, le=1_000_000)]
 Text = Annotated[str, Meta(min_length=1)]
 
 
@@ -40,11 +44,24 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         host: The address to bind. This machine only, until told otherwise.
         port: The TCP port; 0 takes a free one, which is printed.
         drain_s: How long requests that are going on may take to finish when the server is told to stop, seconds.
+            Orchestrators kill after 30.
+        linger_s: How long of that it goes on accepting and answering at first, seconds, while `/health/ready` says
+            503 and every answer closes its connection; it ends early when no connection is left. Requests that are
+            on the wire at the end arrive within one second. Behind a load balancer that asks less often, choose
+            longer than it takes to notice.
+        workers: How many processes answer on the port; `auto` means one for each CPU that this process may use. One
+            is no child of another, and what more than one have is a parent that replaces them when they die.
+        hang_s: After how long a silence of its event loop a worker is killed and replaced, seconds. Nothing may hold
+            the loop for longer than milliseconds, and models load beside it; but a machine that swaps or is moved
+            may stand still for some seconds, and a worker that is killed for it loses its requests.
     """
 
     host: Text = "127.0.0.1"
     port: Port = 8000
     drain_s: WholeSeconds = 25
+    linger_s: Seconds = 1.0
+    workers: Workers | Literal["auto"] = 1
+    hang_s: Silence = 30.0
 
 
 class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,11 +72,17 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         default_model: The model that answers the simple protocol; if it is not set and the store holds one model,
             that one.
         max_file_bytes: The greatest size of one file of a version, bytes. A larger one is refused.
+        follow: How changes are noticed: by events of the file system, by looking every `poll_s`, not at all (`off`),
+            or by events where they can be had (`auto`). Network file systems give none.
+        poll_s: How often the store is looked at where there are no events, seconds. A look reads names, sizes and
+            times of files, and every model.toml.
     """
 
     path: Text = "model_store"
     default_model: str | None = None
     max_file_bytes: Bytes = 2 * 1024**3
+    follow: Literal["auto", "events", "poll", "off"] = "auto"
+    poll_s: Interval = 5.0
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,12 +91,20 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         max_body_bytes: The greatest length of a request's body, bytes.
         max_rows: The greatest number of rows in one request; model.toml can set another for its model.
-        deadline_s: How long a caller waits at most; after that the answer is a 504, seconds.
+        deadline_s: How long a caller waits who does not say so with ``X-Request-Timeout``; after that the answer is
+            a 504, seconds. model.toml can set another for its model.
+        max_deadline_s: How long a caller may say that it waits, seconds.
+        max_queue_rows: How many rows may wait for a run of one version; what comes after them is answered 503.
+        max_queue_s: How long a request may have to wait for its run, by what was measured, seconds; one that would
+            have to wait longer is answered 503 at once, which tells its caller more than a late answer.
     """
 
     max_body_bytes: Bytes = 16 * 1024**2
     max_rows: Rows = 10_000
     deadline_s: Deadline = 60.0
+    max_deadline_s: Deadline = 600.0
+    max_queue_rows: Rows = 100_000
+    max_queue_s: Deadline = 10.0
 
 
 class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,21 +113,31 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         intra_op_threads: How many threads one run may use inside an operator. One, so that runs at the same time
             do not fight for CPUs.
-        run_threads: How many runs of one version may go on at once outside the event loop; if it is not set, one
-            for each CPU that this process may use.
+        run_threads: How many runs may go on at once outside the event loop, of all models together; if it is not
+            set, one for each CPU that this process may use.
         inline_us: Runs expected to be shorter than this happen on the event loop, µs. A hop to a thread and back
             costs about half as much.
+        memory_arena: Whether the runs of a model keep the memory that they have used for those that follow. That is
+            faster for large models; without it, what a rare large request took is given back. model.toml can set
+            another for its model.
         startup_wait_s: How long the start waits for the models, seconds. After that the server listens, and answers
             503 for what is still being loaded.
         load_timeout_s: How long one version may take to load and warm up, seconds. After that it has failed, and its
             place is given to the next. Large models on slow disks take tens of seconds.
+        lazy: Whether a model is loaded when it is first asked, and not at the start. For stores of more models than
+            are asked in a day; the first caller waits.
+        max_loaded_models: How many models may be loaded at once; the one that was not asked for longest is let go
+            for the next. Setting it makes loading lazy.
     """
 
     intra_op_threads: Threads = 1
     run_threads: Threads | None = None
     inline_us: Microseconds = 200.0
+    memory_arena: bool = True
     startup_wait_s: Seconds = 30.0
     load_timeout_s: Timeout = 120.0
+    lazy: bool = False
+    max_loaded_models: Models | None = None
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,6 +17,8 @@ import msgspec
 from foretell.errors import SettingsError
 from foretell.settings.expectation import expectation
 from foretell.settings.model import Settings
+from foretell.settings.secrets import masked
+from foretell.settings.text_value import TextValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,14 +71,20 @@ class EffectiveSettings(msgspec.Struct, frozen=True):
 
     def rows(self) -> list[tuple[str, Any, str]]:
         """Every setting as key, value and origin, in the order of their declaration."""
-        rows: list[tuple[str, Any, str]] = []
-        for section, group in msgspec.to_builtins(self.settings).items():
+        return [(_written(path), value, origin) for path, value, origin in self._found()]
+
+    def shown(self) -> list[tuple[str, Any, str]]:
+        """The rows as people may see them: without passwords, keys and the like."""
+        return [
+            (_written(path), masked(path[_chosen_elsewhere(path) :], value), origin)
+            for path, value, origin in self._found()
+        ]
+
+    def _found(self) -> Iterator[tuple[_Path, Any, str]]:
+        for section, group in _plain(self.settings).items():
             for path, value in _leaves((section,), group):
-                if path in _OPEN:  # nothing is set there
-                    continue
-                key = _written(path)
-                rows.append((key, value, self.origins.get(key, "default")))
-        return rows
+                if path not in _OPEN:  # nothing is set there
+                    yield path, value, self.origins.get(_written(path), "default")
 
 
 def load_settings(
@@ -159,6 +167,20 @@ def _read(path: Path) -> bytes:
 
 def _is_table(value: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
+
+
+def _chosen_elsewhere(path: _Path) -> int:
+    """How many of the first words are sections and names of models and plugins, and say nothing of the value."""
+    return next((words for place, words in _OPEN.items() if path[: len(place)] == place), 1)
+
+
+def _plain(value: Any) -> Any:
+    """A value as it was written."""
+    if isinstance(value, TextValue):
+        return value.text
+    if isinstance(value, msgspec.Struct):
+        return {field: _plain(getattr(value, field)) for field in value.__struct_fields__}
+    return {key: _plain(below) for key, below in value.items()} if _is_table(value) else value
 
 
 def _leaves(path: _Path, group: dict[str, Any]) -> Iterator[tuple[_Path, Any]]:
@@ -258,13 +280,11 @@ def _convert(entry: _Entry) -> Any:
     if isinstance(value, str) and _is_not_text(value):
         raise SettingsError(f"{entry.origin}: {entry.key}: expected text in UTF-8, got {value!r}")
     if _is_open(entry):
-        return _literal(value) if entry.from_text else value
+        return TextValue(value) if entry.from_text else value
     known = _known()
     expected = known.get(entry.path)
     if expected is None:
-        names = [other[1] for other in known if other[0] == entry.path[0]]
-        hint = _hint(entry.path[1], names)
-        raise SettingsError(f"{entry.origin}: there is no setting {entry.key!r}{hint}")
+        raise SettingsError(f"{entry.origin}: there is no setting {entry.key!r}{_remedy(entry, known)}")
     if entry.from_text and value == "" and type(None) in _alternatives(expected):
         return None
     if entry.from_text and typing.get_origin(expected) is tuple:
@@ -277,13 +297,20 @@ def _convert(entry: _Entry) -> Any:
         ) from error
 
 
-def _literal(text: str) -> Any:
-    """What a text means where nobody says which type is expected: a TOML value if it is one, else itself."""
-    try:
-        document = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
-        return text
-    return document["value"] if len(document) == 1 else text
+def _remedy(entry: _Entry, known: Mapping[_Path, Any]) -> str:
+    """What may have been meant by a setting that does not exist."""
+    section, word = entry.path[:2]
+    names = [other[1] for other in known if other[0] == section]
+    if section != "plugins" or (len(entry.path) == 2 and not _is_table(entry.value)):
+        return _hint(word, names)
+    close = get_close_matches(word, [*names, "config"], n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    if entry.origin.startswith(PREFIX):
+        meant = PREFIX + "__".join(("plugins", "config", *entry.path[1:])).upper()
+    else:
+        meant = _written(("plugins", "config", *entry.path[1:]))
+    return f": what is set for a plugin stands under plugins.config; write {f'[{meant}]' if _is_table(entry.value) else meant}"
 
 
 def _is_not_text(value: str) -> bool:

@@ -144,7 +144,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         """
         try:
             raw = msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
-            msgspec.json.decode(raw, type=type(self))
+            _MANIFEST_DECODER.decode(raw)
         except (msgspec.MsgspecError, TypeError, ValueError) as error:
             msg = f"the manifest cannot be written so that it can be read again: {error}"
             raise ManifestError(msg) from error
@@ -159,11 +159,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         """
         try:
             raw = path.read_bytes()
-            version = msgspec.json.decode(raw, type=_Version).format_version
+            version = _VERSION_DECODER.decode(raw).format_version
             if version != FORMAT_VERSION:
                 msg = f"{path} has format version {version}; this foretell reads {FORMAT_VERSION}: upgrade foretell"
                 raise ManifestError(msg)
-            manifest = msgspec.json.decode(raw, type=cls)
+            manifest = _MANIFEST_DECODER.decode(raw)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             msg = f"{path} is not a manifest: {error}"
             raise ManifestError(msg) from error
@@ -175,3 +175,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
 class _Version(msgspec.Struct, frozen=True):
     format_version: int
+
+
+# Made here, once: versions load in several threads, and msgspec 0.22 crashes where two prepare one type at a time.
+_VERSION_DECODER = msgspec.json.Decoder(_Version)
+_MANIFEST_DECODER = msgspec.json.Decoder(Manifest)

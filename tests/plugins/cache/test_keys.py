@@ -23,15 +23,22 @@ def floats(*values: float) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.array([values], dtype=np.float32)
 
 
+def key_of(keys: Keys, request: PredictRequest) -> bytes:
+    """The key of a question that is not large."""
+    key = keys.of(request)
+    assert key is not None
+    return key
+
+
 def test_a_key_for_all_versions_has_128_bits() -> None:
     keys = Keys(info())
-    assert len(keys.digest(keys.of(ask({"X": floats(1, 2)})))) == 16
+    assert len(keys.digest(key_of(keys, ask({"X": floats(1, 2)})))) == 16
 
 
 @pytest.mark.parametrize("length", [1, 2, 127, 128, 129, 1000, 100_000])
 def test_a_key_stays_short_and_every_value_counts(length: int) -> None:
     keys, values = Keys(info()), np.zeros((1, length), dtype=np.float32)
-    key = keys.of(ask({"X": values}))
+    key = key_of(keys, ask({"X": values}))
     assert len(key) < 600
     for place in {0, length // 2, length - 1}:
         other = values.copy()
@@ -93,7 +100,7 @@ def test_another_question_has_another_key(other: tuple[dict[str, Any], tuple[str
 def test_another_version_has_other_keys(other: Any) -> None:
     question = ask({"X": floats(1, 2)})
     one, another = Keys(info()), Keys(other)
-    assert one.digest(one.of(question)) != another.digest(another.of(question))
+    assert one.digest(key_of(one, question)) != another.digest(key_of(another, question))
 
 
 def test_texts_are_told_apart_where_they_begin_and_end() -> None:
@@ -132,3 +139,39 @@ def test_many_forms_of_questions_are_not_all_remembered() -> None:
         keys.of(ask({"X": np.zeros((rows, 1), dtype=np.float32)}))
     assert len(keys._forms) <= 256
     assert keys.of(ask({"X": np.zeros((1, 1), dtype=np.float32)})) == first
+
+
+LARGE = 300_000
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.zeros((1, LARGE), dtype=np.float32),
+        np.zeros((LARGE, 2), dtype=np.float32).T,
+        np.full((1, LARGE), "a", dtype=object),
+        np.zeros((1, LARGE), dtype=">f4"),
+    ],
+    ids=["numbers", "turned", "texts", "big-endian"],
+)
+def test_a_large_question_gets_its_key_elsewhere_and_every_value_counts(values: Any) -> None:
+    keys = Keys(info())
+    assert keys.of(ask({"X": values})) is None
+    key = keys.of_large(ask({"X": values}))
+    assert len(key) < 600
+    assert keys.of_large(ask({"X": values.copy()})) == key
+    for place in (0, LARGE // 2, -1):
+        other = values.copy()
+        other[0, place] = "b" if values.dtype.hasobject else 1
+        assert keys.of_large(ask({"X": other})) != key
+
+
+def test_who_owns_a_key_counts_here_and_not_for_others() -> None:
+    question, one, other = ask({"X": floats(1, 2)}), Keys(info(), 1), Keys(info(), 2)
+    assert key_of(one, question) != key_of(other, question)
+    assert one.digest(key_of(one, question)) == other.digest(key_of(other, question))
+    before = key_of(one, question)
+    one.begin_anew(3)
+    assert key_of(one, question) != before
+    assert before.startswith((1).to_bytes(8))
+    assert key_of(one, question).startswith(one.owner)

@@ -101,9 +101,19 @@ def test_those_with_the_key_can_drop_the_answers_of_one_model(server: RunningSer
     dropped = httpx.delete(url, headers=allowed)
     assert dropped.status_code == 200
     assert dropped.json()["model"] == "iris"
-    assert dropped.json()["dropped"] >= 1
+    assert dropped.json()["memory"] >= 1
+    assert dropped.json()["redis"] is None
     assert post(server, "/predict", body).headers["x-foretell-cache"] == "miss"
     assert httpx.delete(f"{server.url}/admin/cache/nobody", headers=allowed).status_code == 404
+
+
+def test_the_name_of_a_model_that_is_not_there_is_shown_shortened(server: RunningServer) -> None:
+    answer = httpx.delete(
+        f"{server.url}/admin/cache/{'n' * 30_000}", headers={"Authorization": f"Bearer {KEY}"}
+    )
+    assert answer.status_code == 404
+    assert "there is no model 'nnn" in answer.json()["detail"]
+    assert len(answer.json()["detail"]) < 200
 
 
 def test_without_a_key_nobody_can_drop_anything(serve_store: ServeStore, store: Path) -> None:
@@ -176,14 +186,14 @@ class Traffic:
 @pytest.fixture
 def with_redis(
     serve_store: ServeStore, store: Path, redis_server: RedisServer
-) -> Callable[[], RunningServer]:
+) -> Callable[..., RunningServer]:
     write_version(store, "m", 1, slow_model_bytes(64, 24))
 
-    def start() -> RunningServer:
+    def start(ttl_s: float = 0.05) -> RunningServer:
         settings = [
             f"redis_url={redis_server.url}",
             "redis_min_run_us=0",
-            "ttl_s=0.05",
+            f"ttl_s={ttl_s}",
             "redis_timeout_s=0.05",
         ]
         return serve_store(
@@ -194,7 +204,7 @@ def with_redis(
 
 
 def test_no_request_fails_whatever_happens_to_redis(
-    with_redis: Callable[[], RunningServer], redis_server: RedisServer
+    with_redis: Callable[..., RunningServer], redis_server: RedisServer
 ) -> None:
     server = with_redis()
     with Traffic(server) as traffic:
@@ -213,21 +223,17 @@ def test_no_request_fails_whatever_happens_to_redis(
     assert server.stop() == 0
 
 
-def test_two_servers_share_their_answers(
-    with_redis: Callable[[], RunningServer], redis_server: RedisServer
-) -> None:
-    one, other = with_redis(), with_redis()
-    body = {"instances": [[1.0] * 64]}
-    first = post(one, "/v1/models/m:predict", body)
-    assert first.headers["x-foretell-cache"] == "miss"
-    second = post(other, "/v1/models/m:predict", body)
-    for _ in range(100):  # it is written behind the first caller's back, and forgotten soon
-        if second.headers["x-foretell-cache"] == "hit":
-            break
-        post(one, "/v1/models/m:predict", body)
+def test_two_servers_share_their_answers(with_redis: Callable[..., RunningServer]) -> None:
+    one, other = with_redis(ttl_s=60), with_redis(ttl_s=60)
+    for number in range(100):  # an answer is written behind the first caller's back
+        body = {"instances": [[float(number)] * 64]}
+        first = post(one, "/v1/models/m:predict", body)
+        assert first.headers["x-foretell-cache"] == "miss"
         second = post(other, "/v1/models/m:predict", body)
-    assert second.headers["x-foretell-cache"] == "hit"
-    assert second.json()["predictions"] == first.json()["predictions"]
+        assert second.json()["predictions"] == first.json()["predictions"]
+        if second.headers["x-foretell-cache"] == "hit":
+            return
+    raise AssertionError("the other server never found an answer")
 
 
 def test_a_redis_that_was_never_there_stops_nothing(serve_store: ServeStore, store: Path) -> None:
@@ -239,3 +245,41 @@ def test_a_redis_that_was_never_there_stops_nothing(serve_store: ServeStore, sto
     for _ in range(5):
         assert post(server, "/v1/models/m:predict", {"instances": [[1.0] * 64]}).status_code == 200
     assert server.stop() == 0
+
+
+def test_what_is_dropped_is_counted_here_and_in_redis(
+    serve_store: ServeStore, store: Path, redis_server: RedisServer
+) -> None:
+    write_version(store, "m", 1, linear_model_bytes())
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    settings = [
+        f"plugins.config.cache.redis_url={redis_server.url}",
+        "plugins.config.cache.redis_min_run_us=0",
+        "plugins.config.cache.redis_timeout_s=5",
+        f"admin.key_sha256={digest}",
+    ]
+    server = serve_store(store, *FORCED, *(word for each in settings for word in ("--set", each)))
+    post(server, "/v1/models/m:predict", {"instances": [[1, 2]]})
+    allowed = {"Authorization": f"Bearer {KEY}"}
+    url = f"{server.url}/admin/cache/m"
+    assert httpx.delete(url, headers=allowed).json() == {"model": "m", "memory": 1, "redis": 1}
+    redis_server.stop()
+    post(server, "/v1/models/m:predict", {"instances": [[1, 2]]})
+    failed = httpx.delete(url, headers=allowed)
+    assert failed.status_code == 503
+    assert "this process has dropped its answers, but Redis cannot be reached: Connection" in failed.text
+
+
+def test_the_log_says_that_redis_is_not_there_and_which_models_do_not_use_it(
+    serve_store: ServeStore, store: Path
+) -> None:
+    for version in (1, 2):
+        write_version(store, "m", version, linear_model_bytes())
+    server = serve_store(store, *FORCED, "--set", "plugins.config.cache.redis_url=redis://127.0.0.1:1/0")
+    told = server.wait_for("answers are not shared through Redis")
+    assert told["model"] == "m"
+    assert told["reason"].endswith("µs, and redis_min_run_us is 1000")
+    assert "Connection" in server.wait_for("the shared cache is lost; models are asked instead")["reason"]
+    _ = server.url
+    assert server.stop() == 0
+    assert sum(event["event"] == told["event"] for event in server.events) == 1

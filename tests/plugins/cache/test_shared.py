@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import structlog
 
-from foretell.errors import MissingExtraError
-from foretell.plugin import ModelInfo, PredictResponse
+from foretell.errors import MissingExtraError, PluginError
+from foretell.plugin import ModelInfo
 from foretell_plugins.cache.shared import Shared
-from tests.plugin.chains import info
+from foretell_plugins.cache.values import FORMAT
+from tests.plugin.chains import ask, info
 from tests.plugins.cache.conftest import RedisServer
 
 KEY, OTHER = b"k" * 16, b"o" * 16
@@ -30,8 +31,30 @@ class Clock:
         return self.now
 
 
-def answer(value: float = 1.0) -> PredictResponse:
-    return PredictResponse({"Y": np.array([value], dtype=np.float32)})
+def answer(value: float = 1.0, rows: int = 1) -> dict[str, Any]:
+    return {"Y": np.array([value] * rows, dtype=np.float32)}
+
+
+def put(
+    shared: Shared,
+    outputs: dict[str, Any] | None = None,
+    key: bytes = KEY,
+    *,
+    model: ModelInfo = DEAR,
+    ttl_s: float = 60,
+    max_bytes: int = 1024**2,
+    rows: int = 1,
+) -> None:
+    """Keep an answer to a question with one row, or more."""
+    question = ask(*[[1.0, 2.0]] * rows)
+    shared.put(model, key, question, outputs or answer(), ttl_s=ttl_s, max_bytes=max_bytes)
+
+
+async def the_name(shared: Shared) -> bytes:
+    """The name of the only value in Redis."""
+    (name,) = [name async for name in shared._redis.scan_iter()]
+    assert isinstance(name, bytes)
+    return name
 
 
 def with_shared(
@@ -67,15 +90,15 @@ def is_left_alone(shared: Shared) -> bool:
     return not shared.available
 
 
-async def get(shared: Shared, key: bytes = KEY, model: ModelInfo = DEAR) -> Any:
-    found = await shared.get(model, key)
+async def get(shared: Shared, key: bytes = KEY, model: ModelInfo = DEAR, max_bytes: int = 1024**2) -> Any:
+    found = await shared.get(model, key, ask([1, 2]), max_bytes=max_bytes)
     return None if found is None else found.outputs["Y"].tolist()
 
 
 def test_what_one_process_keeps_another_finds(redis_server: RedisServer) -> None:
     async def keep(shared: Shared) -> None:
         assert await get(shared) is None
-        shared.put(DEAR, KEY, answer(7), 60)
+        put(shared, answer(7))
         await written(shared)
 
     async def find(shared: Shared) -> None:
@@ -88,9 +111,9 @@ def test_what_one_process_keeps_another_finds(redis_server: RedisServer) -> None
 
 def test_nothing_is_kept_for_ever(redis_server: RedisServer) -> None:
     async def scenario(shared: Shared) -> None:
-        shared.put(DEAR, KEY, answer(), 12.5)
+        put(shared, ttl_s=12.5)
         await written(shared)
-        (name,) = [name async for name in shared._redis.scan_iter()]
+        name = await the_name(shared)
         assert 0 < await shared._redis.pttl(name) <= 12_500
 
     with_shared(redis_server.url, scenario)
@@ -101,7 +124,7 @@ def test_nothing_is_kept_for_ever(redis_server: RedisServer) -> None:
 )
 def test_another_version_does_not_find_it(redis_server: RedisServer, other: ModelInfo) -> None:
     async def scenario(shared: Shared) -> None:
-        shared.put(DEAR, KEY, answer(), 60)
+        put(shared)
         await written(shared)
         assert await get(shared, model=other) is None
 
@@ -110,14 +133,16 @@ def test_another_version_does_not_find_it(redis_server: RedisServer, other: Mode
 
 def test_what_others_left_there_is_a_miss(redis_server: RedisServer) -> None:
     async def scenario(shared: Shared) -> None:
-        shared.put(DEAR, KEY, answer(), 60)
+        put(shared)
         await written(shared)
-        (name,) = [name async for name in shared._redis.scan_iter()]
+        name = await the_name(shared)
         await shared._redis.set(name, b"rubbish")
         assert await get(shared) is None
+        assert shared.failures == 1
         await shared._redis.delete(name)
         await shared._redis.lpush(name, "a list")
         assert await get(shared) is None
+        assert shared.failures == 2
 
     with_shared(redis_server.url, scenario)
 
@@ -128,7 +153,7 @@ def test_the_answers_of_one_model_can_be_dropped_and_no_others(redis_server: Red
     async def scenario(shared: Shared) -> None:
         for model in models:
             for number in range(600):
-                await shared._redis.set(f"foretell:cache:1:{model.name}:{model.version}:{number}", b"")
+                await shared._redis.set(f"foretell:cache:{FORMAT}:{model.name}:{model.version}:{number}", b"")
         assert await shared.forget("a*") == 600
         assert await shared.forget("a") == 1200
         assert await shared.forget("a") == 0
@@ -148,7 +173,7 @@ def test_a_redis_that_is_gone_costs_misses_and_is_left_alone_after_three(redis_s
         assert is_left_alone(shared)
         assert shared.failures == 3
         assert await get(shared) is None
-        shared.put(DEAR, KEY, answer(), 60)
+        put(shared)
         assert shared.failures == 3  # it is not asked
         clock.now += 5.1
         assert not is_left_alone(shared)
@@ -166,7 +191,7 @@ def test_a_redis_that_comes_back_is_used_again(redis_server: RedisServer) -> Non
     clock = Clock()
 
     async def scenario(shared: Shared) -> None:
-        shared.put(DEAR, KEY, answer(), 60)
+        put(shared)
         await written(shared)
         redis_server.stop()
         for _ in range(3):
@@ -174,7 +199,7 @@ def test_a_redis_that_comes_back_is_used_again(redis_server: RedisServer) -> Non
         redis_server.start()
         clock.now += 5.1
         assert await get(shared) is None  # it forgot, but it answers
-        shared.put(DEAR, KEY, answer(9), 60)
+        put(shared, answer(9))
         await written(shared)
         assert await get(shared) == [9]
 
@@ -189,7 +214,7 @@ def test_a_redis_that_hangs_costs_no_more_than_its_time(redis_server: RedisServe
     clock = Clock()
 
     async def scenario(shared: Shared) -> None:
-        shared.put(DEAR, KEY, answer(), 60)
+        put(shared)
         await written(shared)
         assert await get(shared) == [1]
         redis_server.pause()
@@ -209,13 +234,13 @@ def test_answers_never_cross_when_calls_are_given_up(redis_server: RedisServer) 
     async def scenario(shared: Shared) -> None:
         keys = [bytes([number]) * 16 for number in range(32)]
         for number, key in enumerate(keys):
-            shared.put(DEAR, key, answer(number), 60)
+            put(shared, answer(number), key)
         await written(shared)
         for _ in range(5):
             shared._timeout_s = 0.0005  # many are given up in the middle
             await asyncio.gather(*(get(shared, key) for key in keys))
             shared._timeout_s = 5.0
-            shared._closed_until_s = 0
+            shared._outage._until_s = 0
             assert await asyncio.gather(*(get(shared, key) for key in keys)) == [
                 [number] for number in range(32)
             ]
@@ -226,7 +251,7 @@ def test_answers_never_cross_when_calls_are_given_up(redis_server: RedisServer) 
 def test_too_many_waiting_answers_are_dropped(redis_server: RedisServer) -> None:
     async def scenario(shared: Shared) -> None:
         for number in range(300):
-            shared.put(DEAR, number.to_bytes(16), answer(), 60)
+            put(shared, key=number.to_bytes(16))
         assert shared.dropped == 300 - 256
         await written(shared)
         assert await shared._redis.dbsize() == 256
@@ -238,3 +263,175 @@ def test_without_the_extra_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'foretell\[redis\]'"):
         Shared("redis://localhost", timeout_s=1, log=structlog.get_logger())
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("redis://localhost?db=0&no_such_option=1", "no_such_option"),
+        ("redis://localhost?port=x", "invalid literal"),
+    ],
+    ids=["unknown option", "wrong option"],
+)
+def test_a_url_that_redis_cannot_use_is_refused(url: str, reason: str) -> None:
+    with pytest.raises(PluginError, match=rf"redis_url cannot be used: .*{reason}"):
+        Shared(url, timeout_s=1, log=structlog.get_logger())
+
+
+# ------------------------------------------------------------------ how long an answer lives
+
+
+def test_an_answer_is_found_for_the_rest_of_its_life(redis_server: RedisServer) -> None:
+    clock = Clock()
+
+    async def scenario(shared: Shared) -> None:
+        put(shared, ttl_s=60)
+        clock.now += 20  # it waits for its turn
+        await written(shared)
+        assert 0 < await shared._redis.pttl(await the_name(shared)) <= 40_000
+        clock.now += 30
+        found = await shared.get(DEAR, KEY, ask([1, 2]), max_bytes=1000)
+        assert found is not None
+        assert found.left_s == pytest.approx(10)
+        clock.now += 10
+        assert await get(shared) is None
+        assert shared.failures == 0
+
+    with_shared(redis_server.url, scenario, today_s=clock)
+
+
+def test_an_answer_that_grew_too_old_while_it_waited_is_not_written(redis_server: RedisServer) -> None:
+    clock = Clock()
+
+    async def scenario(shared: Shared) -> None:
+        put(shared, ttl_s=5)
+        clock.now += 5
+        await written(shared)
+        assert await shared._redis.dbsize() == 0
+
+    with_shared(redis_server.url, scenario, today_s=clock)
+
+
+# ------------------------------------------------------------------ what is too big
+
+
+def test_an_answer_that_is_too_big_is_neither_written_nor_read(redis_server: RedisServer) -> None:
+    async def scenario(shared: Shared) -> None:
+        many = answer(rows=1000)
+        put(shared, many, rows=1000, max_bytes=4010)  # its numbers fit, and it does not
+        put(shared, many, rows=1000, max_bytes=100)
+        await written(shared)
+        assert await shared._redis.dbsize() == 0
+        put(shared)
+        await written(shared)
+        size = await shared._redis.strlen(await the_name(shared))
+        assert await get(shared, max_bytes=size) == [1]
+        assert await get(shared, max_bytes=size - 1) is None
+        assert shared.failures == 1
+
+    with_shared(redis_server.url, scenario)
+
+
+def test_no_more_is_read_than_an_answer_may_take(redis_server: RedisServer) -> None:
+    async def scenario(shared: Shared) -> None:
+        put(shared)
+        await written(shared)
+        await shared._redis.set(await the_name(shared), bytes(50_000_000))
+        before = await shared._redis.info("stats")
+        assert await get(shared, max_bytes=1000) is None
+        after = await shared._redis.info("stats")
+        assert after["total_net_output_bytes"] - before["total_net_output_bytes"] < 100_000
+
+    with_shared(redis_server.url, scenario)
+
+
+def test_answers_that_wait_are_bounded_in_bytes(redis_server: RedisServer) -> None:
+    async def scenario(shared: Shared) -> None:
+        rows, kept = 250_000, 16  # 1 MB each, of 16 MiB
+        for number in range(kept + 4):
+            put(shared, answer(rows=rows), number.to_bytes(16), rows=rows)
+        assert shared.dropped == 4
+        await written(shared)
+        assert await shared._redis.dbsize() == kept
+        put(shared, answer(rows=rows), b"l" * 16, rows=rows)
+        await written(shared)
+        assert await shared._redis.dbsize() == kept + 1
+
+    with_shared(redis_server.url, scenario)
+
+
+# ------------------------------------------------------------------ what cannot be the answer
+
+
+def test_what_cannot_be_the_answer_is_neither_written_nor_taken(redis_server: RedisServer) -> None:
+    async def scenario(shared: Shared) -> None:
+        put(shared, answer(rows=2))
+        await written(shared)
+        assert await shared._redis.dbsize() == 0
+        assert shared.dropped == 1
+        put(shared, answer(rows=2), rows=2)
+        await written(shared)
+        assert await get(shared) is None  # asks with one row
+        assert shared.failures == 1
+
+    with_shared(redis_server.url, scenario)
+
+
+def test_the_answer_to_another_question_is_not_taken(redis_server: RedisServer) -> None:
+    async def scenario(shared: Shared) -> None:
+        put(shared)
+        await written(shared)
+        name = await the_name(shared)
+        await shared._redis.rename(name, name.replace(KEY.hex().encode(), OTHER.hex().encode()))
+        assert await get(shared, OTHER) is None
+        assert shared.failures == 1
+        assert shared.available
+
+    with_shared(redis_server.url, scenario)
+
+
+# ------------------------------------------------------------------ dropping
+
+
+def test_what_waits_to_be_written_is_dropped_too(redis_server: RedisServer) -> None:
+    async def scenario(shared: Shared) -> None:
+        for number in range(100):
+            put(shared, key=number.to_bytes(16))
+            put(shared, key=number.to_bytes(16), model=info("n"))
+        for _ in range(3):  # some of them are on their way
+            await asyncio.sleep(0)
+        await shared.forget("m")
+        await written(shared)
+        assert await shared._redis.dbsize() == 100
+        put(shared)
+        await written(shared)
+        assert await shared._redis.dbsize() == 101
+
+    with_shared(redis_server.url, scenario)
+
+
+# ------------------------------------------------------------------ the start, and what is told
+
+
+def test_at_the_start_it_is_told_if_it_is_not_there(redis_server: RedisServer) -> None:
+    async def greet(shared: Shared) -> None:
+        await shared.greet()
+
+    assert with_shared(redis_server.url, greet) == []
+    redis_server.stop()
+    (event,) = with_shared(redis_server.url, greet)
+    assert event["event"] == "the shared cache is lost; models are asked instead"
+    assert "Connection" in event["reason"]
+
+
+def test_the_reason_of_a_time_limit_is_its_length(redis_server: RedisServer) -> None:
+    async def greet(shared: Shared) -> None:
+        redis_server.pause()
+        await shared.greet()
+        assert not shared.up
+        with pytest.raises(OSError, match=r"no answer within 0\.02 s"):
+            await shared.forget("m")
+        redis_server.resume()
+
+    (event,) = with_shared(redis_server.url, greet, timeout_s=0.02)
+    assert event["reason"] == "no answer within 0.02 s"

@@ -23,9 +23,11 @@ from foretell.plugin.loading import load_plugins
 from foretell.plugin.observers import Observers
 from foretell.plugin.plugin_set import PluginSet
 from foretell.prediction import RequestRecord
+from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import Endpoint
-from foretell.settings import Settings
+from foretell.settings import LimitSettings, Settings
 from foretell.settings.model import ModelSettings, PluginSettings
+from foretell.store.model_config import ModelLimits
 from foretell_plugins.fallback import Fallback
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ class Server:
         log = structlog.wrap_logger(structlog.PrintLogger(), processors=[keep])
         kinds: dict[str, type[Plugin[Any]]] = {"fallback": Fallback, **(plugins or {})}
         settings = Settings(
+            limits=LimitSettings(max_rows=100, deadline_s=deadline_s),
             plugins=PluginSettings(enabled=tuple(kinds), config=config or {}),
             models={name: ModelSettings(plugins=plugins) for name, plugins in (models or {}).items()},
         )
@@ -97,18 +100,19 @@ class Server:
         fallback = self.plugins.plugins[0].plugin
         assert isinstance(fallback, Fallback)
         self.fallback = fallback
+        deadlines = Deadlines.of(settings.limits, ModelLimits())
 
         def serve(version: Version, config: ModelConfig) -> Endpoint:
-            return Endpoint(version, self.plugins.compose(version.info, version.predict, config.plugins))
+            chain = self.plugins.compose(version.info, version.predict, config.plugins)
+            return Endpoint(version, chain, deadlines)
 
         def stand_in(absent: StandIn, config: ModelConfig) -> Endpoint | None:
             chain = self.plugins.compose(absent.info, absent.predict, config.plugins)
-            return Endpoint(absent, chain) if chain.falls_back else None
+            return Endpoint(absent, chain, deadlines) if chain.falls_back else None
 
         self.registry = Registry(
             store,
             Loader.of(settings),
-            max_rows=100,
             serve=serve,
             stand_in=stand_in,
             review=self.plugins.review,
@@ -119,7 +123,6 @@ class Server:
             default_model=None,
             request_ids=RequestIds(),
             observers=observers,
-            deadline_s=deadline_s,
             plugin_status=self.plugins.status,
         )
 

@@ -291,3 +291,66 @@ def test_it_agrees_with_its_rules_written_down_plainly(
 def test_the_quick_ticket_is_what_admit_gives(ticket: str) -> None:
     breaker, _, _ = make() if ticket == "closed" else opened()
     assert breaker.ticket == breaker.admit()
+
+
+def suspect(breaker: Breaker, times: int = 1) -> list[bool]:
+    return [breaker.suspected(breaker.admit()) for _ in range(times)]
+
+
+def test_failures_that_are_only_suspected_open_nothing_until_one_is_confirmed() -> None:
+    breaker, _, states = make()
+    assert suspect(breaker, 6) == [False, False, False, True, True, True]
+    assert (state(breaker), states) == ("closed", [])
+    breaker.confirmed(breaker.ticket)
+    assert (state(breaker), states) == ("open", ["open"])
+
+
+def test_suspects_that_are_cleared_are_forgotten_and_certain_failures_are_not() -> None:
+    breaker, clock, _ = make()
+    fail(breaker, 3)
+    clock.now_s += 2
+    assert suspect(breaker) == [True]
+    breaker.cleared(breaker.ticket)
+    assert suspect(breaker) == [True]
+    breaker.cleared(breaker.ticket)
+    fail(breaker)
+    assert state(breaker) == "open"
+
+
+def test_certain_failures_are_not_made_more_by_suspects() -> None:
+    breaker, _, _ = make()
+    assert suspect(breaker, 3) == [False] * 3
+    fail(breaker, 3)
+    assert state(breaker) == "closed"
+    fail(breaker)
+    assert state(breaker) == "open"
+
+
+def test_suspects_leave_the_window_as_failures_do() -> None:
+    breaker, clock, _ = make()
+    suspect(breaker, 3)
+    clock.now_s += 10.5
+    assert suspect(breaker, 4) == [False, False, False, True]
+
+
+@pytest.mark.parametrize("cleared", [True, False])
+def test_a_suspected_probe_is_worth_what_is_found_out_of_it(cleared: bool) -> None:
+    breaker, clock, _ = opened()
+    clock.now_s += 5
+    tickets = [breaker.admit() for _ in range(2)]
+    assert [breaker.suspected(ticket) for ticket in tickets] == [True, True]
+    assert breaker.admit() == 0
+    for ticket in tickets:
+        (breaker.cleared if cleared else breaker.confirmed)(ticket)
+    assert state(breaker) == ("closed" if cleared else "open")
+
+
+def test_what_is_found_out_after_a_change_says_nothing() -> None:
+    breaker, clock, states = make()
+    old = breaker.ticket
+    suspect(breaker, 4)
+    fail(breaker, 4)
+    for tell in (breaker.confirmed, breaker.cleared, breaker.suspected):
+        assert not tell(old)
+    clock.now_s += 5
+    assert (state(breaker), states) == ("half-open", ["open"])

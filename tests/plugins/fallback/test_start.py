@@ -6,13 +6,15 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from foretell.errors import RunError
 from foretell.plugin import PredictRequest, PredictResponse
 from foretell.signature import Signature, Tensor
+from foretell_plugins.fallback import Config, Fallback
 from tests.models import (
     classifier_bytes,
     identity_bytes,
@@ -21,7 +23,7 @@ from tests.models import (
     write_model_toml,
     write_version,
 )
-from tests.plugin.chains import ask
+from tests.plugin.chains import ask, info
 from tests.plugins.fallback.servers import Server
 
 Serve = Callable[..., Server]
@@ -66,7 +68,7 @@ def test_another_signature_refuses_the_version_and_names_the_remedy(
         assert reason == (
             f"plugin 'fallback': {other} version 1 cannot stand in: it takes the input 'X' as float32[batch, 3], "
             f"this model takes 'X' as float32[batch, 2]. Give a mapping ({{model = '{other}', inputs = {{theirs = "
-            "'ours'}, outputs = {ours = 'theirs'}}), or take it out of plugins.fallback"
+            "'ours'}, outputs = {ours = 'theirs'}}), or take it out: plugins.fallback in m/model.toml, or in foretell.toml"
         )
         assert not server.registry.models["m"].ready
         assert (await server.ask_rows("m", ROW)).status == 503
@@ -111,7 +113,10 @@ def test_a_value_that_the_model_never_gives_refuses_the_version(
     async def main() -> None:
         server = await loaded(serve())
         assert reason in refusals(server)[1]
-        assert "take it out" in refusals(server)[1]
+        assert (
+            "Correct it in plugins.fallback in m/model.toml, or in foretell.toml, or take it out"
+            in refusals(server)[1]
+        )
 
     asyncio.run(main())
 
@@ -372,3 +377,36 @@ def test_a_model_of_another_type_is_no_stand_in(store: Path, serve: Serve) -> No
         assert "float32[batch, 2], this model takes 'X' as float64[batch, 2]" in refusals(server)[2]
 
     asyncio.run(main())
+
+
+def test_what_a_chain_comes_to_can_be_asked_without_a_running_server(store: Path, serve: Serve) -> None:
+    """As `foretell plugins chain` does: a host that has models and a log, and nothing else; no event loop."""
+    fill(store, 1, 2)
+    fill(store, 1, name="wide", features=3)
+    others = ["version:previous", "model:wide", "model:nothing"]
+    server = serve(models={"m": {"fallback": [*others, {"value": {"Y": 0}}]}})
+    asyncio.run(server.registry.load(only="wide"))
+    asyncio.run(server.registry.load(only="m"))
+    said: list[dict[str, Any]] = []
+
+    class Log:
+        def warning(self, event: str, **more: Any) -> None:
+            said.append({"event": event, **more})
+
+    assert server.fallback._host is not None
+    host = SimpleNamespace(models=server.fallback._host.models, log=Log())
+    plugin = Fallback(Config(chain=server.fallback.config_for("m").chain))
+    plugin.on_start(cast("Any", host))
+    infos = [info(version=number) for number in (1, 2)]
+    kept = [plugin.wrap_predict(crash, each) for each in infos]
+    reasons = plugin.on_models(infos)
+    assert {key: "wide version 1 cannot stand in" in reason for key, reason in reasons.items()} == {
+        ("m", 1): True,
+        ("m", 2): True,
+    }
+    assert [each["target"] for each in said] == ["model:nothing"] * 2
+    told = plugin.status("m", 2)
+    assert told is not None
+    assert told["chain"] == ["value"]
+    assert set(told["unusable"]) == {"model:wide", "model:nothing"}
+    assert len(kept) == 2

@@ -32,7 +32,10 @@ def answered(**fields: Any) -> RequestRecord:
         "predicted_ns": 1_016_000,
         "finished_ns": 1_020_000,
     }
-    return RequestRecord(**{**given, **fields})
+    record = RequestRecord(**{**given, **fields})
+    if record.run_ended_ns and "run_rows" not in fields:
+        record.run_rows = record.rows
+    return record
 
 
 _FAILURES = {

@@ -107,3 +107,19 @@ def test_the_state_and_the_models_are_shown() -> None:
     assert found.sum("foretell_model_info", model="iris", version="1", digest="d1", task="other") == 1
     assert found.sum("process_open_fds") > 0
     assert found.sum("python_info") == 1
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text; version=abc",
+        "application/openmetrics-text; version=1.0.0; escaping",
+        "text/plain; version=zzz; escaping=",
+        "application/openmetrics-text;version=",
+        ";;;,,,",
+    ],
+)
+def test_whatever_a_scraper_accepts_it_gets_one_of_the_formats(accept: str) -> None:
+    body, media_type = Exposition().write(families_of(in_memory(10).read(), State(), []), accept)
+    assert media_type.startswith(("text/plain; version=", "application/openmetrics-text; version="))
+    assert b"foretell_in_flight 0.0" in body

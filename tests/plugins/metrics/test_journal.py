@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -72,8 +73,8 @@ class PlainCount:
         ):
             if ended:
                 self.stages[stage][bisect_left(BOUNDS, ended - began)] += 1
-        if record.run_ended_ns:
-            self.runs[bisect_left(ROW_BOUNDS.tolist(), record.rows)] += 1
+        if record.run_rows:
+            self.runs[bisect_left(ROW_BOUNDS.tolist(), record.run_rows)] += 1
 
     def check(self, row: Row) -> None:
         assert (row.count, row.rows) == (self.count, self.rows)
@@ -311,3 +312,53 @@ def test_a_fold_can_be_killed_at_each_of_its_lines(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 20
+
+
+@pytest.mark.parametrize(
+    ("trace_id", "span_id"),
+    [
+        ("not hex", None),
+        ("", None),
+        ("f" * 33, None),
+        ("-1", None),
+        (7, None),
+        ("1" * 32, "not hex"),
+        ("1" * 32, "f" * 17),
+        ("1" * 32, "-1"),
+        ("1" * 32, 7),
+    ],
+    ids=repr,
+)
+def test_a_trace_that_is_none_costs_no_count(trace_id: Any, span_id: Any) -> None:
+    journal = in_memory(10)
+    journal.append(answered(trace_id=trace_id, span_id=span_id))
+    journal.append(answered())
+    totals = journal.read()
+    assert count(totals) == 2
+    assert not any(row.duration.exemplars[0] for _, row in totals.counted())
+
+
+def test_label_sets_are_read_up_to_the_first_damaged_line(tmp_path: Path) -> None:
+    said: list[str] = []
+    with journal_in(tmp_path) as journal:
+        for version in (1, 2):
+            journal.append(answered(version=version))
+        with (tmp_path / "labels").open("ab") as file:
+            file.write(b"\0\0garbage\n")
+        for version in (3, 1):
+            journal.append(answered(version=version))
+        for _ in range(2):
+            totals = read_journal(tmp_path / "journal", tmp_path / "labels", said.append)
+            assert totals is not None
+            assert {labels.version: row.count for labels, row in totals.counted()} == {1: 2, 2: 1}
+            journal.fold()
+    assert len(said) == 2
+    assert said[0].startswith(f"{tmp_path / 'labels'}, line 4: ")
+
+
+def test_a_journal_that_never_makes_sense_is_an_error_of_its_own(tmp_path: Path) -> None:
+    with journal_in(tmp_path) as journal:
+        journal.append(answered())
+        journal._words[1] = 99_999  # more than fit between two folds
+        with pytest.raises(RuntimeError, match="changes faster"):
+            read(tmp_path)

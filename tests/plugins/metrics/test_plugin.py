@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
@@ -17,8 +18,10 @@ from litestar.testing import TestClient
 from foretell.app import create_app
 from foretell.errors import PluginError
 from foretell.logs import open_log
+from foretell.plugin import Instrument
 from foretell.settings import LogSettings, PluginSettings, Settings, StoreSettings
 from foretell_plugins.metrics import Metrics, MetricsConfig
+from foretell_plugins.metrics.instruments import Instruments
 from tests.plugins.metrics.hosts import MadeUpHost
 from tests.plugins.metrics.records import answered
 from tests.plugins.metrics.samples import Scrape
@@ -137,3 +140,87 @@ def test_a_folder_that_is_taken_away_costs_one_line_in_the_log(tmp_path: Path) -
 
     asyncio.run(use())
     assert stream.getvalue().count("not shared") == 1
+
+
+def odd(**fields: Any) -> Instrument:
+    """An instrument as a careless plugin makes it: nothing checks its types."""
+    given: dict[str, Any] = {
+        "name": "odd_total",
+        "kind": "counter",
+        "description": "x",
+        "samples": [({"a": "b"}, 1)],
+    }
+    return Instrument(**{**given, **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"samples": [({"a": "b"}, np.int64(3))]}, {"b": 3}),
+        ({"samples": [({"a": "b"}, np.float32(0.5)), ({"a": "c"}, True)]}, {"b": 0.5, "c": 1}),
+        ({"samples": (({"a": "b"}, 3),)}, {"b": 3}),
+        ({"description": None}, None),
+        ({"kind": "summary", "name": "odd"}, None),
+        ({"across_workers": "min"}, None),
+    ],
+    ids=["NumPy's", "others", "tuple", "no description", "kind", "across workers"],
+)
+@pytest.mark.parametrize("shares", [False, True], ids=["alone", "in one folder"])
+def test_an_odd_instrument_costs_no_scrape(
+    fields: dict[str, Any], shown: dict[str, float] | None, shares: bool, tmp_path: Path
+) -> None:
+    directory = str(tmp_path / "metrics") if shares else None
+    plugin, host, stream = Metrics(MetricsConfig(directory=directory)), MadeUpHost(), io.StringIO()
+    host.log = open_log(LogSettings(format="json"), stream)
+    sound = Instrument("sound", "gauge", "x", [({}, 7)])
+    host.given = [odd(**fields), sound]
+    plugin.on_start(host)
+
+    async def use() -> list[Scrape]:
+        async with plugin.lifespan(Litestar([])):
+            await plugin._tell()
+            plugin.observe([answered()])
+            return [Scrape((await plugin._scrape(""))[0].decode()) for _ in range(3)]
+
+    found = asyncio.run(use())[-1]
+    assert found.sum("foretell_requests_total") == 1
+    assert found.sum("sound") == 7
+    assert stream.getvalue().count("cannot be shown") == (shown is None)
+    if shown is None:
+        assert found.sum("foretell_instruments_dropped_total", instrument=host.given[0].name) >= 3
+    else:
+        name = "odd_total"
+        assert {dict(labels)["a"]: found.sum(name, **dict(labels)) for labels in found.labels(name)} == shown
+
+
+def test_instruments_of_ever_new_names_are_bounded() -> None:
+    stream = io.StringIO()
+    instruments = Instruments(open_log(LogSettings(format="json"), stream))
+    assert (
+        instruments.usable([odd(name=f"odd{number}_total", description=None) for number in range(150)]) == []
+    )
+    assert len(instruments.dropped) == 101
+    assert instruments.dropped[""] == 50
+    assert stream.getvalue().count("cannot be shown") == 100
+
+
+def test_whatever_fails_in_telling_the_others_is_said_once_and_ends_nothing(tmp_path: Path) -> None:
+    plugin, host, stream = Metrics(MetricsConfig(directory=str(tmp_path / "m"))), MadeUpHost(), io.StringIO()
+    host.log = open_log(LogSettings(format="json"), stream)
+    plugin.on_start(host)
+
+    def fail() -> list[Instrument]:
+        raise TypeError("broken")
+
+    async def use() -> None:
+        async with plugin.lifespan(Litestar([])):
+            host.instruments = fail  # type: ignore[method-assign]  # a plugin's own fault
+            for _ in range(3):
+                await plugin._tell()
+            del host.instruments
+            host.in_flight = 5
+            await plugin._tell()
+            assert plugin._state.in_flight == 5
+
+    asyncio.run(use())
+    assert stream.getvalue().count("TypeError: broken") == 1

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
+import msgspec
 import pytest
 
 from foretell.errors import PluginError
 from foretell.logs import Logger, open_log
 from foretell.settings import LogSettings
+from foretell_plugins.metrics import MetricsConfig
 from foretell_plugins.metrics.families import Family, families_of, http_server_duration
 from foretell_plugins.metrics.journal import in_memory
 from foretell_plugins.metrics.push import Pusher, PushSettings, push_settings
@@ -89,6 +91,8 @@ def test_where_metrics_are_sent(
         {"OTEL_METRIC_EXPORT_INTERVAL": "soon"},
         {"OTEL_METRIC_EXPORT_INTERVAL": "-1"},
         {"OTEL_METRIC_EXPORT_INTERVAL": "nan"},
+        {"OTEL_METRIC_EXPORT_INTERVAL": "inf"},
+        {"OTEL_METRIC_EXPORT_INTERVAL": "1e12"},
     ],
     ids=str,
 )
@@ -210,6 +214,8 @@ def test_a_receiver_that_refuses_costs_one_line_in_the_log() -> None:
         received.wait_for(lambda each: len(each._requests) >= 3)
         asyncio.run(pusher.close())
     assert str(log).count("metrics are not sent") == 1
+    assert f'"endpoint": "{received.endpoint}/v1/metrics"' in str(log)
+    assert "code: 400" in str(log)
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
@@ -230,3 +236,31 @@ def test_metrics_that_cannot_be_made_cost_a_line_in_the_log() -> None:
         settings = PushSettings("http/protobuf", received.endpoint, HOUR_S)
         asyncio.run(Pusher(settings, broken, log.log, in_worker=False).close())
     assert "RuntimeError: broken" in str(log)
+
+
+@pytest.mark.parametrize("interval_s", [0, 1e10, float("inf"), float("nan")])
+def test_an_interval_that_no_thread_could_wait_for_is_refused(interval_s: float) -> None:
+    with pytest.raises(msgspec.ValidationError, match="otlp_interval_s"):
+        msgspec.convert({"otlp_interval_s": interval_s}, MetricsConfig)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({}, "http://localhost:4318/v1/metrics"),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"},
+            "OTEL_EXPORTER_OTLP_ENDPOINT sends to 'collector:4318",
+        ),
+    ],
+    ids=["nowhere", "no scheme"],
+)
+def test_where_metrics_go_is_said_at_the_start_if_nobody_said_it_well(
+    environ: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**environ, "OTEL_EXPORTER_OTLP_TIMEOUT": "0.1"}.items():
+        monkeypatch.setenv(name, value)
+    log = Log()
+    pusher = Pusher(PushSettings("http/protobuf", None, HOUR_S), families, log.log, in_worker=False)
+    assert said in str(log)
+    asyncio.run(pusher.close())

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from foretell.errors import PluginError
@@ -26,8 +27,10 @@ def join(tmp_path: Path) -> Iterator[Join]:
     """Join as a worker; all leave at the end."""
     with ExitStack() as stack:
 
-        def joined(fingerprint: str = "f1", *, keep: bool = True) -> Shared:
-            shared = Shared(tmp_path, fingerprint, 100, keep=keep)
+        def joined(
+            fingerprint: str = "f1", *, keep: bool = True, damaged: Callable[[str], None] = lambda _: None
+        ) -> Shared:
+            shared = Shared(tmp_path, fingerprint, 100, keep=keep, damaged=damaged)
             stack.callback(shared.close)
             return shared
 
@@ -278,3 +281,92 @@ def test_instruments_of_several_workers_come_together() -> None:
         "breaker": [({"model": "m"}, 2)],
         "evictions_total": [({"level": "1"}, 6)],
     }
+
+
+def spoil(folder: Path, kind: str) -> None:
+    """Do to the files of every worker what cleaners of disks, full disks and neighbours do."""
+    for path in folder.glob("*.labels"):
+        if kind == "garbage":
+            path.write_bytes(path.read_bytes() + b"\0\0\0garbage\n")
+        else:
+            path.unlink()
+    for path in folder.glob("*.journal"):
+        if kind == "nonsense":
+            with path.open("r+b") as file:
+                file.seek(8)
+                file.write(b"\x7f" * 8)
+
+
+@pytest.mark.parametrize(("kind", "left"), [("garbage", 10), ("gone", 0), ("nonsense", 0)], ids=str)
+def test_damaged_files_of_one_worker_cost_no_scrape_and_stop_no_other_worker(
+    kind: str, left: int, join: Join, worker: Callable[[int], Worker], tmp_path: Path
+) -> None:
+    said: list[str] = []
+    damaged = worker(10)
+    spoil(tmp_path, kind)
+    shared = join(damaged=said.append)
+    shared.journal.append(answered())
+    worker(5)
+    for _ in range(3):
+        assert merged(shared)[0] == left + 5
+    assert len(said) == 1
+    assert "left out" in said[0]
+    damaged.end()
+    worker(7)  # takes its place, and adds up what it left
+    assert len(list(tmp_path.glob("*.journal"))) == 3
+    assert merged(shared)[0] == left + 5 + 7
+
+
+def test_a_damaged_file_of_ended_workers_is_said_and_stops_nobody(
+    join: Join, worker: Callable[[int], Worker], tmp_path: Path
+) -> None:
+    worker(10).end()
+    said: list[str] = []
+    shared = join(damaged=said.append)
+    assert merged(shared)[0] == 10
+    (path,) = tmp_path.glob("*.ended")
+    ended = msgspec.msgpack.decode(path.read_bytes())
+    ended["rows"][0][1] = [1, 2, 3]
+    for content in (b"\xc1", msgspec.msgpack.encode(ended)):
+        path.write_bytes(content)
+        assert merged(shared)[0] == 0
+    assert len(said) == 1
+    worker(5)
+    assert merged(shared)[0] == 5
+
+
+def test_no_planted_link_is_followed(join: Join, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    shared = join()
+    (journal,) = tmp_path.glob("*.journal")
+    journal.with_suffix(".state.new").symlink_to(victim)
+    (tmp_path / journal.name.replace("-0.", "-1.")).with_suffix(".labels").symlink_to(victim)
+    shared.write(State(1))
+    join()
+    assert victim.read_text() == "precious"
+    assert not list(tmp_path.glob("*.state.new"))
+    (tmp_path / "f1-0.1-1.journal").symlink_to(victim)
+    assert merged(shared)[0] == 0
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777], ids=oct)
+def test_a_folder_that_others_can_write_to_is_refused_with_the_remedy(mode: int, tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(
+        PluginError, match=r"others can write to .*chmod go-w.*plugins\.config\.metrics\.directory"
+    ):
+        shared_folder(str(folder))
+    assert shared_folder(str(folder / "own")) == (folder / "own", False)
+    assert (folder / "own").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir(mode=0o755)
+    os.chown(folder, 65534, 65534)
+    with pytest.raises(PluginError, match="owner 65534"):
+        shared_folder(str(folder))

@@ -92,14 +92,20 @@ def test_a_receiver_that_refuses_costs_spans_and_a_line(
     assert line["event"] == "spans dropped"
     assert line["total"] == 2 * SPANS
     assert "the exporter failed" in line["reason"]
+    assert line["reason"].startswith(receiver.endpoint)
+    assert ("INVALID_ARGUMENT" if protocol == "grpc" else "400") in line["reason"]
 
 
 def test_a_receiver_that_is_down_costs_spans_and_a_line(make: Make, protocol: str, free_port: int) -> None:
-    environ = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
+    environ = {
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "2"
+    }  # long enough for a second attempt, before which the cause is said
     plugin = make(environ, endpoint=f"http://127.0.0.1:{free_port}", protocol=protocol)
     events = serve(plugin, 2)
     assert plugin.dropped_spans == 2 * SPANS
     assert sum(each["count"] for each in events) == 2 * SPANS
+    assert all(each["reason"].startswith(f"http://127.0.0.1:{free_port}") for each in events)
+    assert "Failed to connect" in events[0]["reason"] or "refused" in events[0]["reason"]
 
 
 def test_a_receiver_that_hangs_holds_up_neither_requests_nor_the_end(

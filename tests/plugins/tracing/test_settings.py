@@ -141,3 +141,83 @@ def test_every_key_is_documented() -> None:
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     for field in msgspec.structs.fields(TracingConfig):
         assert any(row.startswith(f"| `{field.encode_name}` |") for row in rows), field.encode_name
+
+
+@pytest.mark.parametrize("value", ["inf", "1e13", "nan", "-1"])
+@pytest.mark.parametrize(
+    "name", ["OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"]
+)
+def test_what_no_thread_could_wait_for_and_no_queue_hold_is_ignored_and_said(name: str, value: str) -> None:
+    settings = resolve(TracingConfig(), {**OTLP, name: value})
+    assert (settings.delay_s, settings.queue_spans, settings.batch_spans) == (5, 2048, 512)
+    (sentence,) = settings.ignored
+    assert sentence.startswith(f"{name} is {value!r}, which is no number from 0 to ")
+
+
+def test_a_ratio_alone_means_the_sampler_that_takes_it() -> None:
+    settings = resolve(TracingConfig(ratio=0.1), OTLP)
+    assert (settings.sampler, settings.ratio, settings.doubts) == ("parentbased_traceidratio", 0.1, ())
+
+
+@pytest.mark.parametrize(
+    ("environ", "config", "named"),
+    [
+        ({}, {"sampler": "always_on", "ratio": 0.1}, "plugins.config.tracing.ratio is 0.1"),
+        ({"OTEL_TRACES_SAMPLER": "always_on"}, {"ratio": 0.1}, "plugins.config.tracing.ratio is 0.1"),
+        ({"OTEL_TRACES_SAMPLER_ARG": "0.5"}, {}, "OTEL_TRACES_SAMPLER_ARG is 0.5"),
+    ],
+    ids=["sampler", "variable", "argument alone"],
+)
+def test_a_ratio_that_the_sampler_does_not_take_is_doubted(
+    environ: dict[str, str], config: dict[str, Any], named: str
+) -> None:
+    settings = resolve(TracingConfig(**config), {**OTLP, **environ})
+    (doubt,) = settings.doubts
+    assert doubt.startswith(named)
+    assert doubt.endswith("which takes no ratio: it has no effect")
+
+
+@pytest.mark.parametrize(
+    ("environ", "config", "url", "is_default"),
+    [
+        ({}, {}, "http://localhost:4318/v1/traces", True),
+        ({}, {"protocol": "grpc"}, "http://localhost:4317", True),
+        ({}, {"endpoint": "http://c:1"}, "http://c:1/v1/traces", False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://d:1/"}, {"endpoint": "http://c:1"}, "http://d:1/v1/traces", False),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://u:secret@d/x"}, {}, "https://d/x", False),
+    ],
+    ids=["default", "grpc", "key", "variable", "of traces"],
+)  # fmt: skip
+def test_where_spans_go_is_known(
+    environ: dict[str, str], config: dict[str, Any], url: str, is_default: bool
+) -> None:
+    destination = resolve(TracingConfig(**config), {**OTLP, **environ}).destination
+    assert destination is not None
+    assert (destination.url, destination.is_default, destination.doubt) == (url, is_default, None)
+
+
+@pytest.mark.parametrize(
+    ("environ", "doubt"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "nothing will arrive there"),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            "TLS is spoken to it",
+        ),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317",
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+                "OTEL_EXPORTER_OTLP_INSECURE": "true",
+            },
+            None,
+        ),
+    ],
+    ids=["http", "grpc", "grpc, insecure"],
+)
+def test_an_endpoint_without_a_scheme_is_doubted(environ: dict[str, str], doubt: str | None) -> None:
+    doubts = resolve(TracingConfig(), {**OTLP, **environ}).doubts
+    assert len(doubts) == (doubt is not None)
+    assert all(
+        "OTEL_EXPORTER_OTLP_ENDPOINT sends to 'collector" in each and str(doubt) in each for each in doubts
+    )

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import httpx
 import pytest
@@ -466,3 +466,80 @@ def test_a_variable_that_is_ignored_is_said_in_the_log(make: Make) -> None:
     (line,) = asyncio.run(run())
     assert line["event"] == "variable ignored"
     assert line["reason"].startswith("OTEL_TRACES_EXPORTER is 'zipkin', which is none of otlp, console, none")
+
+
+@pytest.mark.parametrize(
+    ("environ", "config", "event", "named"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "c:4318"}, {}, "check the settings", "http://"),
+        (
+            {},
+            {"exporter": "otlp"},
+            "spans are sent to the default endpoint",
+            "http://localhost:4318/v1/traces",
+        ),
+    ],
+    ids=["no scheme", "no endpoint"],
+)
+def test_where_spans_go_is_said_at_the_start_if_nobody_said_it_well(
+    environ: dict[str, str], config: dict[str, Any], event: str, named: str, make: Make
+) -> None:
+    plugin = make(environ, **config)
+
+    async def run() -> list[dict[str, Any]]:
+        async with running(plugin) as events:
+            return list(events)
+
+    (line,) = asyncio.run(run())
+    assert line["event"] == event
+    assert named in str(line)
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "port"),
+    [
+        (b"x:" + b"9" * 5000, "x", None),
+        (b"x:99999999999999999999", "x", None),
+        (b"x:65536", "x", None),
+        (b"x:65535", "x", 65535),
+        ("x:\u00b2".encode("latin-1"), "x", None),
+        (b"x:", "x", 80),
+        (b"x", "x", 80),
+        (b"[::1]", "::1", 80),
+        (b"", None, None),
+        (b":80", None, None),
+    ],
+    ids=[
+        "5000 digits", "20 digits", "too high", "highest", "no digit", "no port", "no colon", "IPv6", "empty", "port alone",
+    ],
+)  # fmt: skip
+def test_a_host_header_costs_no_span_whatever_it_holds(
+    host: bytes, address: str | None, port: int | None, make: Make, http_otlp: Receiver
+) -> None:
+    plugin = make(SOON, endpoint=http_otlp.endpoint)
+
+    async def run() -> None:
+        async with running(plugin):
+            plugin.observe([ask(headers=[(b"host", each)]).record for each in (host, b"others:80")])
+
+    asyncio.run(run())
+    first, other = (span.attributes for span in http_otlp.wait_for("POST", 2))
+    assert (first.get("server.address"), first.get("server.port")) == (address, port)
+    assert other["server.address"] == "others"
+    assert plugin.dropped_spans == 0
+
+
+def test_a_span_that_cannot_be_made_is_counted_and_costs_no_other(make: Make, http_otlp: Receiver) -> None:
+    plugin = make(SOON, endpoint=http_otlp.endpoint)
+
+    async def run() -> list[dict[str, Any]]:
+        async with running(plugin) as events:
+            odd, sound = ask(headers=[]).record, ask(headers=[]).record
+            odd.headers = cast("Any", [(b"host", "no bytes")])  # as a plugin might leave it
+            plugin.observe([odd, sound])
+        return events
+
+    (line,) = asyncio.run(run())
+    assert (line["event"], line["count"]) == ("spans dropped", 1)
+    assert line["reason"].startswith("a span could not be made: AttributeError")
+    assert len(http_otlp.wait_for("POST")) == plugin.dropped_spans == 1

@@ -1,0 +1,158 @@
+"""Whether requests of a version share runs, and how many rows a run then takes: measured, and shown to change nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+from foretell.engine.warm_up import time_us, trial_inputs, zero_inputs
+from foretell.errors import RunError
+
+if TYPE_CHECKING:
+    from foretell.engine.session import Session
+    from foretell.engine.warm_up import Cost
+    from foretell.parser import Parser, Tensors
+    from foretell.signature import Signature
+    from foretell.store.model_config import ModelBatching
+
+__all__ = ["Batching", "choose_batching"]
+
+_MOST_ROWS: Final = 256
+_PATIENCE_S: Final = 1.0
+_WORTH: Final = 1.2
+"""A bigger run must give so many times the rows a second for requests to share runs by themselves."""
+
+_NEAR: Final = 0.97
+"""Of the sizes that give nearly the most rows a second, the smallest is taken: its callers wait least."""
+
+
+class Batching(msgspec.Struct, frozen=True):
+    """What was decided.
+
+    Attributes:
+        rows: How many rows go together at most; 1 means that requests share no runs.
+        reason: Why, in words.
+    """
+
+    rows: int
+    reason: str
+
+
+def choose_batching(
+    session: Session,
+    signature: Signature,
+    parser: Parser,
+    config: ModelBatching,
+    *,
+    cost: Cost | None,
+    inline_us: float,
+) -> Batching:
+    """Decide for one version.
+
+    Args:
+        session: Its graph.
+        signature: What it takes.
+        parser: The parser of its signature.
+        config: What the team has set.
+        cost: What a run was measured to cost; None if that is not known.
+        inline_us: Runs shorter than this happen on the event loop, where there is nothing to share, µs.
+
+    Raises:
+        LoadTimeoutError: The session was stopped meanwhile.
+    """
+    if config.mode == "off":
+        return Batching(1, "batching is off in its model.toml")
+    if not signature.batched:
+        return Batching(1, "its inputs share no axis of rows")
+    forced = config.mode == "on"
+    if cost is None and not forced:
+        return Batching(1, "what a run costs is not known")
+    if cost is not None and cost.of(1) <= inline_us and not forced:
+        return Batching(1, "its runs are short and happen on the event loop")
+    independent = _rows_are_independent(session, signature, parser)
+    if independent is False:
+        return Batching(
+            1, "its rows depend on each other: what one caller asks would change another's answer"
+        )
+    if independent is None and not forced:
+        return Batching(
+            1,
+            "that its rows do not depend on each other could not be shown; batching.mode = 'on' trusts in it",
+        )
+    most = config.max_rows or min(_MOST_ROWS, parser.max_rows)
+    rates = _rates(session, signature, parser, most)
+    best = max(rates.values(), default=0.0)
+    rows = min((size for size, rate in rates.items() if rate >= best * _NEAR), default=most)
+    gain = best / rates[1] if rates.get(1) else 1.0
+    if forced:
+        return Batching(config.max_rows or max(rows, 2), "batching is on in its model.toml")
+    if rows == 1 or gain < _WORTH:
+        return Batching(1, f"runs of more rows give only {gain:.2f} times the rows a second")
+    return Batching(rows, f"runs of {rows} rows give {gain:.1f} times the rows a second")
+
+
+def _rates(session: Session, signature: Signature, parser: Parser, most: int) -> dict[int, float]:
+    """Rows a second by the size of a run, as far as a second of trials goes."""
+    began_s = time.monotonic()
+    rates: dict[int, float] = {}
+    size = 1
+    while size <= most and time.monotonic() - began_s < _PATIENCE_S:
+        try:
+            took_us = time_us(session, trial_inputs(signature, parser, size))
+        except RunError:
+            break
+        rates[size] = size * 1e6 / max(took_us, 1e-3)
+        size *= 2
+    return rates
+
+
+def _rows_are_independent(session: Session, signature: Signature, parser: Parser) -> bool | None:
+    """Whether rows that run together answer as they do alone; None if no two different rows could be tried."""
+    one = trial_inputs(signature, parser, 1)
+    for other in (_varied(one), zero_inputs(signature, 1)):
+        if all(np.array_equal(other[name], array) for name, array in one.items()):
+            continue
+        try:
+            alone = [session.try_outputs(one), session.try_outputs(other)]
+            mixed = [one, other, one, other, other]
+            joined = {name: np.concatenate([each[name] for each in mixed]) for name in one}
+            together = session.try_outputs(joined)
+        except (RunError, ValueError):
+            continue
+        expected = [alone[0], alone[1], alone[0], alone[1], alone[1]]
+        return all(
+            _alike(array, [each[name] for each in expected], len(mixed)) for name, array in together.items()
+        )
+    return None
+
+
+def _varied(inputs: Tensors) -> Tensors:
+    """Other values of the same kinds; whole numbers stay so small that they can be indices."""
+    varied: Tensors = {}
+    for name, array in inputs.items():
+        if array.dtype.kind == "f":
+            steps = np.linspace(0.1, 0.9, max(array.size, 1))[: array.size]
+            varied[name] = (array + steps.reshape(array.shape)).astype(array.dtype)
+        elif array.dtype.kind in "biu":
+            varied[name] = (array == 0).astype(array.dtype)
+        else:
+            varied[name] = array
+    return varied
+
+
+def _alike(together: Any, alone: list[Any], rows: int) -> bool:
+    if (
+        together.ndim == 0
+        or len(together) != rows
+        or any(array.ndim == 0 or len(array) != 1 for array in alone)
+    ):
+        return False
+    expected = np.concatenate(alone)
+    if expected.shape != together.shape:
+        return False
+    if together.dtype.kind in "fc":
+        return bool(np.allclose(together, expected, rtol=1e-3, atol=1e-5, equal_nan=True))
+    return bool(np.array_equal(together, expected))

@@ -1,0 +1,172 @@
+"""One run of a version, for one request or for several at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from foretell.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from foretell.engine.lane import Lane
+    from foretell.engine.session import Session
+    from foretell.parser import Tensors
+    from foretell.prediction import PredictRequest
+
+__all__ = ["Run", "Ticket"]
+
+_Form = tuple[object, ...]
+
+
+class Ticket:
+    """One request that waits for its run, or for the end of it.
+
+    Args:
+        request: The request.
+        entered_ns: When it began to wait, ns.
+        loop: The event loop of whoever waits.
+
+    Attributes:
+        future: Resolved with the outputs.
+        run: The run that it is part of; None while it waits for one.
+        gone: Whether nobody waits for it any more.
+    """
+
+    __slots__ = ("entered_ns", "future", "gone", "loop", "request", "run")
+
+    def __init__(self, request: PredictRequest, entered_ns: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.request = request
+        self.entered_ns = entered_ns
+        self.loop = loop
+        self.future: asyncio.Future[Tensors] = loop.create_future()
+        self.run: Run | None = None
+        self.gone = False
+
+    def form(self) -> _Form:
+        """What requests that share a run must have in common: outputs, and all of the inputs but rows and values."""
+        request = self.request
+        inputs = [(name, array.dtype, array.shape[1:]) for name, array in request.inputs.items()]
+        return (self.loop, request.outputs, *inputs)
+
+
+class _Part(NamedTuple):
+    """What became of one request."""
+
+    ticket: Ticket
+    outcome: Any
+    started_ns: int
+    ended_ns: int
+    run_rows: int
+    together: int
+
+
+class Run:
+    """One run of a version.
+
+    Args:
+        lane: Where its requests waited.
+        session: The graph.
+        tickets: Its requests. Several have the same form, and rows on the first axis of everything.
+        expected_ns: How long it is expected to take, ns.
+        started_ns: When it begins, ns.
+
+    Attributes:
+        rows: How many rows it has.
+        ended_ns: When it was done, ns.
+        lent: Whether another thread has taken the place of the one that it occupies.
+    """
+
+    def __init__(
+        self, lane: Lane, session: Session, tickets: Sequence[Ticket], *, expected_ns: int, started_ns: int
+    ) -> None:
+        self.lane = lane
+        self.tickets = tickets
+        self.rows = sum(ticket.request.rows for ticket in tickets)
+        self.expected_ns = expected_ns
+        self.started_ns = started_ns
+        self.ended_ns = started_ns
+        self.lent = False
+        self._session = session
+        self._options: Any = None
+        self._given_up = False
+        self._parts: list[_Part] = []
+
+    def give_up_if_alone(self) -> None:
+        """End the run, if nobody waits for it any more. Thread-safe; it ends between two operators of the graph."""
+        if all(ticket.gone for ticket in self.tickets):
+            self._given_up = True
+            if self._options is not None:
+                self._options.terminate = True
+
+    def execute(self) -> None:
+        """Run it; whatever happens becomes the outcome of its requests."""
+        self._options = self._session.new_options()
+        self._try(self.tickets)
+        self.ended_ns = time.perf_counter_ns()
+
+    def hand_back(self) -> None:
+        """Give those who wait their outputs, on their event loop."""
+        with suppress(RuntimeError):  # it is closed: nobody waits
+            self.tickets[0].loop.call_soon_threadsafe(self._resolve)
+
+    def _try(self, tickets: Sequence[Ticket]) -> None:
+        """Run some of the requests together; where that fails, half of them at a time, until it is clear which fail."""
+        alive = [ticket for ticket in tickets if not ticket.gone]
+        if not alive or self._given_up:
+            return
+        started_ns = time.perf_counter_ns()
+        outcomes: Sequence[Tensors | Exception] | None
+        try:
+            outcomes = self._outputs(alive)
+        except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
+            outcomes = [error] if len(alive) == 1 else None
+        if outcomes is None:
+            middle = len(alive) // 2
+            self._try(alive[:middle])
+            self._try(alive[middle:])
+            return
+        ended_ns = time.perf_counter_ns()
+        rows = sum(ticket.request.rows for ticket in alive)
+        for ticket, outcome in zip(alive, outcomes, strict=True):
+            self._parts.append(_Part(ticket, outcome, started_ns, ended_ns, rows, len(alive)))
+            rows = 0  # the first of them counts the run
+
+    def _outputs(self, tickets: Sequence[Ticket]) -> Sequence[Tensors]:
+        requests = [ticket.request for ticket in tickets]
+        wanted = requests[0].outputs
+        if len(requests) == 1:
+            return [self._session.run(requests[0].inputs, wanted, self._options)]
+        joined = {
+            name: np.concatenate([each.inputs[name] for each in requests]) for name in requests[0].inputs
+        }
+        outputs = self._session.run(joined, wanted, self._options)
+        ends = np.cumsum([each.rows for each in requests]).tolist()
+        if any(array.ndim == 0 or len(array) != ends[-1] for array in outputs.values()):
+            raise RunError(
+                "an output has not one row for each row of the inputs, so that it cannot be shared"
+            )
+        return [
+            {name: array[end - each.rows : end] for name, array in outputs.items()}
+            for each, end in zip(requests, ends, strict=True)
+        ]
+
+    def _resolve(self) -> None:
+        for part in self._parts:
+            ticket = part.ticket
+            if ticket.future.done():
+                continue
+            record = ticket.request.record
+            record.run_started_ns = part.started_ns
+            record.run_ended_ns = part.ended_ns
+            record.run_rows = part.run_rows
+            record.together = part.together
+            if isinstance(part.outcome, Exception):
+                ticket.future.set_exception(part.outcome)
+            else:
+                ticket.future.set_result(part.outcome)

@@ -1,0 +1,341 @@
+"""The parent of the worker processes: starts, watches, replaces and ends them."""
+
+from __future__ import annotations
+
+import math
+import selectors
+import signal
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from foretell.errors import ForetellError, SettingsError
+from foretell.http.listening import announce
+from foretell.settings.fingerprint import fingerprint
+from foretell.supervisor.adoption import adopt
+from foretell.supervisor.messages import Accept, Beat, Failed, Leaving, Ready, Retire, Stop
+from foretell.supervisor.port import SharedPort
+from foretell.supervisor.signals import Signals
+from foretell.supervisor.slot import Slot
+from foretell.supervisor.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from foretell.logs import Logger
+    from foretell.settings import Settings
+
+__all__ = ["Supervisor"]
+
+_FORCED: Final = 128 + signal.SIGINT
+"""The exit status of a server that was told twice."""
+
+_OVERTIME_S: Final = 3.0
+"""How much longer than `server.drain_s` a worker may take, for what its plugins do at the end."""
+
+
+_LATE_S: Final = 0.1
+"""If it wakes up so much too late, it was stopped, or the machine stood still, and nobody could be heard meanwhile."""
+
+
+class Supervisor:
+    """Runs a server of several workers.
+
+    Args:
+        settings: The settings.
+        workers: How many there shall be.
+        log: Where events go.
+        reload: Gives the settings anew, for workers that are started after SIGHUP; raises SettingsError.
+        clock: A clock that never goes back, seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        workers: int,
+        log: Logger,
+        *,
+        reload: Callable[[], Settings],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._server = fingerprint(settings)
+        self._log = log
+        self._reload = reload
+        self._clock = clock
+        self._slots = [Slot(number) for number in range(workers)]
+        self._workers: set[Worker] = set()
+        self._selector = selectors.DefaultSelector()
+        self._port: SharedPort
+        self._roll: _Roll | None = None
+        self._asked_to_roll = False
+        self._served = False
+        self._stopping = False
+        self._status = 0
+        self._reason: str | None = None
+
+    def run(self) -> int:
+        """Serve until told to stop; takes over the signals of the process, so call it from the main thread.
+
+        Returns:
+            The exit status.
+
+        Raises:
+            ListenError: The port is taken, or the host is not this machine.
+            ForetellError: A worker could not start, when the server was started; the message is the worker's.
+        """
+        server = self._settings.server
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+        with (
+            SharedPort(server.host, server.port, len(self._slots)) as self._port,
+            Signals(numbers) as signals,
+        ):
+            self._selector.register(signals, selectors.EVENT_READ)
+            try:
+                for slot in self._slots:
+                    slot.worker = self._start(slot, self._settings)
+                while self._workers or not self._stopping:
+                    self._sleep()
+                    for number in signals.caught():
+                        self._obey(number)
+                    self._attend()
+            finally:
+                for worker in self._workers:  # none, but where the supervisor itself has failed
+                    worker.abandon()
+                self._selector.close()
+        if self._reason is not None:
+            raise ForetellError(self._reason)
+        if self._served:
+            self._log.info("stopped")
+        return self._status
+
+    def _sleep(self) -> None:
+        """Wait until something happens or is due."""
+        due = min(
+            [worker.due for worker in self._workers] + [slot.start_at for slot in self._slots],
+            default=math.inf,
+        )
+        slept = self._clock()
+        self._selector.select(None if due == math.inf else max(due - slept, 0))
+        woke = self._clock()
+        if woke - max(due, slept) > _LATE_S:
+            for worker in self._workers:
+                worker.forgive(woke - slept)
+
+    def _obey(self, number: signal.Signals) -> None:
+        """Do what a signal says."""
+        if number == signal.SIGHUP:
+            self._asked_to_roll = True
+        elif number in {signal.SIGINT, signal.SIGTERM} and not self._stopping:
+            self._stop()
+        elif number == signal.SIGINT:
+            self._log.warning("stopped at once")
+            self._status = _FORCED
+            for worker in self._workers:
+                worker.kill()
+
+    def _attend(self) -> None:
+        """See to everybody."""
+        now = self._clock()
+        for worker in list(self._workers):
+            ended = worker.status is not None  # asked first: what it has said before is heard below
+            self._hear(worker, now)
+            if ended:
+                self._bury(worker, now)
+            elif worker.due <= now:
+                self._condemn(worker, now)
+        if not self._stopping:
+            for slot in self._slots:
+                if slot.start_at <= now:
+                    slot.start_at = math.inf
+                    slot.worker = self._start(slot, self._settings)
+            self._go_on_rolling()
+            self._assign()
+
+    # ------------------------------------------------------------------ single workers
+
+    def _start(self, slot: Slot, settings: Settings, *, must_be_ready: bool = False) -> Worker:
+        worker = Worker(
+            slot.number,
+            settings,
+            self._server,
+            self._port.slots,
+            must_be_ready=must_be_ready,
+            now=self._clock(),
+        )
+        self._workers.add(worker)
+        self._selector.register(worker.channel, selectors.EVENT_READ)
+        self._log.info("worker started", worker=slot.number, pid=worker.pid)
+        return worker
+
+    def _hear(self, worker: Worker, now: float) -> None:
+        for message in worker.hear():
+            match message:
+                case Beat(models_ready):
+                    worker.beat(now, models_ready=models_ready)
+                case Ready():
+                    worker.begin(now)
+                    self._welcome(worker, now)
+                case Failed(reason):
+                    worker.failure = reason
+                case Leaving():
+                    self._log.warning(
+                        "worker was told to end, and not by its supervisor",
+                        worker=worker.slot,
+                        pid=worker.pid,
+                    )
+                    self._dismiss(worker, now)
+                    slot = self._slots[worker.slot]
+                    if slot.worker is worker:
+                        slot.worker = None
+                        slot.start_at = now
+                case None:
+                    self._unwatch(worker)
+
+    def _welcome(self, worker: Worker, now: float) -> None:
+        """A worker accepts connections."""
+        slot = self._slots[worker.slot]
+        slot.open = True
+        self._log.info("worker ready", worker=worker.slot, pid=worker.pid)
+        if slot.successor is worker and self._roll is not None:
+            replaced, slot.worker, slot.successor = slot.worker, worker, None
+            self._settings = worker.settings
+            self._roll.slots.popleft()
+            if replaced is not None:
+                replaced.send(Retire())
+                self._dismiss(replaced, now)
+                self._roll = self._roll._replace(ending=replaced)
+        if not self._served and not self._stopping and all(each.is_served for each in self._slots):
+            self._served = True
+            announce(self._log, self._port.slots[0], workers=len(self._slots))
+
+    def _dismiss(self, worker: Worker, now: float) -> None:
+        """A worker ends: it has as long for it as it is allowed, and no longer."""
+        worker.ending = True
+        worker.kill_at = min(worker.kill_at, now + worker.settings.server.drain_s + _OVERTIME_S)
+
+    def _condemn(self, worker: Worker, now: float) -> None:
+        """A worker's time is up."""
+        if worker.kill_at <= now:
+            if not worker.hangs:
+                self._log.error("worker does not end and is killed", worker=worker.slot, pid=worker.pid)
+            worker.kill()
+            return
+        silent_s = round(worker.silent_s(now), 1)
+        self._log.error("worker hangs", worker=worker.slot, pid=worker.pid, silent_s=silent_s)
+        worker.condemn(now)
+
+    def _bury(self, worker: Worker, now: float) -> None:
+        """A worker has ended."""
+        self._unwatch(worker)
+        self._workers.discard(worker)
+        slot, status, lived_s = self._slots[worker.slot], worker.status, worker.lived_s(now)
+        told = {"worker": worker.slot, "pid": worker.pid, "lived_s": round(lived_s, 1), **worker.end()}
+        if slot.successor is worker:
+            slot.successor = None
+            self._roll = None
+            self._log.error("workers are not restarted: the first new one could not start", **told)
+        elif self._stopping or worker.ending:
+            orderly = status == 0 or not worker.ready
+            (self._log.info if orderly else self._log.error)("worker ended", **told)
+        elif not self._served:
+            if worker.failure is None:
+                self._log.error("worker died", **told)
+            self._reason = self._reason or worker.failure
+            self._status = 1
+            self._stop()
+        else:
+            slot.worker = None
+            if slot.successor is None:
+                wait_s = slot.backoff.after(lived_s)
+                slot.start_at = now + wait_s
+                told["restart_in_s"] = wait_s
+            self._log.error("worker died", **told)
+
+    def _unwatch(self, worker: Worker) -> None:
+        """Wait no longer for what a worker says."""
+        if worker.channel in self._selector.get_map():
+            self._selector.unregister(worker.channel)
+
+    def _assign(self) -> None:
+        """Have the connections of dead workers accepted by others."""
+        serving = {slot.number: slot.worker for slot in self._slots if slot.is_served and slot.worker}
+        orphans = {slot.number for slot in self._slots if slot.open and not slot.is_served}
+        wanted = adopt({own: worker.accepts for own, worker in serving.items()}, orphans)
+        for own, worker in serving.items():
+            if worker.accepts != wanted[own]:
+                worker.accepts = wanted[own]
+                worker.send(Accept(sorted(worker.accepts)))
+
+    # ------------------------------------------------------------------ all of them
+
+    def _go_on_rolling(self) -> None:
+        """Replace one worker after the other, if that was asked for."""
+        if self._asked_to_roll and self._roll is None and self._served:
+            self._asked_to_roll = False
+            try:
+                settings = self._reloaded()
+            except SettingsError as error:
+                self._log.error("workers are not restarted: the new settings are wrong", reason=str(error))
+                return
+            self._log.info("restarting workers", workers=len(self._slots))
+            self._roll = _Roll(settings, deque(self._slots), None)
+        roll = self._roll
+        if roll is None or roll.ending in self._workers:
+            return
+        if not roll.slots:
+            self._roll = None
+            self._log.info("workers restarted", workers=len(self._slots))
+            return
+        slot = roll.slots[0]
+        if slot.successor is None and (slot.worker is None or slot.is_served):
+            slot.start_at = math.inf
+            must_be_ready = slot.worker is not None and slot.worker.models_ready
+            slot.successor = self._start(slot, roll.settings, must_be_ready=must_be_ready)
+
+    def _reloaded(self) -> Settings:
+        """The settings for new workers.
+
+        Raises:
+            SettingsError: They are wrong.
+        """
+        settings = self._reload()
+        now, new = self._settings.server, settings.server
+        kept = [key for key in ("host", "port", "workers") if getattr(now, key) != getattr(new, key)]
+        if kept:
+            self._log.warning(
+                "some new settings need the server to be started anew",
+                settings=[f"server.{key}" for key in kept],
+            )
+        return settings
+
+    def _stop(self) -> None:
+        """End the server: workers finish what they have."""
+        now = self._clock()
+        self._stopping = True
+        if self._served:
+            self._log.info("stopping", waits_at_most_s=self._settings.server.drain_s)
+        for slot in self._slots:
+            slot.start_at = math.inf
+        for worker in self._workers:
+            self._hear(worker, now)  # it may have begun to accept connections this moment
+            if worker.ready:
+                worker.send(Stop())
+                self._dismiss(worker, now)
+            else:  # it holds nothing yet
+                worker.kill()
+        self._port.close()
+
+
+class _Roll(NamedTuple):
+    """A restart of all workers, one after the other.
+
+    Attributes:
+        settings: Those of the new workers.
+        slots: Where it is still to be done; the first is at it.
+        ending: Who was replaced last, and finishes what it has.
+    """
+
+    settings: Settings
+    slots: deque[Slot]
+    ending: Worker | None

@@ -1,0 +1,35 @@
+"""What a worker is to do."""
+
+from __future__ import annotations
+
+import socket
+from typing import NamedTuple
+
+from foretell.settings import Settings
+from foretell.supervisor.channel import Channel
+from foretell.supervisor.last_words import LastWords
+from foretell.supervisor.messages import FromSupervisor, FromWorker
+
+__all__ = ["Task"]
+
+
+class Task(NamedTuple):
+    """What a worker is told when it is started; it can be handed to a process that is being started.
+
+    Attributes:
+        slot: The number of its place.
+        settings: The settings.
+        server: What tells the server from others, and not its workers from one another.
+        sockets: The sockets of every slot, bound; a worker can take over those of another.
+        channel: Its line to its supervisor.
+        last_words: Where it writes what kills it.
+        must_be_ready: Whether it may serve only if every enabled model answers, since who serves now does so.
+    """
+
+    slot: int
+    settings: Settings
+    server: str
+    sockets: list[list[socket.socket]]
+    channel: Channel[FromWorker, FromSupervisor]
+    last_words: LastWords
+    must_be_ready: bool

@@ -1,0 +1,93 @@
+"""The threads that run models: no more than there may be, in fair turns, whatever one model does."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from foretell.engine.lane import LaneRules
+from foretell.engine.pool import Pool
+from foretell.engine.warm_up import Cost
+from tests.engine.lanes import Graph, Options, ask, make_lane, until
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_no_more_runs_go_on_at_once_than_there_are_threads(threads: int) -> None:
+    pool, graph = Pool(threads), Graph(takes_s=0.002)
+    lanes = [make_lane(graph, pool, model=name) for name in "abc"]
+
+    async def scenario() -> None:
+        await asyncio.gather(*(lane.run(ask(number)) for number in range(10) for lane in lanes))
+
+    asyncio.run(scenario())
+    assert graph.most <= threads
+    assert pool._alive <= threads
+    pool.close()
+
+
+def test_a_flood_on_one_model_does_not_starve_another() -> None:
+    pool, order = Pool(1), list[str]()
+
+    class Noted(Graph):
+        def __init__(self, name: str) -> None:
+            super().__init__(takes_s=0.002)
+            self.name = name
+
+        def new_options(self) -> Options:
+            order.append(self.name)
+            return super().new_options()
+
+    flooded, quiet = make_lane(Noted("flooded"), pool, model="a"), make_lane(Noted("quiet"), pool, model="b")
+
+    async def scenario() -> None:
+        flood = [asyncio.ensure_future(flooded.run(ask(number))) for number in range(60)]
+        await until(lambda: len(order) > 5)
+        for number in range(5):
+            await quiet.run(ask(number))
+        assert len(order) < 40  # they had their turns long before the flood was over
+        await asyncio.gather(*flood)
+
+    asyncio.run(scenario())
+    pool.close()
+
+
+def test_versions_of_one_model_share_its_turns() -> None:
+    pool = Pool(1)
+    one, other = make_lane(Graph(), pool, model="a"), make_lane(Graph(), pool, model="a")
+    assert one.share is other.share
+    assert one.share is not make_lane(Graph(), pool, model="b").share
+
+
+def test_a_model_that_hangs_does_not_keep_another_waiting() -> None:
+    pool, endless = Pool(1), Graph(held=True)
+    hanging = make_lane(endless, pool, model="a", rules=LaneRules(runs=1), cost=Cost(10, 0))
+    sound = make_lane(Graph(), pool, model="b")
+
+    async def scenario() -> None:
+        stuck = asyncio.ensure_future(hanging.run(ask(1)))
+        await until(lambda: len(endless.runs) == 1)
+        async with asyncio.timeout(10):
+            assert (await sound.run(ask(2)))["Y"].tolist() == [4]
+            assert (await sound.run(ask(3)))["Y"].tolist() == [6]
+        assert not stuck.done()
+        endless.go.set()
+        assert (await stuck)["Y"].tolist() == [2]
+        await until(lambda: pool._lent == 0)
+        assert (await sound.run(ask(4)))["Y"].tolist() == [8]
+
+    asyncio.run(scenario())
+    assert pool._alive == 1  # the thread that was lent has ended
+    pool.close()
+
+
+def test_threads_end_when_they_are_told_to() -> None:
+    pool = Pool(2)
+    lane = make_lane(Graph(), pool)
+
+    async def scenario() -> None:
+        await asyncio.gather(*(lane.run(ask(number)) for number in range(4)))
+        pool.close()
+        await until(lambda: pool._alive == 0)
+
+    asyncio.run(scenario())
