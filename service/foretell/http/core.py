@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -19,6 +19,7 @@ from foretell.http.media import check_json
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_of
 from foretell.prediction import RequestRecord, check_header
 from foretell.protocols.endpoint import identity_headers
+from foretell.protocols.json_values import is_list
 from foretell.store.layout import parse_version
 
 if TYPE_CHECKING:
@@ -309,10 +310,10 @@ class Core:
         )
 
 
-def _sound(headers: Any) -> Headers:
+def _sound(headers: object) -> Headers:
     """What in place of headers is headers."""
     sound: list[tuple[bytes, bytes]] = []
-    for header in cast("list[Any]", headers) if isinstance(headers, list) else []:
+    for header in headers if is_list(headers) else []:
         with suppress(TypeError, ValueError):
             name, value = header
             check_header(name, value)
