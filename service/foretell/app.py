@@ -18,6 +18,7 @@ from litestar.types import ControllerRouterHandler
 from foretell.engine.follower import Follower
 from foretell.engine.journal import Journal
 from foretell.engine.loader import Loader
+from foretell.engine.plan import make_plan
 from foretell.engine.registry import Registry
 from foretell.http.admin import admin_guard
 from foretell.http.asgi import prediction_routes
@@ -261,6 +262,14 @@ def assemble(
             # The log comes last: a plugin may still say which trace a request belongs to.
             observers.take([*plugins.observers(), Observer("log", request_log.observe, _LOG_BUDGET_US)])
             stack.callback(observers.flush)
+            plan = make_plan(settings)
+            events.info(
+                "plan",
+                cpus=plan.cpus,
+                workers=plan.workers,
+                run_threads=plan.run_threads,
+                intra_op_threads=plan.intra_op_threads,
+            )
             for name, reason in plugins.missing.items():
                 events.warning("plugin missing", plugin=name, reason=reason)
             listening = asyncio.Event()

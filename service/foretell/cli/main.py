@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     ),
     "predict": ("foretell.cli.predict", "predict", "Ask a model of a store, without a server."),
     "plugins": ("foretell.cli.plugins", "plugins", "List, try and write plugins; show the chain of a model."),
+    "plan": ("foretell.cli.plan", "plan", "Show how the CPUs are used and how each model is run."),
     "config": ("foretell.cli.config", "config", "Print the effective settings and where each comes from."),
 }
 

@@ -32,17 +32,20 @@ def serve(**options: Any) -> None:
     """  # noqa: D301 - click wants the control character, not its name
     effective = gather(options)
     settings = effective.settings
+    from foretell.engine.plan import make_plan
     from foretell.http.listening import bind
     from foretell.logs import open_log
     from foretell.store.catalog import scan
 
     scan(Path(settings.store.path))
-    workers = _count(settings.server.workers)
+    workers = make_plan(settings).workers
     log = open_log(settings.log)
     if workers > 1:
         from foretell.supervisor import Supervisor
 
-        supervisor = Supervisor(settings, workers, log, reload=lambda: gather(options).settings)
+        supervisor = Supervisor(
+            settings, workers, log, reload=lambda: gather(options).settings, origins=effective.origins
+        )
         raise SystemExit(supervisor.run())
     sockets = bind(settings.server.host, settings.server.port)
     from foretell.app import create_app
@@ -53,12 +56,3 @@ def serve(**options: Any) -> None:
     app = create_app(settings, lifecycle=lifecycle, log=log, origins=effective.origins)
     if not run_server(app, sockets, settings.server, log, lifecycle=lifecycle):
         raise SystemExit(1)
-
-
-def _count(workers: int | str) -> int:
-    """How many workers a setting means."""
-    if isinstance(workers, int):
-        return workers
-    from foretell.engine.cpus import usable_cpus
-
-    return usable_cpus()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from foretell.engine.batching import choose_batching
-from foretell.engine.cpus import usable_cpus
 from foretell.engine.graph_signature import graph_signature
 from foretell.engine.lane import Lane, LaneRules
+from foretell.engine.plan import make_plan
 from foretell.engine.pool import Pool
 from foretell.engine.session import Session
 from foretell.engine.stand_in import StandIn
@@ -63,7 +63,7 @@ class Loader(msgspec.Struct, frozen=True):
         return cls(
             max_file_bytes=settings.store.max_file_bytes,
             intra_op_threads=settings.engine.intra_op_threads,
-            pool=Pool(settings.engine.run_threads or usable_cpus()),
+            pool=Pool(make_plan(settings).run_threads),
             limits=settings.limits,
             inline_us=settings.engine.inline_us,
             memory_arena=settings.engine.memory_arena,

@@ -20,7 +20,7 @@ from foretell.supervisor.slot import Slot
 from foretell.supervisor.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from foretell.logs import Logger
     from foretell.settings import Settings
@@ -46,6 +46,7 @@ class Supervisor:
         workers: How many there shall be.
         log: Where events go.
         reload: Gives the settings anew, for workers that are started after SIGHUP; raises SettingsError.
+        origins: Where each setting comes from, by its key; for messages of workers.
         clock: A clock that never goes back, seconds.
     """
 
@@ -56,12 +57,14 @@ class Supervisor:
         log: Logger,
         *,
         reload: Callable[[], Settings],
+        origins: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._server = fingerprint(settings)
         self._log = log
         self._reload = reload
+        self._origins = origins or {}
         self._clock = clock
         self._slots = [Slot(number) for number in range(workers)]
         self._workers: set[Worker] = set()
@@ -160,6 +163,7 @@ class Supervisor:
             settings,
             self._server,
             self._port.slots,
+            origins=self._origins,
             must_be_ready=must_be_ready,
             now=self._clock(),
         )

@@ -19,6 +19,7 @@ class Task(NamedTuple):
     Attributes:
         slot: The number of its place.
         settings: The settings.
+        origins: Where each setting comes from, by its key; for messages.
         server: What tells the server from others, and not its workers from one another.
         sockets: The sockets of every slot, bound; a worker can take over those of another.
         channel: Its line to its supervisor.
@@ -28,6 +29,7 @@ class Task(NamedTuple):
 
     slot: int
     settings: Settings
+    origins: dict[str, str]
     server: str
     sockets: list[list[socket.socket]]
     channel: Channel[FromWorker, FromSupervisor]

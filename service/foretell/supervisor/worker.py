@@ -6,7 +6,7 @@ import math
 import multiprocessing
 import os
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, Final
@@ -40,6 +40,7 @@ class Worker:
         settings: The settings.
         server: What tells the server from others.
         sockets: The sockets of every slot.
+        origins: Where each setting comes from, by its key; for messages.
         must_be_ready: Whether it may serve only if every enabled model answers.
         now: The time, seconds.
 
@@ -62,6 +63,7 @@ class Worker:
         server: str,
         sockets: list[list[socket.socket]],
         *,
+        origins: Mapping[str, str],
         must_be_ready: bool,
         now: float,
     ) -> None:
@@ -79,7 +81,7 @@ class Worker:
         self._patience_s = max(_IMPORT_S, settings.server.hang_s)
         self._last_words = LastWords()
         self.channel, theirs = open_channel()
-        task = Task(slot, settings, server, sockets, theirs, self._last_words, must_be_ready)
+        task = Task(slot, settings, dict(origins), server, sockets, theirs, self._last_words, must_be_ready)
         self._process = multiprocessing.get_context("spawn").Process(
             target=work, args=(task,), name=f"foretell worker {slot}"
         )

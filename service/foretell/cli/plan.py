@@ -1,0 +1,71 @@
+"""``foretell plan``: how the CPUs are used, and how each model is run."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from foretell.cli.options import gather, settings_options
+from foretell.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from foretell.engine.version import Version
+
+__all__ = ["plan"]
+
+
+@click.command()
+@settings_options
+def plan(**options: Any) -> None:
+    """Show how the CPUs are used and how each model is run, with the reasons.
+
+    The models are loaded and measured as the server does it, on this machine.
+    """
+    from foretell.engine.loader import Loader
+    from foretell.engine.plan import make_plan
+    from foretell.engine.registry import Registry
+
+    settings = gather(options).settings
+    made = make_plan(settings)
+    rows: list[tuple[str, ...]] = [
+        (name.replace("_", " "), str(getattr(made, name)), made.reasons[name])
+        for name in ("cpus", "workers", "run_threads", "intra_op_threads")
+    ]
+    print_table(("of the server", "number", "because of"), rows)
+    if made.busy_threads > made.cpus:
+        click.echo(
+            f"more threads can be busy than there are CPUs: {made.busy_threads} on {made.cpus}", err=True
+        )
+    registry: Registry[Version] = Registry(
+        Path(settings.store.path), Loader.of(settings), serve=lambda version, _: version
+    )
+    try:
+        asyncio.run(registry.load())
+        described = [
+            _described(name, version)
+            for name, model in registry.models.items()
+            for version in model.versions.values()
+        ]
+        described += [
+            (name, str(number), "", "FAILED", reason)
+            for name, model in registry.models.items()
+            for number, reason in model.failures.items()
+        ]
+    finally:
+        registry.close()
+    click.echo()
+    print_table(("model", "version", "one row", "runs", "shared runs"), sorted(described))
+
+
+def _described(name: str, version: Version) -> tuple[str, ...]:
+    number = str(version.info.version)
+    cost = "unknown" if version.cost is None else f"{version.cost.of(1):.0f} µs"
+    if version.inline_rows:
+        where = f"on the event loop up to {version.inline_rows} rows, longer ones in threads"
+    else:
+        where = "in threads"
+    rows = "no" if version.batching.rows == 1 else f"up to {version.batching.rows} rows"
+    return (name, number, cost, where, f"{rows}: {version.batching.reason}")
