@@ -62,7 +62,7 @@ def make_plan(settings: Settings, cpus: int | None = None) -> Plan:
     if run_threads is None:
         run_threads = max(1, cpus // (workers * intra_op_threads))
         reasons["run_threads"] = (
-            f"{cpus} CPUs / ({workers} workers × {intra_op_threads} threads a run), at least 1"
+            f"{cpus} CPUs / ({workers} workers of {intra_op_threads} threads a run), at least 1"
         )
     else:
         reasons["run_threads"] = "engine.run_threads"
