@@ -18,13 +18,17 @@ TABLE = re.compile(r"^\| `(\w+)` \| (counter|gauge) \| ([\w, ]*) ?\|", re.MULTIL
 
 @pytest.fixture(scope="module")
 def server(serve_store: ServeStore, tmp_path_factory: pytest.TempPathFactory) -> RunningServer:
-    """All of them around a model with a fallback, and one without."""
+    """All of them around a model with a fallback, and one without that has a shadow."""
     store = tmp_path_factory.mktemp("bundled")
     for number in (1, 2):
         write_version(store, "m", number, linear_model_bytes())
     write_version(store, "n", 1, linear_model_bytes())
     write_model_toml(store, "m", 'plugins.fallback = ["version:previous"]\n')
-    return serve_store(store, "--set", "plugins.config.cache.force=true")
+    write_model_toml(store, "n", 'plugins.shadow = "model:m"\n')
+    enabled = ",".join([*ALL, "canary", "shadow"])
+    return serve_store(
+        store, "--set", f"plugins.enabled={enabled}", "--set", "plugins.config.cache.force=true"
+    )
 
 
 def ask(server: RunningServer, model: str) -> httpx.Response:
@@ -48,7 +52,7 @@ def test_the_instruments_of_every_plugin_are_in_a_scrape_and_in_the_document(ser
     scrape = httpx.get(f"{server.url}/metrics").text
     text = (ROOT / "docs" / "metrics.md").read_text().partition("### From the other plugins")[2]
     documented = TABLE.findall(text.partition("### Outcomes")[0])
-    assert len(documented) == 4
+    assert len(documented) == 8
     for name, kind, labels in documented:
         assert f"# TYPE {name} {kind}" in scrape
         sample = re.search(rf"^{name}(?:{{(.*)}})? ", scrape, re.MULTILINE)
