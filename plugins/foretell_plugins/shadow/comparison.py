@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "compare"]
 
 _MOST_ROWS: Final = 10
+_NEAR: Final = np.ones((), dtype=bool)
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -54,33 +56,38 @@ def compare(
         rtol: How far two floats may lie apart, as a fraction of ours.
         atol: The same as a number, which is added to that.
     """
-    alike = np.ones(rows, dtype=bool)
+    alike: NDArray[np.bool_] | None = None
     difference = 0.0
     for name, own in ours.items():
-        other = theirs[name]
+        other, decides = theirs[name], name in decisive
+        near = _NEAR
         if own.shape != other.shape:
-            near: NDArray[np.bool_] = np.zeros(own.shape or 1, dtype=bool)
+            near = ~_NEAR
         elif own.dtype.kind == "f":
-            near, apart = _near(own, other, rtol, atol)
-            difference = max(difference, apart)
-        elif name in decisive:
+            with np.errstate(invalid="ignore", over="ignore"):
+                apart = np.abs(np.subtract(other, own, dtype=np.float64))
+                greatest = float(apart.max(initial=0.0))
+                if math.isnan(greatest):  # there are NaN, or two infinities
+                    greatest = float(apart.max(initial=0.0, where=~np.isnan(apart)))
+                if decides:
+                    near = _near(own, other, apart, rtol, atol)
+            difference = max(difference, greatest)
+        elif decides:
             near = np.asarray(own == other, dtype=bool)
-        else:
-            continue
-        if name in decisive:
-            by_row = own.ndim > 0 and len(own) == rows
-            alike &= near.reshape(rows, -1).all(axis=1) if by_row else near.all()
+        if decides and not near.all():  # most answers agree, and need no more
+            alike = np.ones(rows, dtype=bool) if alike is None else alike
+            by_row = near.ndim > 0 and len(near) == rows
+            alike &= near.reshape(rows, -1).all(axis=1) if by_row else False
+    if alike is None:
+        return Comparison(rows, rows, (), difference)
     differing = np.flatnonzero(~alike)
     return Comparison(rows, rows - len(differing), tuple(differing[:_MOST_ROWS].tolist()), difference)
 
 
-def _near(own: Array, other: Array, rtol: float, atol: float) -> tuple[NDArray[np.bool_], float]:
-    """Which floats are near each other, and how far the farthest two are apart. NaN is near NaN."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        apart = np.abs(np.subtract(other, own, dtype=np.float64))
-        near = np.asarray(apart <= atol + rtol * np.abs(own.astype(np.float64)), dtype=bool)
-    unknown = np.isnan(apart)
-    if unknown.any():  # of NaN, or of two infinities
-        near |= (own == other) | (np.isnan(own) & np.isnan(other))
-        apart = apart[~unknown]
-    return near, float(apart.max(initial=0.0))
+def _near(own: Array, other: Array, apart: Array, rtol: float, atol: float) -> NDArray[np.bool_]:
+    """Which floats are near each other. NaN is near NaN, and an infinity near itself."""
+    tolerance = atol + rtol * np.abs(own.astype(np.float64))
+    near = np.asarray((apart <= tolerance) & (apart < np.inf), dtype=bool)
+    if near.all():
+        return near
+    return np.asarray(near | (own == other) | (np.isnan(own) & np.isnan(other)), dtype=bool)

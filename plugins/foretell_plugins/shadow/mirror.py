@@ -29,6 +29,14 @@ __all__ = ["Mirror"]
 _UNCACHED: Final = ((b"cache-control", b"no-store"),)
 """A mirrored request is to be run, and must not take the place of callers' answers in a cache."""
 
+_PAUSE_S: Final = 0.005
+"""How long the first of several mirrored requests waits, seconds: who asks again right after an answer, as callers
+in a loop do, would otherwise find the event loop busy each time."""
+
+_GRACE_S: Final = 0.1
+"""How long a run that was given up has to come back at the end, seconds: it does between two of its operators, and a
+process that ends with a thread inside of ONNX Runtime may abort."""
+
 _LARGE: Final = 64 * 1024
 """Answers of more elements are compared in a thread."""
 
@@ -37,7 +45,8 @@ class _Pending(msgspec.Struct, frozen=True):
     """A request that was answered and is to be asked again.
 
     Attributes:
-        request: What to ask, with a record of its own.
+        inputs: What to ask.
+        caller: What was asked before.
         outputs: What its caller got.
         took_s: How long that took, seconds.
         target: What to ask.
@@ -45,18 +54,35 @@ class _Pending(msgspec.Struct, frozen=True):
         size_bytes: How much memory it takes.
     """
 
-    request: PredictRequest
+    inputs: dict[str, Array]
+    caller: PredictRequest
     outputs: dict[str, Array]
     took_s: float
     target: ModelInfo
     tally: Tally
     size_bytes: int
 
+    def again(self, started_ns: int) -> PredictRequest:
+        """The same to ask of the target, with a record of its own."""
+        caller, target = self.caller, self.target
+        record = RequestRecord(
+            caller.record.request_id,
+            caller.record.protocol,
+            started_ns,
+            caller.record.route,
+            _UNCACHED,
+            path=caller.record.path,
+            model=target.name,
+            version=target.version,
+            rows=caller.rows,
+        )
+        return PredictRequest(self.inputs, caller.rows, record, caller.outputs)
+
 
 class Mirror:
     """Goes around the predictions of one version.
 
-    A mirrored request waits in a queue until its caller's answer is on its way, and then takes its turn: no more than
+    A mirrored request waits in a queue until its caller has had its answer, and then takes its turn: no more than
     `max_running` are asked at once. It has a record, a deadline and a context of its own, so that nothing of it shows
     in the caller's.
 
@@ -125,6 +151,8 @@ class Mirror:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+        if workers:
+            await asyncio.sleep(_GRACE_S)
 
     def _mirror(self, request: PredictRequest, response: PredictResponse, took_s: float) -> None:
         """Let a request that was answered wait for its turn, if there is room."""
@@ -142,20 +170,8 @@ class Mirror:
             tally.dropped += 1
             return
         self._pending_bytes += size_bytes
-        caller = request.record
-        record = RequestRecord(
-            caller.request_id,
-            caller.protocol,
-            time.perf_counter_ns(),
-            caller.route,
-            _UNCACHED,
-            path=caller.path,
-            model=target.name,
-            version=target.version,
-            rows=request.rows,
-        )
-        again = PredictRequest(_kept(request.inputs), request.rows, record, request.outputs)
-        self._pending.append(_Pending(again, _kept(response.outputs), took_s, target, tally, size_bytes))
+        inputs, outputs = _kept(request.inputs), _kept(response.outputs)
+        self._pending.append(_Pending(inputs, request, outputs, took_s, target, tally, size_bytes))
         if self._working < config.max_running:
             self._working += 1
             # In an empty context: what the caller's request set there, its span for instance, is not this one's.
@@ -166,8 +182,10 @@ class Mirror:
     async def _work(self) -> None:
         """Ask what waits, one after the other, until nothing does."""
         try:
+            await asyncio.sleep(_PAUSE_S)
             while self._pending:
                 await self._try(self._pending.popleft())
+                await asyncio.sleep(0)  # callers get their turn in between, also where nothing had to wait
         finally:
             self._working -= 1
 
@@ -177,13 +195,14 @@ class Mirror:
         except Exception as error:  # noqa: BLE001 - whatever comes of it, no caller is told
             each.tally.failed += 1
             reason = f"{type(error).__name__}: {error}"
-            self._report.failed(each.target, reason, each.request.record.request_id)
+            self._report.failed(each.target, reason, each.caller.record.request_id)
         finally:
             self._pending_bytes -= each.size_bytes
 
     async def _ask(self, each: _Pending) -> None:
-        target, request, limit_s = each.target, each.request, self._config.deadline_s
+        target, limit_s = each.target, self._config.deadline_s
         started_ns = time.perf_counter_ns()
+        request = each.again(started_ns)
         # Not as the record's deadline: this impatience is no failure that the target's breaker should count.
         timer = asyncio.timeout(limit_s)
         try:
@@ -216,7 +235,7 @@ class Mirror:
             return compare(
                 each.outputs,
                 response.outputs,
-                each.request.rows,
+                each.caller.rows,
                 decisive=decisive,
                 rtol=config.rtol,
                 atol=config.atol,

@@ -58,11 +58,11 @@ class Tallies:
     """Every tally there is: they outlive the versions, since a counter never falls."""
 
     def __init__(self) -> None:
-        self._tallies: dict[tuple[str, str, str], Tally] = {}
+        self._tallies: dict[tuple[str, int, str, int], Tally] = {}
 
     def of(self, version: ModelInfo, target: ModelInfo) -> Tally:
         """The tally of a version and what it is compared with."""
-        key = (version.name, str(version.version), f"{target.name}/{target.version}")
+        key = (version.name, version.version, target.name, target.version)
         tally = self._tallies.get(key)
         if tally is None:
             tally = self._tallies[key] = Tally()
@@ -73,8 +73,8 @@ class Tallies:
         if not self._tallies:
             return
         tallies = [
-            ({"model": model, "version": version, "target": target}, tally)
-            for (model, version, target), tally in self._tallies.items()
+            ({"model": model, "version": str(version), "target": f"{other}/{number}"}, tally)
+            for (model, version, other, number), tally in self._tallies.items()
         ]
         yield Instrument(
             "foretell_shadow_total",

@@ -62,6 +62,11 @@ def test_the_rows_that_differ_are_found(ours: Any, theirs: Any, differing: tuple
     assert (found.rows, found.agreed, found.differing) == (3, 3 - len(differing), differing)
 
 
+def test_an_infinity_is_near_nothing_but_itself_whatever_the_tolerance() -> None:
+    found = compared({"Y": [np.inf, np.inf, 3.0]}, {"Y": [np.inf, 3.0, np.inf]}, 3, rtol=0.5, atol=1)
+    assert (found.differing, found.difference) == ((1, 2), np.inf)
+
+
 @pytest.mark.parametrize(
     ("other", "rtol", "atol", "agrees"),
     [
