@@ -46,6 +46,15 @@ VARIANTS: Final[dict[str, dict[str, Any]]] = {
     "tracing, unsampled": {"enabled": ["tracing"], "config": {"tracing": UNSAMPLED}},
     "fallback, armed": {"enabled": ["fallback"]},
     "cache, miss": {"enabled": ["cache"], "config": {"cache": {"force": True}}},
+    "canary, sticky": {
+        "enabled": ["canary"],
+        "config": {"canary": {"weights": {"2": 5}, "key": "header:host"}},
+    },
+    "shadow, dropping": {
+        "enabled": ["shadow"],
+        "config": {"shadow": {"target": "2", "max_pending_bytes": 1}},
+    },
+    "shadow": {"enabled": ["shadow"], "config": {"shadow": {"target": "2"}}},
     "all four": {
         "enabled": ["tracing", "metrics", "fallback", "cache"],
         "config": {"tracing": UNSAMPLED, "cache": {"force": True}},
@@ -54,13 +63,14 @@ VARIANTS: Final[dict[str, dict[str, Any]]] = {
 
 
 def make_store(folder: Path) -> dict[str, Any]:
-    """A store with the one model and a fallback for it; returns the model's signature."""
+    """A store with the one model, twice, and a fallback for it; returns the model's signature."""
     store = folder / "model_store"
-    shutil.copytree(ROOT / "model_store" / MODEL, store / MODEL)
+    for version in ("1", "2"):
+        shutil.copytree(ROOT / "model_store" / MODEL / "1", store / MODEL / version)
     signature: dict[str, Any] = json.loads((store / MODEL / "1" / "manifest.json").read_text())["signature"]
     label = json.dumps(signature["classes"][0])
     (store / MODEL / "model.toml").write_text(
-        f"plugins.fallback = [{{value = {{label = {label}, probabilities = [0.5, 0.5]}}}}]\n"
+        f"default = 1\nplugins.fallback = [{{value = {{label = {label}, probabilities = [0.5, 0.5]}}}}]\n"
     )
     return signature
 

@@ -18,13 +18,19 @@ TABLE = re.compile(r"^\| `(\w+)` \| (counter|gauge) \| ([\w, ]*) ?\|", re.MULTIL
 
 @pytest.fixture(scope="module")
 def server(serve_store: ServeStore, tmp_path_factory: pytest.TempPathFactory) -> RunningServer:
-    """All of them around a model with a fallback, and one without. There is no Redis where the cache looks for it."""
+    """All of them around a model with a fallback, and one without that has a shadow; no Redis where the cache looks."""
     store = tmp_path_factory.mktemp("bundled")
     for number in (1, 2):
         write_version(store, "m", number, linear_model_bytes())
     write_version(store, "n", 1, linear_model_bytes())
     write_model_toml(store, "m", 'plugins.fallback = ["version:previous"]\n')
-    settings = ["plugins.config.cache.force=true", "plugins.config.cache.redis_url=redis://127.0.0.1:1/0"]
+    write_model_toml(store, "n", 'plugins.shadow = "model:m"\n')
+    enabled = ",".join([*ALL, "canary", "shadow"])
+    settings = [
+        f"plugins.enabled={enabled}",
+        "plugins.config.cache.force=true",
+        "plugins.config.cache.redis_url=redis://127.0.0.1:1/0",
+    ]
     return serve_store(store, *(word for each in settings for word in ("--set", each)))
 
 
@@ -49,7 +55,7 @@ def test_the_instruments_of_every_plugin_are_in_a_scrape_and_in_the_document(ser
     scrape = httpx.get(f"{server.url}/metrics").text
     text = (ROOT / "docs" / "metrics.md").read_text().partition("### From the other plugins")[2]
     documented = TABLE.findall(text.partition("### Outcomes")[0])
-    assert len(documented) == 7
+    assert len(documented) == 11
     for name, kind, labels in documented:
         assert f"# TYPE {name} {kind}" in scrape
         sample = re.search(rf"^{name}(?:{{(.*)}})? ", scrape, re.MULTILINE)

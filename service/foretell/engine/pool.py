@@ -86,11 +86,19 @@ class Pool:
             del self._ready[lane]
             lane.share.active -= 1
 
-    def close(self) -> None:
-        """Let the threads end once nothing is left to run. They keep no process from ending."""
+    def close(self, *, waits_s: float = 0.0) -> None:
+        """Let the threads end once nothing is left to run.
+
+        They keep no process from ending; but one that ends while a run is on its way back from ONNX Runtime may crash,
+        so that the process's last act is to wait for them.
+
+        Args:
+            waits_s: How long to wait for those whose runs nobody waits for any longer, seconds.
+        """
         with self.lock:
             self._closed = True
             self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._alive, waits_s)
 
     @property
     def free(self) -> int:
@@ -152,6 +160,7 @@ class Pool:
                     return run
                 if self._closed or self._alive > self.threads + self._lent:
                     self._alive -= 1
+                    self._changed.notify_all()
                     return None
                 self._idle += 1
                 self._changed.wait()

@@ -37,6 +37,9 @@ __all__ = ["Registry"]
 _MAX_COMPARED: Final = 300
 _MAX_NAME: Final = 64
 
+_LAST_RUNS_S: Final = 2.0
+"""How long the end of a registry waits for runs that were given up, seconds: they end between two operators."""
+
 _PATIENCE_S: Final = 30.0
 """How long a store may take to be looked at before that is reported; a network file system may hang for hours."""
 
@@ -242,7 +245,7 @@ class Registry(Generic[S]):
     def close(self) -> None:
         """Let go of every version, and let the threads end when nothing is left to run."""
         self._shelves.close()
-        self._pool.close()
+        self._pool.close(waits_s=_LAST_RUNS_S)
 
     def _show(self, name: str, model: Model[S] | None) -> None:
         """Let callers see a model from now on."""
