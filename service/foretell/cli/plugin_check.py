@@ -45,7 +45,9 @@ def check_plugin(plugin: str, config: str, **options: Any) -> None:
     for check in () if failed else CHECKS.values():
         try:
             check(Trial(plugin_type, trial_config))
-        except Exception as error:  # noqa: BLE001 - whatever a foreign plugin does, it is a result
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a foreign plugin does, it is a result
             failed = True
             reason = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
             rows.append((_promise(check), f"FAILED: {reason}"))
