@@ -51,6 +51,8 @@ class Worker:
         ready: Whether it accepts connections.
         models_ready: Whether every enabled model answers.
         ending: Whether it was told to end.
+        hangs: Whether its event loop has stood still for too long.
+        channel: The line to it.
         accepts: The slots whose connections it accepts.
         failure: Why it could not start, as it has said itself.
         kill_at: When it is to be killed; never as long as that is infinite.
