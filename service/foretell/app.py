@@ -178,7 +178,8 @@ def assemble(settings: Settings, *, prefix: str = "") -> Assembly:
             await asyncio.wait({loading}, timeout=settings.engine.startup_wait_s)
             if loading.done():
                 loading.result()
-            stack.push_async_callback(asyncio.wait, {following := asyncio.create_task(follow(loading))})
+            following = asyncio.create_task(follow(loading))
+            stack.push_async_callback(asyncio.wait, {following})
             stack.callback(following.cancel)
             yield
 

@@ -57,7 +57,8 @@ NUMBERS = [
     f"{section}.{field.name}"
     for section, struct in SECTIONS.items()
     for field in msgspec.structs.fields(struct)
-    if isinstance(field.default, (int, float)) or field.name == "run_threads"
+    if (isinstance(field.default, (int, float)) and not isinstance(field.default, bool))
+    or field.name in {"run_threads", "max_loaded_models"}
 ]
 
 
