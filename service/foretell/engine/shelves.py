@@ -237,7 +237,7 @@ class Shelves(Generic[S]):
             version.close()
         elif before is not None and before.is_like(version, basis):
             version.close()
-            before.basis = basis
+            before.basis = msgspec.structs.replace(basis, plugins=before.basis.plugins)
             shelf.refusals.pop(number, None)
         else:
             taken = self._serving.take(version, basis, config)
