@@ -285,7 +285,8 @@ def assemble(
                 if plugins.broken is not None:
                     raise plugins.broken
             listening.set()
-            stack.push_async_callback(asyncio.wait, {following := asyncio.create_task(follow(loading))})
+            following = asyncio.create_task(follow(loading))
+            stack.push_async_callback(asyncio.wait, {following})
             stack.callback(following.cancel)
             yield
 

@@ -7,9 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -183,24 +180,24 @@ def test_requests_that_are_going_on_finish_on_the_version_they_have(
     publish(store, 2)
     server = begin(serve_store, store)
     row = {"instances": [[1.0] * 256]}
-    going = threading.Event()
 
-    def ask_slow(client: httpx.Client) -> int:
-        going.set()
-        return client.post(f"{server.url}/v1/models/m/versions/1:predict", json=row).status_code
-
-    def ask_until_it_is_gone() -> set[int]:
+    async def ask_until_it_is_gone(client: httpx.AsyncClient, began: asyncio.Event) -> set[int]:
         found: set[int] = set()
-        with httpx.Client(timeout=60) as client:
-            while 404 not in found:
-                found.add(ask_slow(client))
+        while 404 not in found:
+            answer = await client.post(f"{server.url}/v1/models/m/versions/1:predict", json=row)
+            found.add(answer.status_code)
+            began.set()
         return found
 
-    with ThreadPoolExecutor(8) as threads:
-        asked = [threads.submit(ask_until_it_is_gone) for _ in range(8)]
-        going.wait()
-        shutil.rmtree(store / "m" / "1")
-        assert set().union(*(each.result() for each in asked)) <= {200, 404}
+    async def main() -> set[int]:
+        began = asyncio.Event()
+        async with httpx.AsyncClient(timeout=60) as client:
+            asking = [asyncio.create_task(ask_until_it_is_gone(client, began)) for _ in range(8)]
+            await began.wait()
+            shutil.rmtree(store / "m" / "1")
+            return set().union(*await asyncio.gather(*asking))
+
+    assert asyncio.run(main()) == {200, 404}
     server.wait_for("version let go", version=1)
     assert not [each for each in server.events if each["event"] == "request failed"]
 
@@ -235,9 +232,13 @@ def test_models_are_loaded_when_they_are_asked(store: Path, serve_store: ServeSt
         {"version": "1", "ready": False, "reason": "it is not loaded: it is when somebody asks it"}
     ]
     assert described["model_version_status"][0]["state"] == "START"
-    with ThreadPoolExecutor(12) as threads:
-        answers = list(threads.map(partial(ask, server), ["a", "b", "c"] * 20))
-    assert answers == [(200, [3.0])] * 60
+
+    async def ask_all() -> list[tuple[int, Any]]:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+            asked = [client.post(f"/v1/models/{name}:predict", json=ROW) for name in ["a", "b", "c"] * 20]
+            return [(each.status_code, each.json()["predictions"]) for each in await asyncio.gather(*asked)]
+
+    assert asyncio.run(ask_all()) == [(200, [3.0])] * 60
     server.wait_for("version let go")
     publish(store, 2, "a")
     assert ask(server, "a")[0] == 200

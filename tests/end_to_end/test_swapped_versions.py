@@ -33,12 +33,12 @@ async def swap(server: Server, store: Path, allowed: Allowed, done: asyncio.Even
         weight += 1
         if number == 3 and (store / name / "3").exists():
             shutil.rmtree(store / name / "3")
-            await server.registry.load()
+            await server.registry.refresh()
             allowed[name, 3] = set()
         else:
             allowed.setdefault((name, number), set()).add(weight)
             put(store, name, number, weight)
-            await server.registry.load()
+            await server.registry.refresh()
             allowed[name, number] = {weight}
         await asyncio.sleep(0)
     done.set()

@@ -131,6 +131,39 @@ def test_a_kernel_that_gives_no_watch_is_not_asked_again(
     assert (second["by"], second["reason"]) == ("polling", "[Errno 28] No space left on device")
 
 
+def test_what_goes_wrong_in_a_look_is_not_the_end(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(followed: Followed) -> None:
+        look = followed.registry.look
+
+        async def fail() -> None:
+            monkeypatch.setattr(followed.registry, "look", look)
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(followed.registry, "look", fail)
+        await followed.until(lambda: followed.registry.look == look)
+        followed.put(1)
+        await followed.until_loaded(1)
+
+    events = follow(store, scenario, mode="poll", poll_s=0.05).events
+    assert [each["event"] for each in events] == ["following the store", "the store cannot be followed"]
+
+
+def test_a_store_that_is_moved_away_and_back_is_watched_again(store: Path) -> None:
+    async def scenario(followed: Followed) -> None:
+        await followed.until(lambda: followed.events)
+        shutil.move(store, store.with_name("away"))
+        await followed.until(lambda: followed.registry.error)
+        shutil.move(store.with_name("away"), store)
+        await followed.until(lambda: not followed.registry.error)
+        followed.put(1)
+        await followed.until_loaded(1)
+        watch = followed.follower._watch
+        assert watch is not None
+        assert watch._thread.is_alive()
+
+    follow(store, scenario, mode="events", poll_s=0.05, look_over_s=0.05)
+
+
 def test_events_that_are_lost_are_made_up_for(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("foretell.store.watch.Watch._counts", never)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,12 @@ from foretell.errors import (
 from foretell.prediction import ModelInfo
 from foretell.settings import LimitSettings
 from foretell.store.model_config import ModelConfig
+from foretell.store.snapshot import Snapshot, take_snapshot
 from tests.models import (
     endless_model_bytes,
     linear_model_bytes,
     make_manifest,
+    signature_of,
     write_model_toml,
     write_version,
 )
@@ -432,6 +435,18 @@ def test_files_that_were_only_touched_are_not_swapped(run: Run) -> None:
     run(scenario)
 
 
+def test_a_foreign_file_that_breaks_the_loading_is_refused(run: Run) -> None:
+    async def scenario(following: Following) -> None:
+        model = linear_model_bytes()
+        signature = msgspec.structs.replace(signature_of(model), example=("not", "numbers"))
+        write_version(following.store, "m", 3, model, make_manifest(model, signature))
+        await following.registry.refresh()
+        assert following.model.failures[3]
+        assert following.default == 2
+
+    run(scenario)
+
+
 def test_a_model_toml_that_is_spoilt_changes_nothing_but_is_told(run: Run) -> None:
     async def scenario(following: Following) -> None:
         model = following.model
@@ -579,6 +594,29 @@ def test_a_store_that_vanishes_for_a_moment_takes_nothing_down(run: Run) -> None
     run(scenario)
 
 
+def test_a_store_that_does_not_answer_is_reported_and_waited_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+
+    def hang(store: Path) -> Snapshot:
+        goes_on.wait()
+        return take_snapshot(store)
+
+    async def scenario(following: Following) -> None:
+        monkeypatch.setattr("foretell.engine.registry.take_snapshot", hang)
+        monkeypatch.setattr("foretell.engine.registry._PATIENCE_S", 0.01)
+        looking = asyncio.create_task(following.registry.look())
+        await following.until(lambda: following.registry.error)
+        assert "has not answered for 0.01 s" in str(following.registry.error)
+        assert following.default == 2
+        goes_on.set()
+        await looking
+        assert following.registry.error is None
+
+    run(scenario)
+
+
 def test_an_empty_folder_in_place_of_the_store_is_one_that_is_not_mounted(run: Run) -> None:
     async def scenario(following: Following) -> None:
         following.store.rename(following.store.with_name("away"))
@@ -634,6 +672,33 @@ def test_a_version_without_a_manifest_is_left_until_its_files_hold_still(run: Ru
         assert following.told("version failed to load") == []
 
     run(scenario)
+
+
+def test_files_that_change_while_they_are_loaded_are_loaded_again(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    other = linear_model_bytes(weights=[9, 9])
+
+    load = Loader.load
+
+    def load_and_overwrite(self: Loader, *arguments: Any, **options: Any) -> Version:
+        version = load(self, *arguments, **options)
+        loaded.append(version.info.digest)
+        if len(loaded) == 1:
+            (store / "m" / "1" / "model.onnx").write_bytes(other)
+        return version
+
+    monkeypatch.setattr(Loader, "load", load_and_overwrite)
+
+    async def main() -> None:
+        write_version(store, "m", 1, linear_model_bytes(), manifest=False)
+        following = Following(store)
+        await following.registry.load()
+        assert loaded[0] != loaded[1] == following.served(1).version.info.digest
+        following.registry.close()
+
+    asyncio.run(main())
 
 
 def test_a_version_that_is_removed_on_its_way_in_is_given_up(run: Run) -> None:

@@ -58,7 +58,7 @@ NUMBERS = [
     for section, struct in SECTIONS.items()
     for field in msgspec.structs.fields(struct)
     if (isinstance(field.default, (int, float)) and not isinstance(field.default, bool))
-    or field.name == "run_threads"
+    or field.name in {"run_threads", "max_loaded_models"}
 ]
 
 

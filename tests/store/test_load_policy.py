@@ -11,7 +11,7 @@ from foretell.store.load_policy import Latest, LoadPolicy, chosen
 from foretell.store.model_config import ModelConfig
 
 NUMBERS = st.sets(st.integers(1, 12))
-POLICIES: st.SearchStrategy[LoadPolicy] = st.one_of(
+POLICIES = st.one_of(
     st.just("all"),
     st.just("latest"),
     st.just("aliases"),

@@ -76,3 +76,10 @@ def test_a_version_without_a_manifest_never_says_that_it_is_whole(folder: Path, 
     if text is not None:
         (folder / "manifest.json").write_text(text)
     assert not is_whole(folder)
+
+
+def test_a_folder_of_very_many_files_is_not_walked_to_its_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foretell.store.stamp._MAX_FILES", 2)
+    assert len(stamp_of(folder)) == 2

@@ -92,4 +92,4 @@ def publish(
             **options,
         )
     click.echo(f"published {published}\n{published.folder}")
-    click.echo("a server that is running serves it after a restart")
+    click.echo("a server that is running picks it up")

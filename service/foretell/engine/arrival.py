@@ -12,7 +12,7 @@ from foretell.engine.resident import Basis
 from foretell.engine.stand_in import StandIn
 from foretell.engine.version import Version
 from foretell.errors import ForetellError, StoreError
-from foretell.store.stamp import is_whole, stamp_of
+from foretell.store.stamp import Stamp, is_whole, stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +55,14 @@ class Refusal(msgspec.Struct, frozen=True):
 
 Outcome = tuple[Version, Basis] | Refusal
 """A loaded version and what it was loaded from, or why there is none."""
+
+
+class _Trial(msgspec.Struct, frozen=True):
+    """A version that was loaded, or what went wrong, and its files before and after."""
+
+    result: Version | Exception
+    before: Stamp
+    after: Stamp
 
 
 class Arrival:
@@ -128,37 +136,41 @@ class Arrival:
 
     async def _try(self) -> tuple[Outcome, bool]:
         """Load it once; also whether its files have held still meanwhile."""
-        async with self._places:
-            stamp = await self._look(stamp_of)
-            basis = Basis.of(stamp, self._config)
-            outcome = await self._load(basis)
-            still = await self._look(stamp_of) == stamp
-        return outcome, still
-
-    async def _load(self, basis: Basis) -> Outcome:
-        stop = self._stop
-        config = self._config
+        stop, config = self._stop, self._config
 
         def load() -> Version:
             return self._loader.load(self.name, self.number, self._folder, config, stop=stop)
 
-        future = asyncio.wrap_future(start(load, f"load {self.name}/{self.number}"))
-        try:
-            done, _ = await asyncio.wait({future}, timeout=self._loader.timeout_s)
-            if not done:
-                return await self._refusal(timed_out(self._loader.timeout_s), basis)
-            return future.result(), basis
-        except StoreError as error:
-            unread = isinstance(error.__cause__, OSError)
-            return await self._refusal(str(error), basis, "any look" if unread else None)
-        except ForetellError as error:
-            return await self._refusal(str(error), basis)
-        except Exception as error:  # noqa: BLE001 - whatever a foreign file does to its loading, it harms no other
-            return await self._refusal(f"{type(error).__name__}: {error}", basis)
-        finally:
-            future.cancel()
-            stop.ask()
-            self._stop = Stop()
+        def trial() -> _Trial:
+            before = stamp_of(self._folder)
+            try:
+                result: Version | Exception = load()
+            except Exception as error:  # noqa: BLE001 - whatever a foreign file does to its loading, it harms no other
+                result = error
+            return _Trial(result, before, stamp_of(self._folder))
+
+        async with self._places:
+            future = asyncio.wrap_future(start(trial, f"load {self.name}/{self.number}"))
+            try:
+                done, _ = await asyncio.wait({future}, timeout=self._loader.timeout_s)
+                if not done:
+                    basis = Basis.of(await self._look(stamp_of), config)
+                    return await self._refusal(timed_out(self._loader.timeout_s), basis), True
+                made = future.result()
+            finally:
+                future.cancel()
+                stop.ask()
+                self._stop = Stop()
+        return await self._judge(made, Basis.of(made.before, config)), made.before == made.after
+
+    async def _judge(self, made: _Trial, basis: Basis) -> Outcome:
+        """What a trial came to."""
+        result = made.result
+        if isinstance(result, Version):
+            return result, basis
+        unread = isinstance(result, StoreError) and isinstance(result.__cause__, OSError)
+        reason = str(result) if isinstance(result, ForetellError) else f"{type(result).__name__}: {result}"
+        return await self._refusal(reason, basis, "any look" if unread else None)
 
     async def _refusal(self, reason: str, basis: Basis, retry: Retry | None = None) -> Refusal:
         def make(folder: Path) -> StandIn | None:

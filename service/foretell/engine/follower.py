@@ -66,20 +66,28 @@ class Follower:
                     async with asyncio.timeout(waits_s):
                         await self._changed.wait()
                 self._changed.clear()
-                await self._registry.look()
+                await self._look()
         finally:
             self._end_watch()
+
+    async def _look(self) -> None:
+        """Look at the store; what goes wrong in that must not be the end of following."""
+        try:
+            await self._registry.look()
+        except Exception as error:  # noqa: BLE001 - the edge of the task: nobody above could do more than log it
+            self._log.error("the store cannot be followed", exc_info=error)
 
     async def _keep_watch(self) -> None:
         """Have a watch on the folder that the store is now, where there can be one."""
         identity, wanted = await in_thread(self._find, "look for the store")
-        if self._watch is not None and (not self._watch.alive or identity != self._watched):
+        if identity != self._watched:
             self._end_watch()
+            self._watched = None
         if identity is None:
             return
         if not wanted:
             self._tell("polling", None if self._mode == "poll" else "its file system gives no events")
-        elif self._watch is None and self._watched != identity:
+        elif self._watched is None:
             loop = asyncio.get_running_loop()
 
             def change() -> None:

@@ -48,7 +48,7 @@ class Shelf(Generic[S]):
     def __init__(
         self,
         entry: CatalogModel,
-        stamps: Mapping[int, Stamp],
+        stamps: dict[int, Stamp],
         *,
         asleep: bool = False,
         infos: Mapping[int, ModelInfo] | None = None,
@@ -122,7 +122,7 @@ class Shelf(Generic[S]):
             if number not in wanted or arrival.terms != self.basis(number).terms
         ]
 
-    def follow(self, entry: CatalogModel, stamps: Mapping[int, Stamp]) -> None:
+    def follow(self, entry: CatalogModel, stamps: dict[int, Stamp]) -> None:
         """Take what the store says now.
 
         What was refused is forgotten where it is not there any longer, and where what is loaded is back in its place.

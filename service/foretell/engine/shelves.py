@@ -216,11 +216,14 @@ class Shelves(Generic[S]):
 
     def _ended(self, shelf: Shelf[S], arrival: Arrival, outcome: Outcome) -> None:
         """A version has arrived, or was refused."""
-        del shelf.arrivals[arrival.number]
+        number = arrival.number
+        del shelf.arrivals[number]
+        # It has looked at the files later than the shelf has.
+        shelf.stamps[number] = outcome.basis.stamp if isinstance(outcome, Refusal) else outcome[1].stamp
         if isinstance(outcome, Refusal):
-            self._note(shelf, arrival.number, outcome)
+            self._note(shelf, number, outcome)
         else:
-            self._land(shelf, arrival.number, *outcome)
+            self._land(shelf, number, *outcome)
         self.bring(shelf)
 
     def _land(self, shelf: Shelf[S], number: int, version: Version, basis: Basis) -> None:
@@ -230,7 +233,7 @@ class Shelves(Generic[S]):
             version.close()
         elif before is not None and before.is_like(version, basis):
             version.close()
-            before.basis = basis
+            before.basis = msgspec.structs.replace(basis, plugins=before.basis.plugins)
             shelf.refusals.pop(number, None)
         else:
             taken = self._serving.take(version, basis, config)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from foretell.errors import ManifestError
 from foretell.store.inspection import visible_fault
 from foretell.store.manifest import MANIFEST_FILE
 
@@ -45,10 +44,7 @@ def is_whole(folder: Path) -> bool:
 
     A version without a manifest never says so.
     """
-    try:
-        return (folder / MANIFEST_FILE).exists() and visible_fault(folder) is None
-    except (OSError, ManifestError):
-        return False
+    return os.path.exists(folder / MANIFEST_FILE) and visible_fault(folder) is None  # noqa: PTH110 - raises nothing
 
 
 def _files(folder: str) -> Iterator[str]:

@@ -43,11 +43,6 @@ class Watch:
         self._thread = threading.Thread(target=self._run, name="store watch", daemon=True)
         self._thread.start()
 
-    @property
-    def alive(self) -> bool:
-        """Whether events still come."""
-        return self._thread.is_alive() and not self._stop.is_set()
-
     def close(self) -> None:
         """End it; the thread is gone half a second later at most."""
         self._stop.set()
@@ -74,7 +69,6 @@ class Watch:
                     stands = True
                     self._on_change()
         except (OSError, RuntimeError) as error:
-            self._stop.set()
             self._on_end(str(error))
 
     def _counts(self, _: Change, path: str) -> bool:

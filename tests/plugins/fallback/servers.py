@@ -116,6 +116,7 @@ class Server:
             serve=serve,
             stand_in=stand_in,
             review=self.plugins.review,
+            use_of=lambda endpoint: endpoint.use,
         )
         observers = Observers(self.faults)
         self.core = Core(
