@@ -133,6 +133,7 @@ class RequestRecord(msgspec.Struct):
         run_ended_ns: When ONNX Runtime was done, ns.
         run_rows: How many rows its run had; 0 if it did not run, or if the run is another request's to count.
         together: How many requests shared its run.
+        companions: The spans of the others who shared it and leave traces: trace and span, as in `trace_id`, `span_id`.
         predicted_ns: When the outputs had come back through all plugins, ns.
         finished_ns: When the answer's bytes were ready, ns.
         trace_id: The identity of the trace that it belongs to, 32 hexadecimal digits; None if it leaves none.
@@ -164,6 +165,7 @@ class RequestRecord(msgspec.Struct):
     run_ended_ns: int = 0
     run_rows: int = 0
     together: int = 0
+    companions: tuple[tuple[str, str], ...] = ()
     predicted_ns: int = 0
     finished_ns: int = 0
     trace_id: str | None = None

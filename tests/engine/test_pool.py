@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
@@ -10,6 +12,7 @@ from foretell.engine.lane import LaneRules
 from foretell.engine.pool import Pool
 from foretell.engine.warm_up import Cost
 from tests.engine.lanes import Graph, Options, ask, make_lane, until
+from tests.servers import ROOT
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -88,6 +91,54 @@ def test_threads_end_when_they_are_told_to() -> None:
     async def scenario() -> None:
         await asyncio.gather(*(lane.run(ask(number)) for number in range(4)))
         pool.close()
+        await until(lambda: pool._alive == 0)
+
+    asyncio.run(scenario())
+
+
+ENDS = """
+import asyncio
+import subprocess
+import sys
+import numpy as np
+from foretell.engine.lane import Lane, LaneRules
+from foretell.engine.pool import Pool
+from foretell.engine.session import Session
+from foretell.errors import DeadlineError
+from tests.engine.lanes import ask
+from tests.models import steps_bytes
+
+session, pool = Session(steps_bytes()), Pool(1)
+lane = Lane("steps version 1", "steps", session, pool, rules=LaneRules(), cost=None)
+request = ask(1, deadline_s=0.05)
+request = request.replace(inputs={"X": np.array([2**60])})
+try:
+    asyncio.run(lane.run(request))
+except DeadlineError:
+    pool.close(waits_s=10)
+    print("given up", pool._alive)
+"""
+
+
+def test_a_process_ends_in_good_order_although_a_run_had_to_be_given_up() -> None:
+    for _ in range(3):
+        ran = subprocess.run(
+            [sys.executable, "-c", ENDS], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (ran.returncode, ran.stdout.split()) == (0, ["given", "up", "0"]), ran.stderr
+
+
+def test_closing_waits_no_longer_than_it_is_told_to() -> None:
+    pool, graph = Pool(1), Graph(held=True)
+    lane = make_lane(graph, pool)
+
+    async def scenario() -> None:
+        task = asyncio.ensure_future(lane.run(ask(1)))
+        await until(lambda: len(graph.runs) == 1)
+        pool.close(waits_s=0.01)
+        assert pool._alive == 1
+        graph.go.set()
+        assert (await task)["Y"].tolist() == [2]
         await until(lambda: pool._alive == 0)
 
     asyncio.run(scenario())

@@ -15,14 +15,14 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, set_span_in_context
+from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags, set_span_in_context
 from opentelemetry.trace.span import TraceState
 from opentelemetry.trace.status import Status, StatusCode
 
 from foretell_plugins.tracing.current import PROVIDER_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from foretell.prediction import Headers, ModelInfo, RequestRecord
     from foretell_plugins.tracing.settings import TracingSettings
@@ -130,6 +130,15 @@ class Spans:
         span, wall_ns = opened.span, opened.wall_ns
         for name, started_ns, ended_ns, failed in _parts(record):
             self._part(opened, name, started_ns, ended_ns, None, failed=failed)
+        if record.together > 1:
+            self._part(
+                opened,
+                "batch",
+                record.run_started_ns,
+                record.run_ended_ns,
+                {"foretell.batch.requests": record.together},
+                links=[_link(trace_id, span_id) for trace_id, span_id in record.companions],
+            )
         for step in record.steps or ():
             self._part(opened, step.name, step.started_ns, step.ended_ns, step.attributes)
         span.set_attributes(_attributes(record, opened.model))
@@ -156,6 +165,7 @@ class Spans:
         attributes: Mapping[str, Any] | None,
         *,
         failed: bool = False,
+        links: Sequence[Link] = (),
     ) -> None:
         parent = opened.span.get_span_context()
         if attributes:
@@ -175,6 +185,7 @@ class Spans:
                 parent,
                 self._resource,
                 attributes or {},
+                links=links,
                 status=_ERROR if failed else _UNSET,
                 start_time=started_ns + opened.wall_ns,
                 end_time=ended_ns + opened.wall_ns,
@@ -206,6 +217,11 @@ def _parts(record: RequestRecord) -> list[tuple[str, int, int, bool]]:
     if record.predicted_ns:
         parts.append(("encode", record.predicted_ns, record.finished_ns, False))
     return parts
+
+
+def _link(trace_id: str, span_id: str) -> Link:
+    """A link to the span of another request of the same run."""
+    return Link(SpanContext(int(trace_id, 16), int(span_id, 16), False, TraceFlags(1)))
 
 
 def _attributes(record: RequestRecord, model: ModelInfo | None) -> dict[str, str | int]:

@@ -157,11 +157,14 @@ class Run:
         ]
 
     def _resolve(self) -> None:
+        traced = self._traced() if len(self.tickets) > 1 else {}
         for part in self._parts:
             ticket = part.ticket
             if ticket.future.done():
                 continue
             record = ticket.request.record
+            if traced and part.together > 1:
+                record.companions = tuple(span for other, span in traced.items() if other is not ticket)
             record.run_started_ns = part.started_ns
             record.run_ended_ns = part.ended_ns
             record.run_rows = part.run_rows
@@ -170,3 +173,11 @@ class Run:
                 ticket.future.set_exception(part.outcome)
             else:
                 ticket.future.set_result(part.outcome)
+
+    def _traced(self) -> dict[Ticket, tuple[str, str]]:
+        """The spans of those whose requests leave traces."""
+        return {
+            ticket: (ticket.request.record.trace_id, ticket.request.record.span_id)
+            for ticket in self.tickets
+            if ticket.request.record.trace_id is not None and ticket.request.record.span_id is not None
+        }

@@ -40,6 +40,7 @@ class ReceivedSpan(NamedTuple):
     status: int
     state: str
     resource: dict[str, Any]
+    links: list[tuple[str, str]]
 
 
 class Receiver:
@@ -174,6 +175,7 @@ def _spans(request: ExportTraceServiceRequest) -> Iterator[ReceivedSpan]:
                     span.status.code,
                     span.trace_state,
                     resource,
+                    [(link.trace_id.hex(), link.span_id.hex()) for link in span.links],
                 )
 
 

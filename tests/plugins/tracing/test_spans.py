@@ -5,6 +5,7 @@ import contextvars
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -13,9 +14,11 @@ import httpx
 import pytest
 from opentelemetry import baggage, propagate, trace
 
+from foretell.engine.lane import LaneRules
 from foretell.errors import RunError
 from foretell.plugin import ModelInfo, NoConfig, Plugin, Predict, PredictRequest, PredictResponse, Stage
 from foretell_plugins.tracing import Tracing, outgoing_headers, tracer
+from tests.engine.lanes import Graph, make_lane, until
 from tests.plugin.chains import Engine, ask, chain_of, info, loaded
 from tests.plugins.tracing.conftest import running
 from tests.plugins.tracing.receivers import Receiver, tree
@@ -344,6 +347,41 @@ def test_steps_and_a_broken_run_are_spans_with_their_own_times(make: Make, http_
     assert spans["cache look-up"].attributes == {"hit": False, "key": "<class 'object'>"}
     assert [name for name, _ in server.events] == ["exception", "degraded"]
     assert server.attributes["foretell.digest"] == "d1"
+
+
+def test_a_shared_run_links_the_requests_that_shared_it(make: Make, http_otlp: Receiver) -> None:
+    plugin = make(SOON, endpoint=http_otlp.endpoint)
+    graph = Graph(held=True)
+    lane = make_lane(graph, rules=LaneRules(batch_rows=8))
+
+    async def end(request: PredictRequest) -> PredictResponse:
+        request.record.queued_ns = time.perf_counter_ns()
+        return PredictResponse(await lane.run(request))
+
+    async def run() -> None:
+        async with running(plugin):
+            chain = chain_of(loaded(plugin), end=end)
+            requests = [ask([number, number]) for number in range(3)]
+            first = asyncio.ensure_future(chain.predict(requests[0]))
+            await until(lambda: len(graph.runs) == 1)
+            others = [asyncio.ensure_future(chain.predict(request)) for request in requests[1:]]
+            await asyncio.sleep(0)
+            graph.go.set()
+            await asyncio.gather(first, *others)
+            for request in requests:
+                request.record.status, request.record.finished_ns = 200, time.perf_counter_ns()
+            plugin.observe([request.record for request in requests])
+
+    asyncio.run(run())
+    batches = http_otlp.wait_for("batch", 2)
+    servers = {span.trace_id: span for span in http_otlp.spans if span.name == "POST"}
+    assert len(batches) == 2  # the first had a run of its own
+    one, other = batches
+    assert one.parent_id == servers[one.trace_id].span_id
+    assert one.links == [(other.trace_id, servers[other.trace_id].span_id)]
+    assert other.links == [(one.trace_id, servers[one.trace_id].span_id)]
+    assert one.attributes == {"foretell.batch.requests": 2}
+    assert one.start_ns <= one.end_ns
 
 
 def test_the_log_line_of_an_untraced_failure_names_the_callers_trace(make: Make, http_otlp: Receiver) -> None:
