@@ -21,7 +21,7 @@ ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tests.servers import RunningServer  # noqa: E402 - the path comes first
-from tests.soak import ReloadSoak  # noqa: E402
+from tests.soak import SETTINGS, ReloadSoak  # noqa: E402
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
         store = Path(folder) / "model_store"
         soak = ReloadSoak(store)
         soak.fill(arguments.reloads)
-        command = [sys.executable, "-m", "foretell", "serve", "--store", str(store), "--port", "0"]
+        command = [sys.executable, "-m", "foretell", "serve", "--store", str(store), "--port", "0", *SETTINGS]
         server = RunningServer(command, cwd=Path(folder))
         try:
             figures = asyncio.run(soak.run(server, reloads=arguments.reloads, clients=arguments.clients))

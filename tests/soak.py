@@ -19,7 +19,10 @@ from foretell.store.decisions import roll_back, set_alias
 from tests.models import make_manifest, model_bytes, value_info
 from tests.servers import RunningServer
 
-__all__ = ["Figures", "ReloadSoak", "resident_bytes", "weighty_model_bytes"]
+__all__ = ["SETTINGS", "Figures", "ReloadSoak", "resident_bytes", "weighty_model_bytes"]
+
+SETTINGS = ("--set", "plugins.config.cache.max_bytes=1000000")
+"""All plugins, and a cache that is soon full: what it keeps of answers is no leak."""
 
 MODEL = "m"
 ROW = [1.0, 2.0]

@@ -67,6 +67,8 @@ class Server:
         config: What the settings say of plugins, by name.
         plugins: More plugins, by name, that stand behind the fallback within a stage.
         deadline_s: How long a caller waits.
+        lazy: Whether models are loaded when they are asked.
+        max_loaded_models: How many may be loaded at once.
 
     Attributes:
         events: What was logged.
@@ -80,6 +82,8 @@ class Server:
         config: dict[str, dict[str, Any]] | None = None,
         plugins: dict[str, type[Plugin[Any]]] | None = None,
         deadline_s: float = 60,
+        lazy: bool = False,
+        max_loaded_models: int | None = None,
     ) -> None:
         self.events: list[dict[str, Any]] = []
 
@@ -117,6 +121,8 @@ class Server:
             stand_in=stand_in,
             review=self.plugins.review,
             use_of=lambda endpoint: endpoint.use,
+            lazy=lazy,
+            max_loaded_models=max_loaded_models,
         )
         observers = Observers(self.faults)
         self.core = Core(
