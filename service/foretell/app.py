@@ -41,6 +41,7 @@ from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import Endpoint
 from foretell.settings import Settings, load_settings
 from foretell.settings.fingerprint import fingerprint
+from foretell.store.model_config import ModelLimits
 
 if TYPE_CHECKING:
     from litestar.types import Middleware
@@ -193,6 +194,7 @@ def wire(
         request_ids=request_ids,
         observers=observers,
         faults=faults,
+        deadlines=Deadlines.of(settings.limits, ModelLimits()),
         plugin_status=plugins.status,
         prefix=prefix,
     )

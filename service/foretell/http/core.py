@@ -18,6 +18,7 @@ from foretell.http.catalog import ModelDescription, ModelList, describe_model
 from foretell.http.media import check_json
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_of
 from foretell.prediction import RequestRecord, check_header
+from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import identity_headers
 from foretell.protocols.json_values import is_list
 from foretell.store.layout import parse_version
@@ -72,6 +73,7 @@ class Core:
         request_ids: Gives requests their identity.
         observers: Are handed the records of requests after their answers were sent.
         faults: Where faults go that plugins leave in records; None if nobody asks.
+        deadlines: How long callers wait for a model that is loaded when it is asked; for ever if None.
         plugin_status: What plugins tell of a version.
         prefix: Where in another application the routes are, for messages.
         clock_ns: The clock of `RequestRecord`, ns.
@@ -88,6 +90,7 @@ class Core:
         request_ids: RequestIds,
         observers: Observers,
         faults: Faults | None = None,
+        deadlines: Deadlines | None = None,
         plugin_status: PluginStatus = lambda _, __: {},
         prefix: str = "",
         clock_ns: Callable[[], int] = time.perf_counter_ns,
@@ -98,6 +101,7 @@ class Core:
         self.in_flight = 0
         self._observers = observers
         self._faults = faults
+        self._deadlines = deadlines or Deadlines()
         self._plugin_status = plugin_status
         self._prefix = prefix
         self._clock_ns = clock_ns
@@ -130,6 +134,8 @@ class Core:
             try:
                 endpoint = self._endpoint(route)
             except AsleepError as asleep:
+                waits_ns = self._deadlines.patience_ns(timeout)
+                record.deadline_ns = started_ns + waits_ns if waits_ns else 0
                 endpoint = await self._wake(asleep.model, route, record.deadline_ns)
             use = endpoint.use  # entered in the step of the look-up: nothing is closed in between
             use.enter(started_ns)
@@ -137,11 +143,8 @@ class Core:
             if endpoint.choose is not None and route.version is None and route.alias is None:
                 endpoint = self._chosen(endpoint, endpoint.choose, record)
             record.version = endpoint.info.version
-            patience_ns = (
-                endpoint.deadlines.default_ns if timeout is None else endpoint.deadlines.asked_ns(timeout)
-            )
-            if patience_ns:
-                record.deadline_ns = started_ns + patience_ns
+            patience_ns = endpoint.deadlines.patience_ns(timeout)
+            record.deadline_ns = started_ns + patience_ns if patience_ns else 0
             check_json(content_type, content_encoding)
             codec = endpoint.codecs.get(route.protocol)
             if codec is None:
@@ -260,13 +263,14 @@ class Core:
         return describe_model(model, {number}, status=self._plugin_status)
 
     async def _wake(self, model: str, route: Route, deadline_ns: int) -> Endpoint:
-        """What answers a route whose model is loaded when it is asked.
+        """What answers a route whose model is loaded when it is asked; a deadline of 0 means never.
 
         Raises:
             DeadlineError: That takes too long.
         """
         while True:
-            await self._registry.wake(model, timeout_s=max(deadline_ns - self._clock_ns(), 0) / 1e9)
+            left_ns = max(deadline_ns - self._clock_ns(), 0)
+            await self._registry.wake(model, timeout_s=left_ns / 1e9 if deadline_ns else None)
             try:
                 return self._endpoint(route)
             except AsleepError:  # it had to make room for others in the same moment

@@ -33,12 +33,17 @@ class Deadlines(msgspec.Struct, frozen=True):
         most_s = model.max_deadline_s or max(server.max_deadline_s, model.deadline_s or 0.0)
         return cls(int(min(model.deadline_s or server.deadline_s, most_s) * 1e9), int(most_s * 1e9))
 
-    def asked_ns(self, header: bytes) -> int:
-        """How long a caller waits who said so with ``X-Request-Timeout``, ns: never longer than the maximum.
+    def patience_ns(self, header: bytes | None) -> int:
+        """How long a caller waits, ns; 0 for ever.
+
+        Args:
+            header: What it said with ``X-Request-Timeout``, if it did. It counts up to the maximum.
 
         Raises:
-            MalformedError: It is no number of seconds above 0.
+            MalformedError: That is no number of seconds above 0.
         """
+        if header is None:
+            return self.default_ns
         try:
             timeout_s = float(header)
         except ValueError:

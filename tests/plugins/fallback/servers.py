@@ -130,6 +130,7 @@ class Server:
             default_model=None,
             request_ids=RequestIds(),
             observers=observers,
+            deadlines=deadlines,
             plugin_status=self.plugins.status,
         )
 
