@@ -195,7 +195,7 @@ def test_requests_that_are_going_on_finish_on_the_version_they_have(
             asking = [asyncio.create_task(ask_until_it_is_gone(client, began)) for _ in range(8)]
             await began.wait()
             shutil.rmtree(store / "m" / "1")
-            return set().union(*await asyncio.gather(*asking))
+            return {status for found in await asyncio.gather(*asking) for status in found}
 
     assert asyncio.run(main()) == {200, 404}
     server.wait_for("version let go", version=1)
