@@ -25,7 +25,7 @@ def test_its_end_is_announced_and_told(serve_store: ServeStore, small: Path) -> 
     assert httpx.get(f"{server.url}/health/ready").status_code == 200
     assert server.stop() == 0
     told = [event["event"] for event in server.events if event["event"] != "request"]
-    assert told == ["loading models", "model ready", "serving", "stopping", "stopped"]
+    assert told == ["plan", "loading models", "model ready", "serving", "stopping", "stopped"]
     assert server.wait_for("stopping")["waits_at_most_s"] == 7
 
 

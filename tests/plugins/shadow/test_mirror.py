@@ -551,7 +551,7 @@ def test_what_would_take_too_much_memory_is_dropped(store: Path, start: Start) -
     fill(store, v1=0, v2=0)
 
     async def main() -> None:
-        server, _ = await start(max_pending_bytes=1500)
+        server, _ = await start(max_pending_bytes=1000)
         await server.ask_rows("m", [[1, 2]] * 100)
         await server.ask_rows("m", ROW)
         await settled(server)
