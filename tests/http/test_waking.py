@@ -1,19 +1,20 @@
-"""Whoever asks a model that is loaded when it is asked gets its answer: callers, and plugins on their behalf."""
+"""Whoever asks a model that is loaded when it is asked gets its answer, and holds the version that gives it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from foretell.errors import DeadlineError
 from foretell.http.host import ModelsView
-from foretell.plugin.contract import Stage
-from foretell.prediction import PredictRequest, RequestRecord
-from tests.models import endless_model_bytes, linear_model_bytes, write_version
+from foretell.plugin import NoConfig, Plugin, Stage
+from foretell.prediction import Choose, ModelInfo, Predict, PredictRequest, PredictResponse, RequestRecord
+from tests.models import endless_model_bytes, linear_model_bytes, write_model_toml, write_version
 from tests.plugins.fallback.servers import Server
 
 
@@ -78,6 +79,43 @@ def test_models_that_push_each_other_out_all_answer(store: Path) -> None:
         for _ in range(3):
             answers = await asyncio.gather(*(server.ask_rows(name, [[1.0, 2.0]]) for name in "abcabc"))
             assert {answer.status for answer in answers} == {200}
+        server.close()
+
+    asyncio.run(main())
+
+
+class Chooses(Plugin[NoConfig]):
+    """Version 2 answers whoever names none, and says when it was asked."""
+
+    stage: ClassVar[Stage] = Stage.SHADOW
+    asked: ClassVar[list[int]] = []
+
+    def wrap_choice(self, call_next: Choose, model: ModelInfo) -> Choose:
+        return lambda _: 2
+
+    def wrap_predict(self, call_next: Predict, model: ModelInfo) -> Predict:
+        async def predict(request: PredictRequest) -> PredictResponse:
+            held = self.server.registry.model("m").versions
+            self.asked.append(sum(number * held[number].use.going_on for number in held))
+            return await call_next(request)
+
+        return predict
+
+    server: ClassVar[Server]
+
+
+def test_a_request_holds_the_version_that_was_chosen_for_it(store: Path) -> None:
+    """It must not be closed under it; the default that it was chosen in place of may be."""
+    for number in (1, 2):
+        write_version(store, "m", number, linear_model_bytes())
+    write_model_toml(store, "m", "default = 1")
+
+    async def main() -> None:
+        Chooses.server = server = Server(store, plugins={"chooses": Chooses})
+        await server.registry.load()
+        answer = await server.ask_rows("m", [[1.0, 2.0]])
+        assert (answer.status, answer.body["model_version"]) == (200, "2")
+        assert Chooses.asked == [2]
         server.close()
 
     asyncio.run(main())

@@ -137,11 +137,11 @@ class Core:
                 waits_ns = self._deadlines.patience_ns(timeout)
                 record.deadline_ns = started_ns + waits_ns if waits_ns else 0
                 endpoint = await self._wake(asleep.model, route, record.deadline_ns)
-            use = endpoint.use  # entered in the step of the look-up: nothing is closed in between
-            use.enter(started_ns)
             record.model = endpoint.info.name
             if endpoint.choose is not None and route.version is None and route.alias is None:
                 endpoint = self._chosen(endpoint, endpoint.choose, record)
+            use = endpoint.use  # entered in the step of the look-up: nothing is closed in between
+            use.enter(started_ns)
             record.version = endpoint.info.version
             patience_ns = endpoint.deadlines.patience_ns(timeout)
             record.deadline_ns = started_ns + patience_ns if patience_ns else 0
