@@ -34,6 +34,10 @@ __all__ = ["Server", "run_server"]
 _FORCED: Final = 128 + signal.SIGINT
 """The exit status of a server that was told twice."""
 
+_KEEP_ALIVE_S: Final = 75
+"""How long an idle connection is kept, seconds: longer than load balancers keep theirs (60 mostly), so that it is they
+who close it, and no request meets a connection that is just being closed."""
+
 _TICK_S: Final = 0.01
 _QUIET_S: Final = 0.25
 _ARRIVAL_S: Final = 0.25
@@ -105,6 +109,7 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
         )
         config.load()
         config.lifespan_class = Lifespan
