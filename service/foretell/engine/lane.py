@@ -27,6 +27,9 @@ _LOOKED_AT: Final = 256
 
 _LONGEST_RETRY_S: Final = 60
 
+_CAUTION: Final = 1.5
+"""A request is admitted if it would be in time even if the queue emptied so much more slowly than of late."""
+
 
 class LaneRules(msgspec.Struct, frozen=True):
     """How a version's requests wait and go together.
@@ -207,7 +210,7 @@ class Lane:
             reason = f"it would wait about {wait_ns / 1e9:.2g} s, and no longer than {rules.max_queue_s:g} s is allowed (limits.max_queue_s)"
         elif (
             request.record.deadline_ns
-            and now_ns + wait_ns * 1.25 + self._expected_ns(request.rows) > request.record.deadline_ns
+            and now_ns + wait_ns * _CAUTION + self._expected_ns(request.rows) > request.record.deadline_ns
         ):
             reason = f"it would wait about {wait_ns / 1e9:.2g} s, which is longer than its deadline allows"
         else:
