@@ -101,6 +101,7 @@ def create_app(
     lifecycle: Lifecycle | None = None,
     log: Logger | None = None,
     server: str | None = None,
+    shared_weights: Path | None = None,
     origins: Mapping[str, str] | None = None,
 ) -> Litestar:
     """Make the application of one model store. Nothing is shared between two of them.
@@ -112,6 +113,7 @@ def create_app(
             ready.
         log: Where events go; standard error if None.
         server: What tells the server from others; if None, that comes from its settings and its folder.
+        shared_weights: A folder in which the workers of a server share weights; None if there is but one.
 
     Raises:
         SettingsError: A setting is misspelt or ill-typed.
@@ -120,7 +122,9 @@ def create_app(
     if settings is None:
         effective = load_settings(environ=os.environ)
         settings, origins = effective.settings, effective.origins
-    assembly = assemble(settings, lifecycle=lifecycle, log=log, server=server, origins=origins)
+    assembly = assemble(
+        settings, lifecycle=lifecycle, log=log, server=server, origins=origins, shared_weights=shared_weights
+    )
     return Litestar(
         route_handlers=assembly.handlers,
         on_app_init=[assembly.init_app],
@@ -141,6 +145,7 @@ def wire(
     prefix: str = "",
     log: Logger | None = None,
     server: str | None = None,
+    shared_weights: Path | None = None,
 ) -> Parts:
     """Wire what answers predictions. Nothing is opened and no model loaded.
 
@@ -152,6 +157,7 @@ def wire(
         prefix: Where in another application the routes will be, for messages.
         log: See `create_app`.
         server: See `create_app`.
+        shared_weights: See `create_app`.
 
     Raises:
         PluginError: An enabled plugin cannot be loaded, or fails to start.
@@ -178,7 +184,7 @@ def wire(
 
     registry = Registry(
         Path(settings.store.path),
-        Loader.of(settings),
+        Loader.of(settings, shared_weights),
         serve=serve,
         stand_in=stand_in,
         review=plugins.review,
@@ -226,6 +232,7 @@ def assemble(
     lifecycle: Lifecycle | None = None,
     log: Logger | None = None,
     server: str | None = None,
+    shared_weights: Path | None = None,
 ) -> Assembly:
     """Wire the parts of a server.
 
@@ -238,13 +245,22 @@ def assemble(
         lifecycle: See `create_app`.
         log: See `create_app`.
         server: See `create_app`.
+        shared_weights: See `create_app`.
 
     Raises:
         PluginError: An enabled plugin cannot be loaded.
     """
     prefix = host_path or ""
     life = lifecycle or Lifecycle()
-    parts = wire(settings, origins=origins, drop_in=drop_in, prefix=prefix, log=log, server=server)
+    parts = wire(
+        settings,
+        origins=origins,
+        drop_in=drop_in,
+        prefix=prefix,
+        log=log,
+        server=server,
+        shared_weights=shared_weights,
+    )
     registry, plugins, core, observers = parts.registry, parts.plugins, parts.core, parts.observers
     request_ids, events = parts.request_ids, parts.log
     request_log = RequestLog(events, fraction=settings.log.predictions)

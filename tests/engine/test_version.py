@@ -13,6 +13,7 @@ from foretell.engine.batching import Batching
 from foretell.engine.lane import Lane, LaneRules
 from foretell.engine.pool import Pool
 from foretell.engine.session import Session
+from foretell.engine.shared_weights import Opened, Weights
 from foretell.engine.version import Version
 from foretell.engine.warm_up import Cost
 from foretell.errors import InvalidInputError, RunError
@@ -38,7 +39,7 @@ def make_version(request: pytest.FixtureRequest) -> MakeVersion:
         signature, session, pool = signature_of(model), Session(model), Pool(threads)
         version = Version(
             ModelInfo("m", 1, "", "", signature),
-            session,
+            Opened(session, Weights(0, shared=False, reason="a test")),
             Parser(signature, max_rows=100, name="m.1."),
             Lane("m version 1", "m", session, pool, rules=LaneRules(), cost=cost),
             cost=cost,

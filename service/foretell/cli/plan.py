@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ from foretell.cli.options import gather, settings_options
 from foretell.cli.tables import print_table
 
 if TYPE_CHECKING:
+    from foretell.engine.registry import Registry
     from foretell.engine.version import Version
 
 __all__ = ["plan"]
@@ -39,9 +41,18 @@ def plan(**options: Any) -> None:
         click.echo(
             f"more threads can be busy than there are CPUs: {made.busy_threads} on {made.cpus}", err=True
         )
-    registry: Registry[Version] = Registry(
-        Path(settings.store.path), Loader.of(settings), serve=lambda version, _: version
-    )
+    with TemporaryDirectory(prefix="foretell-weights-") as folder:
+        shared = Path(folder) if made.workers > 1 else None
+        registry: Registry[Version] = Registry(
+            Path(settings.store.path), Loader.of(settings, shared), serve=lambda version, _: version
+        )
+        described = _loaded(registry)
+    click.echo()
+    print_table(("model", "version", "one row", "runs", "shared runs", "weights"), sorted(described))
+
+
+def _loaded(registry: Registry[Version]) -> list[tuple[str, ...]]:
+    """Load the store, and describe every version."""
     try:
         asyncio.run(registry.load())
         described = [
@@ -50,14 +61,13 @@ def plan(**options: Any) -> None:
             for version in model.versions.values()
         ]
         described += [
-            (name, str(number), "", "FAILED", reason)
+            (name, str(number), "", "FAILED", reason, "")
             for name, model in registry.models.items()
             for number, reason in model.failures.items()
         ]
     finally:
         registry.close()
-    click.echo()
-    print_table(("model", "version", "one row", "runs", "shared runs"), sorted(described))
+    return described
 
 
 def _described(name: str, version: Version) -> tuple[str, ...]:
@@ -68,4 +78,5 @@ def _described(name: str, version: Version) -> tuple[str, ...]:
     else:
         where = "in threads"
     rows = "no" if version.batching.rows == 1 else f"up to {version.batching.rows} rows"
-    return (name, number, cost, where, f"{rows}: {version.batching.reason}")
+    weights = f"{version.weights.size_bytes / 1e6:.1f} MB, {version.weights.reason}"
+    return (name, number, cost, where, f"{rows}: {version.batching.reason}", weights)

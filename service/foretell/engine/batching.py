@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from foretell.engine.warm_up import time_us, trial_inputs, zero_inputs
+from foretell.engine.warm_up import time_us, trial_inputs, varied, zero_inputs
 from foretell.errors import RunError
 
 if TYPE_CHECKING:
     from foretell.engine.session import Session
     from foretell.engine.warm_up import Cost
-    from foretell.parser import Parser, Tensors
+    from foretell.parser import Parser
     from foretell.signature import Signature
     from foretell.store.model_config import ModelBatching
 
@@ -112,7 +112,7 @@ def _rates(session: Session, signature: Signature, parser: Parser, most: int) ->
 def _rows_are_independent(session: Session, signature: Signature, parser: Parser) -> bool | None:
     """Whether rows that run together answer as they do alone; None if no two different rows could be tried."""
     one = trial_inputs(signature, parser, 1)
-    for other in (_varied(one), zero_inputs(signature, 1)):
+    for other in (varied(one), zero_inputs(signature, 1)):
         if all(np.array_equal(other[name], array) for name, array in one.items()):
             continue
         try:
@@ -127,20 +127,6 @@ def _rows_are_independent(session: Session, signature: Signature, parser: Parser
             _alike(array, [each[name] for each in expected], len(mixed)) for name, array in together.items()
         )
     return None
-
-
-def _varied(inputs: Tensors) -> Tensors:
-    """Other values of the same kinds; whole numbers stay so small that they can be indices."""
-    varied: Tensors = {}
-    for name, array in inputs.items():
-        if array.dtype.kind == "f":
-            steps = np.linspace(0.1, 0.9, max(array.size, 1))[: array.size]
-            varied[name] = (array + steps.reshape(array.shape)).astype(array.dtype)
-        elif array.dtype.kind in "biu":
-            varied[name] = (array == 0).astype(array.dtype)
-        else:
-            varied[name] = array
-    return varied
 
 
 def _alike(together: Any, alone: list[Any], rows: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -14,9 +14,10 @@ from foretell.engine.lane import Lane, LaneRules
 from foretell.engine.plan import make_plan
 from foretell.engine.pool import Pool
 from foretell.engine.session import Session
+from foretell.engine.shared_weights import LEAST_BYTES, Opened, SharedWeights, Weights
 from foretell.engine.stand_in import StandIn
 from foretell.engine.version import Version
-from foretell.engine.warm_up import measure
+from foretell.engine.warm_up import completed, measure, trial_inputs, varied
 from foretell.errors import IntegrityError, RunError, StoreError
 from foretell.parser import Parser
 from foretell.prediction import ModelInfo
@@ -29,11 +30,16 @@ if TYPE_CHECKING:
 
     from foretell.engine.attempt import Stop
     from foretell.engine.outputs import Output
+    from foretell.parser import Tensors
     from foretell.settings import LimitSettings, Settings
     from foretell.signature import Dimension, Signature, Tensor
+    from foretell.store.artifact import Artifact
     from foretell.store.model_config import ModelConfig
 
 __all__ = ["Loader"]
+
+_TRIAL_ROWS: Final = 3
+"""Rows on which a session with shared weights is compared with one without."""
 
 
 class Loader(msgspec.Struct, frozen=True):
@@ -47,6 +53,8 @@ class Loader(msgspec.Struct, frozen=True):
         inline_us: Runs expected to be shorter than this happen on the event loop, µs.
         memory_arena: Whether runs keep the memory that they have used for those that follow.
         timeout_s: How long one version may take, seconds.
+        share_weights: Whether large weights are shared between processes, where model.toml does not say.
+        shared: Where other processes find them; None where there are no others.
     """
 
     max_file_bytes: int
@@ -56,10 +64,17 @@ class Loader(msgspec.Struct, frozen=True):
     inline_us: float
     memory_arena: bool = True
     timeout_s: float = 120.0
+    share_weights: bool = True
+    shared: SharedWeights | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> Loader:
-        """The loader that a server of these settings uses."""
+    def of(cls, settings: Settings, shared_weights: Path | None = None) -> Loader:
+        """The loader that a server of these settings uses.
+
+        Args:
+            settings: The settings.
+            shared_weights: The folder that its workers share; None if it has no workers.
+        """
         return cls(
             max_file_bytes=settings.store.max_file_bytes,
             intra_op_threads=settings.engine.intra_op_threads,
@@ -68,6 +83,8 @@ class Loader(msgspec.Struct, frozen=True):
             inline_us=settings.engine.inline_us,
             memory_arena=settings.engine.memory_arena,
             timeout_s=settings.engine.load_timeout_s,
+            share_weights=settings.engine.share_weights,
+            shared=None if shared_weights is None else SharedWeights(shared_weights),
         )
 
     def load(
@@ -93,20 +110,66 @@ class Loader(msgspec.Struct, frozen=True):
         """
         began_ns = time.perf_counter_ns()
         artifact = read_artifact(folder, max_bytes=self.max_file_bytes)
-        source = folder / MODEL_FILE if artifact.external else artifact.model
-        session = Session(
-            source,
-            threads=config.engine.intra_op_threads or self.intra_op_threads,
-            arena=self.memory_arena if config.engine.memory_arena is None else config.engine.memory_arena,
-            stop=stop,
-        )
-        if artifact.manifest is None:
-            signature = graph_signature(session)
-        else:
-            signature = artifact.manifest.signature
-            _check_signature(signature, session)
+        opened = self._open(name, version, artifact, config, stop)
         try:
-            parser = Parser(signature, max_rows=self.max_rows(config), name=f"{name}.{version}.")
+            return self._prove(name, version, opened, artifact, config, began_ns=began_ns, stop=stop)
+        except BaseException:
+            opened.close()
+            raise
+
+    def _open(
+        self, name: str, version: int, artifact: Artifact, config: ModelConfig, stop: Stop | None
+    ) -> Opened:
+        """Make a session of a version, and have its weights shared if that pays."""
+        threads = config.engine.intra_op_threads or self.intra_op_threads
+        arena = self.memory_arena if config.engine.memory_arena is None else config.engine.memory_arena
+        share = self.share_weights if config.engine.share_weights is None else config.engine.share_weights
+
+        def make(source: Path | None, lay_out: Path | None) -> Session:
+            own = artifact.folder / MODEL_FILE if artifact.external else artifact.model
+            return Session(source or own, threads=threads, arena=arena, stop=stop, lay_out=lay_out)
+
+        def trials(session: Session) -> list[Tensors]:
+            signature = completed(_signature(artifact, session), session)
+            inputs = trial_inputs(signature, self._parser(name, version, signature, config), _TRIAL_ROWS)
+            return [inputs, varied(inputs)]
+
+        size = artifact.weight_bytes
+        if self.shared is None:
+            reason = "one copy: there is one worker"
+        elif not share:
+            reason = "a copy in each worker, since engine.share_weights is false"
+        elif size < LEAST_BYTES:
+            reason = f"a copy in each worker: they take less than {LEAST_BYTES // 1024**2} MB"
+        else:
+            key = f"{artifact.fingerprint}-{threads}-{'arena' if arena else 'none'}"
+            found = self.shared.open(key, make, trials, stop=stop)
+            if not isinstance(found, str):
+                return Opened(
+                    found[0], Weights(size, shared=True, reason="one copy for all workers"), found[1]
+                )
+            reason = f"a copy in each worker: {found}"
+        return Opened(make(None, None), Weights(size, shared=False, reason=reason))
+
+    def _parser(self, name: str, version: int, signature: Signature, config: ModelConfig) -> Parser:
+        return Parser(signature, max_rows=self.max_rows(config), name=f"{name}.{version}.")
+
+    def _prove(
+        self,
+        name: str,
+        version: int,
+        opened: Opened,
+        artifact: Artifact,
+        config: ModelConfig,
+        *,
+        began_ns: int,
+        stop: Stop | None,
+    ) -> Version:
+        """Warm a version up, measure it, and make it ready to answer."""
+        session = opened.session
+        signature = _signature(artifact, session)
+        try:
+            parser = self._parser(name, version, signature, config)
             proven = config.warm_up or signature.example is not None
             cost = measure(session, signature, parser) if proven else None
             batching = choose_batching(
@@ -138,7 +201,7 @@ class Loader(msgspec.Struct, frozen=True):
             batch_wait_us=config.batching.max_wait_us,
         )
         lane = Lane(f"{name} version {version}", name, session, self.pool, rules=rules, cost=cost)
-        return Version(info, session, parser, lane, cost=cost, batching=batching, inline_us=self.inline_us)
+        return Version(info, opened, parser, lane, cost=cost, batching=batching, inline_us=self.inline_us)
 
     def max_rows(self, config: ModelConfig) -> int:
         """The greatest number of rows in one request to a model."""
@@ -170,10 +233,17 @@ class Loader(msgspec.Struct, frozen=True):
         else:
             return None
         try:
-            parser = Parser(info.signature, max_rows=self.max_rows(config), name=f"{name}.{version}.")
-            return StandIn(info, parser)
+            return StandIn(info, self._parser(name, version, info.signature, config))
         except (TypeError, ValueError):
             return None
+
+
+def _signature(artifact: Artifact, session: Session) -> Signature:
+    """What a version takes and gives: as its manifest says, else as its graph does."""
+    if artifact.manifest is None:
+        return graph_signature(session)
+    _check_signature(artifact.manifest.signature, session)
+    return artifact.manifest.signature
 
 
 def _unproven(signature: Signature, error: RunError) -> str:

@@ -26,6 +26,14 @@ _MAX_FOLDED: Final = 256 * 1024**2
 """The greatest constant that is computed when a session is made, bytes; a larger one is computed in each run."""
 
 
+_LAID_OUT: Final = {
+    "session.optimized_model_external_initializers_file_name": "weights.bin",
+    "session.optimized_model_external_initializers_min_size_in_bytes": "4096",
+    "session.save_external_prepacked_constant_initializers": "1",
+}
+"""Source: ONNX Runtime, onnxruntime_session_options_config_keys.h."""
+
+
 class Session:
     """A graph that can be run.
 
@@ -34,6 +42,8 @@ class Session:
         threads: How many threads one run may use inside an operator.
         arena: Whether runs keep the memory that they have used for those that follow.
         stop: Ends the making of the session, and its trial runs, when nobody waits for them any longer.
+        lay_out: Where to write the graph as it is run, its weights beside it as the runtime computes with them, so
+            that a session that is made of that file maps them; a path in an empty folder.
 
     Attributes:
         inputs: What the graph takes.
@@ -46,7 +56,13 @@ class Session:
     """
 
     def __init__(
-        self, model: bytes | Path, *, threads: int = 1, arena: bool = True, stop: Stop | None = None
+        self,
+        model: bytes | Path,
+        *,
+        threads: int = 1,
+        arena: bool = True,
+        stop: Stop | None = None,
+        lay_out: Path | None = None,
     ) -> None:
         runtime = load_runtime()
         options = runtime.SessionOptions()
@@ -62,6 +78,10 @@ class Session:
         options.add_session_config_entry(
             "optimization.constant_folding_max_output_size_in_bytes", str(_MAX_FOLDED)
         )
+        if lay_out is not None:
+            options.optimized_model_filepath = str(lay_out)
+            for key, value in _LAID_OUT.items():
+                options.add_session_config_entry(key, value)
         self._new_options = runtime.RunOptions
         self._trial = runtime.RunOptions()
         if stop is not None:

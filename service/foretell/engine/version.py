@@ -11,7 +11,7 @@ from foretell.prediction import ModelInfo, PredictRequest, PredictResponse
 if TYPE_CHECKING:
     from foretell.engine.batching import Batching
     from foretell.engine.lane import Lane
-    from foretell.engine.session import Session
+    from foretell.engine.shared_weights import Opened
     from foretell.engine.warm_up import Cost
     from foretell.parser import Parser, Tensors
 
@@ -26,7 +26,7 @@ class Version:
 
     Args:
         info: What is known of it.
-        session: Its graph.
+        opened: Its graph.
         parser: The parser of its signature.
         lane: Where its longer runs wait for a thread.
         cost: What a run was measured to cost; None if that is not known.
@@ -34,13 +34,14 @@ class Version:
         inline_us: Runs expected to be shorter than this happen on the event loop, µs.
 
     Attributes:
+        weights: What is known of its weights.
         inline_rows: The greatest number of rows whose run happens on the event loop; 0 if none does.
     """
 
     def __init__(
         self,
         info: ModelInfo,
-        session: Session,
+        opened: Opened,
         parser: Parser,
         lane: Lane,
         *,
@@ -49,11 +50,13 @@ class Version:
         inline_us: float,
     ) -> None:
         self.info = info
+        self.weights = opened.weights
         self.parser = parser
         self.cost = cost
         self.batching = batching
         self.inline_rows = _inline_rows(cost, inline_us)
-        self._session = session
+        self._opened = opened
+        self._session = opened.session
         self._lane = lane
 
     async def predict(self, request: PredictRequest) -> PredictResponse:
@@ -84,6 +87,7 @@ class Version:
     def close(self) -> None:
         """Take no more requests for a thread; those that wait or run are answered."""
         self._lane.close()
+        self._opened.close()
 
     def _undeclared(self, request: PredictRequest) -> Problem | None:
         """What is most likely wrong with inputs that a run failed on; None if every axis but that of rows is declared."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from foretell.parser import Parser, Tensors
     from foretell.signature import Signature
 
-__all__ = ["Cost", "measure", "time_us", "trial_inputs", "zero_inputs"]
+__all__ = ["Cost", "completed", "measure", "time_us", "trial_inputs", "varied", "zero_inputs"]
 
 _REPEATS: Final = 5
 _BIG: Final = 64
@@ -62,6 +62,20 @@ def trial_inputs(signature: Signature, parser: Parser, rows: int) -> Tensors:
     return {name: np.ascontiguousarray(np.repeat(tensor, rows, axis=0)) for name, tensor in tensors.items()}
 
 
+def varied(inputs: Tensors) -> Tensors:
+    """Other values of the same kinds; whole numbers stay so small that they can be indices."""
+    others: Tensors = {}
+    for name, array in inputs.items():
+        if array.dtype.kind == "f":
+            steps = np.linspace(0.1, 0.9, max(array.size, 1))[: array.size]
+            others[name] = (array + steps.reshape(array.shape)).astype(array.dtype)
+        elif array.dtype.kind in "biu":
+            others[name] = (array == 0).astype(array.dtype)
+        else:
+            others[name] = array
+    return others
+
+
 def measure(session: Session, signature: Signature, parser: Parser) -> Cost | None:
     """Time a version on one row and on many.
 
@@ -71,7 +85,7 @@ def measure(session: Session, signature: Signature, parser: Parser) -> Cost | No
     Raises:
         RunError: It does not run.
     """
-    signature = _completed(signature, session)
+    signature = completed(signature, session)
     one = time_us(session, trial_inputs(signature, parser, 1))
     if not signature.batched:
         return Cost(one, 0.0)
@@ -83,7 +97,7 @@ def measure(session: Session, signature: Signature, parser: Parser) -> Cost | No
     return Cost(max(0.0, one - row), row)
 
 
-def _completed(signature: Signature, session: Session) -> Signature:
+def completed(signature: Signature, session: Session) -> Signature:
     """A signature with the lengths that only the graph knows, but for the rows'."""
     graph = {tensor.name: tensor.shape for tensor in session.inputs}
     inputs = tuple(

@@ -120,6 +120,9 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         memory_arena: Whether the runs of a model keep the memory that they have used for those that follow. That is
             faster for large models; without it, what a rare large request took is given back. model.toml can set
             another for its model.
+        share_weights: Whether the workers have one copy of a version's weights in memory, where they take 8 MB or
+            more. The first worker that loads it writes them to the folder for temporary files, about twice their
+            size, and they are gone when the server ends. model.toml can set another for its model.
         startup_wait_s: How long the start waits for the models, seconds. After that the server listens, and answers
             503 for what is still being loaded.
         load_timeout_s: How long one version may take to load and warm up, seconds. After that it has failed, and its
@@ -134,6 +137,7 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     run_threads: Threads | None = None
     inline_us: Microseconds = 200.0
     memory_arena: bool = True
+    share_weights: bool = True
     startup_wait_s: Seconds = 30.0
     load_timeout_s: Timeout = 120.0
     lazy: bool = False

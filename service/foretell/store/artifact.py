@@ -9,7 +9,7 @@ import msgspec
 
 from foretell.errors import IntegrityError, ScreeningError
 from foretell.store.manifest import MANIFEST_FILE, MODEL_FILE, FileDigest, Manifest
-from foretell.store.screening import confine, external_data
+from foretell.store.screening import confine, external_data, weight_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,7 @@ class Artifact(msgspec.Struct, frozen=True):
         manifest: The version's manifest; None for a bare model file.
         external: The names of the other files that the model refers to.
         fingerprint: A SHA-256 over every file of the version: what computes the same has the same.
+        weight_bytes: How much its weights take in its files, bytes.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class Artifact(msgspec.Struct, frozen=True):
     manifest: Manifest | None
     external: frozenset[str]
     fingerprint: str
+    weight_bytes: int
 
 
 def read_artifact(folder: Path, *, max_bytes: int) -> Artifact:
@@ -98,7 +100,8 @@ def _read(folder: Path, max_bytes: int) -> Artifact:
         else {name: listed.sha256 for name, listed in manifest.files.items()}
     )
     fingerprint = hashlib.sha256(msgspec.json.encode(files, order="sorted")).hexdigest()
-    return Artifact(folder, model, digest, manifest, frozenset(external), fingerprint)
+    weights = weight_bytes(model) + sum((folder / name).stat().st_size for name in external)
+    return Artifact(folder, model, digest, manifest, frozenset(external), fingerprint, weights)
 
 
 def _read_manifest(folder: Path, max_bytes: int) -> Manifest | None:

@@ -68,10 +68,12 @@ class ModelEngine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         intra_op_threads: How many threads one run may use inside an operator.
         memory_arena: Whether runs keep the memory that they have used for those that follow.
+        share_weights: Whether the workers of a server have one copy of large weights.
     """
 
     intra_op_threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None
     memory_arena: bool | None = None
+    share_weights: bool | None = None
 
 
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -19,7 +19,7 @@ from foretell.errors import ScreeningError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ExternalData", "confine", "external_data"]
+__all__ = ["ExternalData", "confine", "external_data", "weight_bytes"]
 
 _MAX_DEPTH: Final = 200
 """Graphs inside attributes of nodes of graphs …: the greatest nesting of messages that is followed."""
@@ -44,6 +44,8 @@ _MESSAGES: Final[dict[str, dict[int, str]]] = {
 }
 """The fields of each message that lead to a tensor, and what message is in them."""
 
+_GRAPH: Final = 7
+_INITIALIZER: Final = 5
 _EXTERNAL_DATA: Final = 13
 _DATA_LOCATION: Final = 14
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -115,6 +117,21 @@ def external_data(model: bytes) -> list[ExternalData]:
             if field in children and isinstance(value, memoryview):
                 pending.append((children[field], depth + 1, value))
     return found
+
+
+def weight_bytes(model: bytes) -> int:
+    """How much the weights of a model's own graph take inside its file, bytes; those of graphs inside it do not count.
+
+    Raises:
+        ScreeningError: The file is not protobuf wire data.
+    """
+    return sum(
+        len(tensor)
+        for field, graph in _fields(memoryview(model))
+        if field == _GRAPH and isinstance(graph, memoryview)
+        for part, tensor in _fields(graph)
+        if part == _INITIALIZER and isinstance(tensor, memoryview)
+    )
 
 
 def confine(folder: Path, references: list[ExternalData]) -> set[str]:

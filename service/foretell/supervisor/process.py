@@ -48,6 +48,13 @@ def _serve(task: Task) -> bool:
 
     log = open_log(task.settings.log).bind(worker=task.slot)
     lifecycle = Lifecycle()
-    app = create_app(task.settings, lifecycle=lifecycle, log=log, server=task.server, origins=task.origins)
+    app = create_app(
+        task.settings,
+        lifecycle=lifecycle,
+        log=log,
+        server=task.server,
+        origins=task.origins,
+        shared_weights=task.shared_weights,
+    )
     server = WatchedServer(app, log, lifecycle, task)
     return server.serve_until_told([bound.dup() for bound in task.sockets[task.slot]])

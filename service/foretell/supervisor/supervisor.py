@@ -7,6 +7,8 @@ import selectors
 import signal
 import time
 from collections import deque
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from foretell.errors import ForetellError, SettingsError
@@ -70,6 +72,7 @@ class Supervisor:
         self._workers: set[Worker] = set()
         self._selector = selectors.DefaultSelector()
         self._port: SharedPort
+        self._shared_weights: Path
         self._roll: _Roll | None = None
         self._asked_to_roll = False
         self._served = False
@@ -92,7 +95,9 @@ class Supervisor:
         with (
             SharedPort(server.host, server.port, len(self._slots)) as self._port,
             Signals(numbers) as signals,
+            TemporaryDirectory(prefix="foretell-weights-", ignore_cleanup_errors=True) as folder,
         ):
+            self._shared_weights = Path(folder)
             self._selector.register(signals, selectors.EVENT_READ)
             try:
                 for slot in self._slots:
@@ -164,6 +169,7 @@ class Supervisor:
             self._server,
             self._port.slots,
             origins=self._origins,
+            shared_weights=self._shared_weights,
             must_be_ready=must_be_ready,
             now=self._clock(),
         )

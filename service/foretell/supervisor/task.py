@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import NamedTuple
 
 from foretell.settings import Settings
@@ -21,6 +22,7 @@ class Task(NamedTuple):
         settings: The settings.
         origins: Where each setting comes from, by its key; for messages.
         server: What tells the server from others, and not its workers from one another.
+        shared_weights: The folder in which they share weights.
         sockets: The sockets of every slot, bound; a worker can take over those of another.
         channel: Its line to its supervisor.
         last_words: Where it writes what kills it.
@@ -31,6 +33,7 @@ class Task(NamedTuple):
     settings: Settings
     origins: dict[str, str]
     server: str
+    shared_weights: Path
     sockets: list[list[socket.socket]]
     channel: Channel[FromWorker, FromSupervisor]
     last_words: LastWords

@@ -18,6 +18,7 @@ from foretell.supervisor.task import Task
 
 if TYPE_CHECKING:
     import socket
+    from pathlib import Path
 
     from foretell.settings import Settings
     from foretell.supervisor.messages import FromSupervisor, FromWorker
@@ -41,6 +42,7 @@ class Worker:
         server: What tells the server from others.
         sockets: The sockets of every slot.
         origins: Where each setting comes from, by its key; for messages.
+        shared_weights: The folder in which workers share weights.
         must_be_ready: Whether it may serve only if every enabled model answers.
         now: The time, seconds.
 
@@ -66,6 +68,7 @@ class Worker:
         sockets: list[list[socket.socket]],
         *,
         origins: Mapping[str, str],
+        shared_weights: Path,
         must_be_ready: bool,
         now: float,
     ) -> None:
@@ -83,7 +86,17 @@ class Worker:
         self._patience_s = max(_IMPORT_S, settings.server.hang_s)
         self._last_words = LastWords()
         self.channel, theirs = open_channel()
-        task = Task(slot, settings, dict(origins), server, sockets, theirs, self._last_words, must_be_ready)
+        task = Task(
+            slot,
+            settings,
+            dict(origins),
+            server,
+            shared_weights,
+            sockets,
+            theirs,
+            self._last_words,
+            must_be_ready,
+        )
         self._process = multiprocessing.get_context("spawn").Process(
             target=work, args=(task,), name=f"foretell worker {slot}"
         )
