@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import hypothesis
 import pytest
 
-from tests.servers import ROOT, SAMPLE_STORE, RunningServer, ServeStore
+from tests.servers import ROOT, SAMPLE_STORE, RunningServer, Serve, ServeStore
 
 # No test is judged by its speed.
 hypothesis.settings.register_profile(
@@ -32,25 +33,7 @@ def store(tmp_path: Path) -> Path:
 # ------------------------------------------------------------------ real servers
 
 
-@pytest.fixture(scope="session")
-def serve_processes() -> Iterator[Callable[..., RunningServer]]:
-    """Start commands that serve; all are stopped at the end."""
-    with contextlib.ExitStack() as stack:
-
-        def start(
-            command: list[str], *, cwd: Path = ROOT, environ: dict[str, str] | None = None
-        ) -> RunningServer:
-            server = RunningServer(command, cwd=cwd, environ=environ)
-            stack.callback(server.stop)
-            return server
-
-        yield start
-
-
-@pytest.fixture(scope="session")
-def serve_store(serve_processes: Callable[..., RunningServer]) -> ServeStore:
-    """Serve a store with ``foretell serve`` on a free port."""
-
+def _serve_store(serve_processes: Serve) -> ServeStore:
     def start(store: Path, *flags: str, environ: dict[str, str] | None = None) -> RunningServer:
         command = [sys.executable, "-m", "foretell", "serve", "--store", str(store), "--port", "0", *flags]
         return serve_processes(command, environ=environ)
@@ -59,9 +42,58 @@ def serve_store(serve_processes: Callable[..., RunningServer]) -> ServeStore:
 
 
 @pytest.fixture(scope="session")
-def sample_server(serve_store: ServeStore) -> RunningServer:
+def shared_processes() -> Iterator[Serve]:
+    """Start commands that serve several tests; all are stopped at the end."""
+    servers: list[RunningServer] = []
+
+    def start(
+        command: list[str], *, cwd: Path = ROOT, environ: dict[str, str] | None = None
+    ) -> RunningServer:
+        servers.append(RunningServer(command, cwd=cwd, environ=environ))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.tell_to_stop()
+    for server in servers:
+        server.wait_or_kill()
+
+
+@pytest.fixture(scope="session")
+def shared_store(shared_processes: Serve) -> ServeStore:
+    """Serve a store for several tests, with ``foretell serve`` on a free port."""
+    return _serve_store(shared_processes)
+
+
+@pytest.fixture
+def serve_processes(shared_processes: Serve) -> Iterator[Serve]:
+    """Start commands that serve this test.
+
+    After it they are told to stop, so that none takes time from the next test; the end of all tests waits for theirs.
+    """
+    servers: list[RunningServer] = []
+
+    def start(
+        command: list[str], *, cwd: Path = ROOT, environ: dict[str, str] | None = None
+    ) -> RunningServer:
+        servers.append(shared_processes(command, cwd=cwd, environ=environ))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.tell_to_stop()
+
+
+@pytest.fixture
+def serve_store(serve_processes: Serve) -> ServeStore:
+    """Serve a store for this test, with ``foretell serve`` on a free port."""
+    return _serve_store(serve_processes)
+
+
+@pytest.fixture(scope="session")
+def sample_server(shared_store: ServeStore) -> RunningServer:
     """The sample store, served as ``make serve`` does."""
-    return serve_store(SAMPLE_STORE)
+    return shared_store(SAMPLE_STORE)
 
 
 @pytest.fixture(scope="session")
@@ -73,8 +105,12 @@ def sample(sample_server: RunningServer) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port that nothing listens on, for programs that cannot take port 0."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
+    """A port that nothing listens on, for programs that cannot take port 0.
+
+    It lies below those that Linux gives to whoever takes port 0, as tests do that run at the same time.
+    """
+    while True:
+        port = random.randrange(20_000, 32_768)
+        with socket.socket() as listening, contextlib.suppress(OSError):
+            listening.bind(("127.0.0.1", port))
+            return port

@@ -29,6 +29,7 @@ class RunningServer:
         self.raw: list[str] = []
         self._heard = threading.Condition()
         self._ended = False
+        self._told = False
         self.process = subprocess.Popen(
             command,
             cwd=cwd,
@@ -76,10 +77,27 @@ class RunningServer:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, wait for the end, and return the exit status."""
         if self.process.poll() is None:
+            self._told = True
             self.process.send_signal(number)
         status = self.process.wait(30)
         self._reader.join(30)
         return status
+
+    def tell_to_stop(self) -> None:
+        """Tell it to stop if nobody has; being told twice, it would not end in good order."""
+        if not self._told and self.process.poll() is None:
+            self._told = True
+            self.process.terminate()
+
+    def wait_or_kill(self) -> None:
+        """Wait until it has ended; kill it if it does not end."""
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+        self._reader.join(30)
 
     def wait_for_end(self) -> int:
         """Wait until it has ended by itself, and whoever writes to its log with it; returns the exit status."""
@@ -105,4 +123,6 @@ class RunningServer:
             self._heard.notify_all()
 
 
+Serve = Callable[..., RunningServer]
+"""Starts a command that serves, in a folder (``cwd``) and with variables (``environ``)."""
 ServeStore = Callable[..., RunningServer]

@@ -183,31 +183,33 @@ def test_new_tells_the_line_that_the_present_settings_become(run: Run, folder: P
     assert 'enabled = ["hello", "two"]\n' in run("plugins", "new", "hello").out
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "none",
-        "true",
-        "trial",
-        "made_up_model",
-        "plugin_contract",
-        "plugin",
-        "exception",
-        "my_plugin",
-        "my-contact",
-    ],
-)
-def test_new_takes_every_name_that_a_plugin_may_have(run: Run, folder: Path, name: str) -> None:
-    assert run("plugins", "new", name).code == 0
-    code, out, _ = run("plugins", "check", f"plugins/{name}.py")
-    assert code == 0, out
-    test = folder / "plugins" / "tests" / f"test_{name.replace('-', '_')}.py"
+NAMES = [
+    "none",
+    "true",
+    "trial",
+    "made_up_model",
+    "plugin_contract",
+    "plugin",
+    "exception",
+    "my_plugin",
+    "my-contact",
+]
+
+
+def test_new_takes_every_name_that_a_plugin_may_have(run: Run, folder: Path) -> None:
+    for name in NAMES:
+        assert run("plugins", "new", name).code == 0
+        code, out, _ = run("plugins", "check", f"plugins/{name}.py")
+        assert code == 0, out
+    tests = [folder / "plugins" / "tests" / f"test_{name.replace('-', '_')}.py" for name in NAMES]
     finished = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", test, "-k", "counts or stage"],
+        [sys.executable, "-W", "error", "-m", "pytest", "-v", "-p", "no:cacheprovider", *tests, "-k", "counts or stage"],
         cwd=folder, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stdout
-    assert "2 passed" in finished.stdout
+    for test in tests:
+        assert finished.stdout.count(f"{test.relative_to(folder)}::") == 2, finished.stdout
+    assert f"{2 * len(NAMES)} passed" in finished.stdout
 
 
 @pytest.mark.parametrize(

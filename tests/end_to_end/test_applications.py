@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -17,7 +16,7 @@ from litestar.testing import AsyncTestClient
 from foretell import Settings, create_app
 from foretell.settings import StoreSettings
 from tests.models import linear_model_bytes, write_version
-from tests.servers import ROOT, SAMPLE_STORE, RunningServer, ServeStore
+from tests.servers import ROOT, SAMPLE_STORE, Serve, ServeStore
 from tests.system import require_program
 
 ROW = [5.1, 3.5, 1.4, 0.2]
@@ -71,9 +70,7 @@ def test_the_factory_reads_file_and_environment(tmp_path: Path, monkeypatch: pyt
         assert client.post("/predict", json={"features": [1, 2]}).json()["prediction"] == 6.0
 
 
-def test_litestars_own_command_line_runs_it(
-    serve_processes: Callable[..., RunningServer], free_port: int
-) -> None:
+def test_litestars_own_command_line_runs_it(serve_processes: Serve, free_port: int) -> None:
     litestar = str(Path(sys.executable).with_name("litestar"))
     environ = {"LITESTAR_APP": "foretell.app:create_app", "FORETELL_LOG__FORMAT": "json"}
     server = serve_processes([litestar, "run", "--port", str(free_port)], cwd=ROOT, environ=environ)
@@ -82,7 +79,7 @@ def test_litestars_own_command_line_runs_it(
     assert (answer["prediction"], answer["model_name"]) == ("setosa", "iris")
 
 
-def test_another_asgi_server_runs_it(serve_processes: Callable[..., RunningServer]) -> None:
+def test_another_asgi_server_runs_it(serve_processes: Serve) -> None:
     command = [sys.executable, "-m", "hypercorn", "--bind", "127.0.0.1:0", "foretell.app:create_app()"]
     server = serve_processes(command, cwd=ROOT)
     url = re.search(r"http://127\.0\.0\.1:\d+", server.wait_for_text("Running on"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from openapi_spec_validator import validate
 
 from foretell.errors import PluginError, SettingsError
 from foretell.litestar import ForetellPlugin
-from tests.servers import SAMPLE_STORE, RunningServer
+from tests.servers import SAMPLE_STORE, Serve
 
 APPLICATION = """
 from litestar import Litestar, get
@@ -42,16 +42,14 @@ ROW = [5.1, 3.5, 1.4, 0.2]
 
 
 @pytest.fixture(scope="module")
-def team(
-    serve_processes: Callable[..., RunningServer], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
+def team(shared_processes: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of a team's application under stock uvicorn."""
     folder = tmp_path_factory.mktemp("team")
     (folder / "plugins").mkdir()
     for name in ("cache.py", "Our own.py"):  # plugins of the team's own application, of its own kind
         (folder / "plugins" / name).write_text("raise SystemExit('not yours')\n")
     (folder / "application.py").write_text(textwrap.dedent(APPLICATION).format(store=str(SAMPLE_STORE)))
-    server = serve_processes([sys.executable, "-m", "uvicorn", "--port", "0", "application:app"], cwd=folder)
+    server = shared_processes([sys.executable, "-m", "uvicorn", "--port", "0", "application:app"], cwd=folder)
     line = server.wait_for_text("Uvicorn running on")
     with httpx.Client(base_url=next(word for word in line.split() if word.startswith("http://"))) as client:
         yield client

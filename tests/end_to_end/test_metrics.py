@@ -21,7 +21,7 @@ import pytest
 from foretell_plugins.metrics import MetricsConfig
 from tests.plugins.metrics.receivers import http_receiver
 from tests.plugins.metrics.samples import OPEN_METRICS, Scrape
-from tests.servers import ROOT, SAMPLE_STORE, RunningServer, ServeStore
+from tests.servers import ROOT, SAMPLE_STORE, RunningServer, Serve, ServeStore
 from tests.system import require_program
 
 PREDICT = "/v1/models/iris:predict"
@@ -71,10 +71,8 @@ def environ(dropped_in: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def server(serve_store: ServeStore, environ: dict[str, str]) -> Iterator[RunningServer]:
-    running = serve_store(SAMPLE_STORE, environ=environ)
-    yield running
-    running.stop()
+def server(serve_store: ServeStore, environ: dict[str, str]) -> RunningServer:
+    return serve_store(SAMPLE_STORE, environ=environ)
 
 
 @pytest.fixture
@@ -265,9 +263,7 @@ class Workers:
 
 
 @pytest.fixture
-def workers(
-    serve_processes: Callable[..., RunningServer], environ: dict[str, str], tmp_path: Path
-) -> Iterator[Workers]:
+def workers(serve_processes: Serve, environ: dict[str, str], tmp_path: Path) -> Iterator[Workers]:
     command = [sys.executable, "-m", "uvicorn", "--factory", "foretell.app:create_app", "--workers", "2"]
     server = serve_processes(
         [*command, "--port", "0", "--no-use-colors"],
@@ -353,7 +349,7 @@ def test_the_instruments_of_plugins_are_summed_over_workers(workers: Workers) ->
 
 
 def test_each_worker_sends_its_own_counts(
-    serve_processes: Callable[..., RunningServer], environ: dict[str, str], tmp_path: Path
+    serve_processes: Serve, environ: dict[str, str], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "uvicorn", "--factory", "foretell.app:create_app", "--workers", "2"]
     with http_receiver() as received:

@@ -7,13 +7,12 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.servers import ROOT, SAMPLE_STORE, RunningServer
+from tests.servers import ROOT, SAMPLE_STORE, Serve
 
 README = (ROOT / "plugins" / "README.md").read_text()
 
@@ -72,7 +71,7 @@ def test_the_package_is_found_by_its_entry_point(environment: Path, tmp_path: Pa
 
 
 def test_it_works_as_the_dropped_in_file_does(
-    environment: Path, tmp_path: Path, serve_processes: Callable[..., RunningServer]
+    environment: Path, tmp_path: Path, serve_processes: Serve
 ) -> None:
     command = [
         str(environment / "foretell"), "serve", "--store", str(SAMPLE_STORE), "--port", "0",

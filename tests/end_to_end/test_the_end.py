@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,9 +13,8 @@ import pytest
 
 from tests.load import Load
 from tests.models import linear_model_bytes, write_version
-from tests.servers import ROOT, RunningServer, ServeStore
+from tests.servers import ROOT, RunningServer, Serve, ServeStore
 
-Serve = Callable[..., RunningServer]
 LONG = ("--set", "server.linger_s=3600", "--set", "server.drain_s=3600")
 ROW = b'{"features": [1, 2]}'
 QUESTION = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(ROW), ROW)
@@ -142,7 +140,7 @@ def test_a_hang_up_ends_it_in_good_order(serve: Serve) -> None:
     server.wait_for("stopped")
 
 
-def test_under_nohup_a_hang_up_is_ignored(serve_processes: Callable[..., RunningServer], small: Path) -> None:
+def test_under_nohup_a_hang_up_is_ignored(serve_processes: Serve, small: Path) -> None:
     command = ["nohup", sys.executable, "-m", "foretell", "serve", "--store", str(small), "--port", "0"]
     server = serve_processes(command)
     assert server.url
@@ -182,9 +180,7 @@ asyncio.run(main())
 """
 
 
-def test_whoever_runs_the_application_can_announce_its_end(
-    serve_processes: Callable[..., RunningServer], small: Path
-) -> None:
+def test_whoever_runs_the_application_can_announce_its_end(serve_processes: Serve, small: Path) -> None:
     server = serve_processes([sys.executable, "-c", OTHER_SERVER, str(small)], cwd=ROOT)
     url = server.wait_for_text("Running on").partition("Running on ")[2].split()[0]
     with httpx.Client(base_url=url, timeout=120) as client:

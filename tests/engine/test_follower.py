@@ -12,20 +12,10 @@ import pytest
 import structlog
 
 from foretell.engine.follower import Follower
-from foretell.engine.loader import Loader
-from foretell.engine.pool import Pool
 from foretell.engine.registry import Registry
 from foretell.engine.version import Version
-from foretell.settings import LimitSettings
+from tests.engine.loaders import LOADER
 from tests.models import linear_model_bytes, write_version
-
-LOADER = Loader(
-    max_file_bytes=1_000_000,
-    intra_op_threads=1,
-    pool=Pool(1),
-    limits=LimitSettings(max_rows=100),
-    inline_us=200,
-)
 
 
 class Followed:

@@ -16,7 +16,6 @@ import structlog
 from foretell.engine.journal import Journal
 from foretell.engine.loader import Loader
 from foretell.engine.model import Model
-from foretell.engine.pool import Pool
 from foretell.engine.registry import Registry
 from foretell.engine.stand_in import StandIn
 from foretell.engine.use import Use
@@ -30,9 +29,9 @@ from foretell.errors import (
     StillLoadingError,
 )
 from foretell.prediction import ModelInfo
-from foretell.settings import LimitSettings
 from foretell.store.model_config import ModelConfig
 from foretell.store.snapshot import Snapshot, take_snapshot
+from tests.engine.loaders import LOADER
 from tests.models import (
     endless_model_bytes,
     linear_model_bytes,
@@ -42,13 +41,6 @@ from tests.models import (
     write_version,
 )
 
-LOADER = Loader(
-    max_file_bytes=1_000_000,
-    intra_op_threads=1,
-    pool=Pool(1),
-    limits=LimitSettings(max_rows=100),
-    inline_us=200,
-)
 DAMAGED = b"damaged"
 
 

@@ -12,20 +12,11 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from foretell.engine.loader import Loader
-from foretell.engine.pool import Pool
 from foretell.engine.registry import Registry
 from foretell.engine.version import Version
-from foretell.settings import LimitSettings
+from tests.engine.loaders import LOADER
 from tests.models import linear_model_bytes, make_manifest, write_model_toml, write_version
 
-LOADER = Loader(
-    max_file_bytes=1_000_000,
-    intra_op_threads=1,
-    pool=Pool(1),
-    limits=LimitSettings(max_rows=100),
-    inline_us=200,
-)
 NUMBERS = st.integers(1, 4)
 BAD = 0.0
 """The weight of a version whose model file is not the one of its manifest."""

@@ -11,15 +11,13 @@ import msgspec
 import pytest
 
 from foretell.engine.attempt import Stop, start
-from foretell.engine.loader import Loader
-from foretell.engine.pool import Pool
 from foretell.engine.registry import Registry
 from foretell.engine.stand_in import StandIn
 from foretell.engine.version import Version
 from foretell.errors import LoadTimeoutError, NotFoundError, NotReadyError, StillLoadingError
 from foretell.prediction import ModelInfo, PredictRequest, RequestRecord
-from foretell.settings import LimitSettings
 from foretell.store.model_config import ModelConfig
+from tests.engine.loaders import LOADER
 from tests.models import (
     endless_model_bytes,
     linear_model_bytes,
@@ -29,13 +27,6 @@ from tests.models import (
     write_version,
 )
 
-LOADER = Loader(
-    max_file_bytes=1_000_000,
-    intra_op_threads=1,
-    pool=Pool(1),
-    limits=LimitSettings(max_rows=100),
-    inline_us=200,
-)
 MODEL = linear_model_bytes()
 DAMAGED = b"not a model"
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,7 +27,7 @@ from foretell.plugin import (
 )
 from foretell.plugin.checks import CHECKS
 from foretell.plugin.testing import ContractError, PluginContract
-from foretell.plugin.trial import Trial
+from foretell.plugin.trial import Trial, Watch
 
 
 class Loose(msgspec.Struct):
@@ -213,6 +216,17 @@ def test_a_check_finds_what_it_looks_for(name: str) -> None:
 def test_a_crash_that_the_isolation_would_mend_is_found(name: str) -> None:
     with pytest.raises(ContractError, match="it failed: wrap_predict: ZeroDivisionError"):
         CHECKS[name](Trial(Crashes))
+
+
+def test_what_watches_a_plugin_runs_no_python_afterwards(tmp_path: Path) -> None:
+    """Or threads that begin under coverage might fail: Python in an audit hook lets others into `settrace`."""
+    touched: list[str] = []
+    watch = Watch(touched)
+    for number in range(4):
+        with watch if number % 2 else nullcontext():
+            (tmp_path / str(number)).write_text("")
+    assert touched == [f"open '{tmp_path}/{number}'" for number in (1, 3)]
+    assert inspect.isbuiltin(watch._hook.func)
 
 
 class Refuses(Good):

@@ -17,7 +17,7 @@ TABLE = re.compile(r"^\| `(\w+)` \| (counter|gauge) \| ([\w, ]*) ?\|", re.MULTIL
 
 
 @pytest.fixture(scope="module")
-def server(serve_store: ServeStore, tmp_path_factory: pytest.TempPathFactory) -> RunningServer:
+def server(shared_store: ServeStore, tmp_path_factory: pytest.TempPathFactory) -> RunningServer:
     """All of them around a model with a fallback, and one without that has a shadow; no Redis where the cache looks."""
     store = tmp_path_factory.mktemp("bundled")
     for number in (1, 2):
@@ -31,7 +31,7 @@ def server(serve_store: ServeStore, tmp_path_factory: pytest.TempPathFactory) ->
         "plugins.config.cache.force=true",
         "plugins.config.cache.redis_url=redis://127.0.0.1:1/0",
     ]
-    return serve_store(store, *(word for each in settings for word in ("--set", each)))
+    return shared_store(store, *(word for each in settings for word in ("--set", each)))
 
 
 def ask(server: RunningServer, model: str) -> httpx.Response:

@@ -30,6 +30,7 @@ __all__ = [
     "native",
     "record",
     "refused",
+    "shown",
     "simple",
     "simple_batch",
 ]
@@ -50,6 +51,12 @@ def simple_batch(signature: Signature, *, max_rows: int = 10) -> SimpleBatchCode
     return SimpleBatchCodec(
         Parser(signature, max_rows=max_rows, name="m.3."), model="m", version=3, name="m.3."
     )
+
+
+def shown(value: object) -> str:
+    """A parameter in the name of a test: the same in every process, so a codec goes by its kind."""
+    codecs = (NativeCodec, SimpleCodec, SimpleBatchCodec)
+    return type(value).__name__ if isinstance(value, codecs) else str(value)
 
 
 def record(request_id: str = "id") -> RequestRecord:

@@ -20,7 +20,17 @@ from foretell.protocols.codec import Codec
 from foretell.protocols.complaints import DECODE_ERRORS, complaint
 from foretell.signature import BATCH, Signature, Tensor
 from tests.parser.signatures import ODD_NAMES, PREDICTION, column, nested, packed, separate
-from tests.protocols.codecs import body_of, decode, malformed, native, record, refused, simple, simple_batch
+from tests.protocols.codecs import (
+    body_of,
+    decode,
+    malformed,
+    native,
+    record,
+    refused,
+    shown,
+    simple,
+    simple_batch,
+)
 
 TWO = packed(column("age"), column("income"))
 MIXED = Signature(
@@ -197,7 +207,7 @@ def test_a_bad_list_of_rows_is_refused(codec: Codec, rows: object, message: str)
         (simple(CHOICE), {"features": ["w"]}, "$.features[0]"),
         (simple(CHOICE), {"features": {"a": "w"}}, "$.features.a"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_the_categories_are_named_wherever_the_value_stands(codec: Codec, body: object, place: str) -> None:
     assert refused(codec, body) == (place, "expected one of 'u', 'v', got \"w\"")
@@ -570,7 +580,9 @@ def test_a_text_that_is_no_text_is_refused(text: bytes, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "codec", [native(TWO), native(nested((None, None))), simple(TWO), simple_batch(TWO)], ids=str
+    "codec",
+    [native(TWO), native(nested((None, None))), simple(TWO), simple_batch(TWO)],
+    ids=["native", "nested", "simple", "batch"],
 )
 @pytest.mark.parametrize("bracket", [b"[", b'{"a":'], ids=["brackets", "braces"])
 @pytest.mark.parametrize(

@@ -13,7 +13,17 @@ from foretell.protocols.codec import Codec
 from foretell.signature import BATCH, Dimension, Signature, Tensor
 from foretell.tensors import DTYPES, Array
 from tests.parser.signatures import DTYPE_NAMES, Table, column, nested, packed, tables
-from tests.protocols.codecs import answer, decode, fits, fits_schema, native, refused, simple, simple_batch
+from tests.protocols.codecs import (
+    answer,
+    decode,
+    fits,
+    fits_schema,
+    native,
+    refused,
+    shown,
+    simple,
+    simple_batch,
+)
 
 STRICT = Signature(
     (Tensor("numbers", "float32", (BATCH, 2)), Tensor("texts", "string", (BATCH, 1))),
@@ -64,7 +74,7 @@ def test_every_form_of_a_valid_request_fits_the_schema_and_is_taken(table: Table
         (simple(STRICT), {}),
         (simple(packed(column("a", "uint8"), dtype="uint8")), {"features": 256}),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_what_the_decoder_refuses_does_not_fit_the_schema_either(codec: Codec, body: object) -> None:
     refused(codec, body)

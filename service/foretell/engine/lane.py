@@ -81,7 +81,7 @@ class Lane:
         self._most_runs = rules.runs or pool.threads
         self._waiting: dict[Ticket, None] = {}
         self._running = 0
-        self._held = False
+        self._gathering: asyncio.TimerHandle | None = None
         self._closed = False
         row_us = 0.0 if cost is None else cost.of(max(rules.batch_rows, 1)) / max(rules.batch_rows, 1)
         self._drain = Drain(row_us * 1000 / min(self._most_runs, pool.threads))
@@ -107,12 +107,14 @@ class Lane:
                 self._drain.begin(now_ns)
             self._waiting[ticket] = None
             self.waiting_rows += request.rows
-            if self._gathers():
-                if not self._held:
-                    self._held = True
-                    loop.call_later(self._rules.batch_wait_us / 1e6, self._release, loop)
-            elif self.can_begin:
-                pool.offer(self, loop)
+            if not self._gathers():
+                if self._gathering is not None:
+                    self._gathering.cancel()
+                    self._gathering = None
+                if self.can_begin:
+                    pool.offer(self, loop)
+            elif self._gathering is None:
+                self._gathering = loop.call_later(self._rules.batch_wait_us / 1e6, self._release, loop)
         timer = None
         if record.deadline_ns:
             timer = loop.call_later((record.deadline_ns - now_ns) / 1e9, self._expire, ticket)
@@ -132,7 +134,7 @@ class Lane:
     @property
     def can_begin(self) -> bool:
         """Whether a run could begin if there were a thread."""
-        return bool(self._waiting) and self._running < self._most_runs and not self._held
+        return bool(self._waiting) and self._running < self._most_runs and self._gathering is None
 
     def begin(self) -> Run | None:
         """Take out what goes together next; None if nothing does. Called by a thread, with the lock of the pool held."""
@@ -191,7 +193,7 @@ class Lane:
     def _release(self, loop: asyncio.AbstractEventLoop) -> None:
         """The time in which requests gather is over."""
         with self._pool.lock:
-            self._held = False
+            self._gathering = None
             if self.can_begin:
                 self._pool.offer(self, loop)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -156,24 +157,33 @@ class _Host:
         return []
 
 
+_NO_EVENTS: Final[dict[str, tuple[Any, ...]]] = {}
+
+
 class Watch:
-    """Notes files and connections that are opened meanwhile. Its hook stays, as all audit hooks do, but sleeps."""
+    """Notes files and connections that are opened meanwhile.
+
+    Its hook stays, as all audit hooks do, but runs no Python then. Python in a hook lets other threads go on in the
+    middle of `sys.settrace`, which then fails in those that begin: under coverage they would not come to life.
+    """
 
     def __init__(self, touched: list[str]) -> None:
         self._touched = touched
-        self._awake = False
-        sys.addaudithook(self._hear)
+        self._awake, self._asleep = self._hear, _NO_EVENTS.get
+        self._hook: Any = partial(
+            self._asleep
+        )  # the types do not know of __setstate__, which changes what it calls
+        sys.addaudithook(self._hook)
 
     def __enter__(self) -> None:
-        self._awake = True
+        self._hook.__setstate__((self._awake, (), {}, {}))
 
     def __exit__(self, *_: object) -> None:
-        self._awake = False
+        self._hook.__setstate__((self._asleep, (), {}, {}))
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self._awake and (
-            event in {"socket.connect", "socket.bind", "socket.getaddrinfo", "subprocess.Popen"}
-            or (event == "open" and not str(arguments[0]).endswith((".py", ".pyc", ".so")))
+        if event in {"socket.connect", "socket.bind", "socket.getaddrinfo", "subprocess.Popen"} or (
+            event == "open" and not str(arguments[0]).endswith((".py", ".pyc", ".so"))
         ):
             self._touched.append(f"{event} {arguments[0]!r}")
 

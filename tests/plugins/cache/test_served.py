@@ -22,10 +22,10 @@ FORCED = ["--set", "plugins.enabled=cache", "--set", "plugins.config.cache.force
 
 
 @pytest.fixture(scope="module")
-def server(serve_store: ServeStore) -> RunningServer:
+def server(shared_store: ServeStore) -> RunningServer:
     """The sample store behind a cache that keeps everything."""
     digest = hashlib.sha256(KEY.encode()).hexdigest()
-    return serve_store(SAMPLE_STORE, *FORCED, "--set", f"admin.key_sha256={digest}")
+    return shared_store(SAMPLE_STORE, *FORCED, "--set", f"admin.key_sha256={digest}")
 
 
 def post(server: RunningServer, path: str, body: object, **headers: str) -> httpx.Response:

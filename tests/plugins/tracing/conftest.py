@@ -17,7 +17,7 @@ import structlog
 
 from foretell_plugins.tracing import Tracing, TracingConfig
 from tests.plugins.tracing.receivers import Receiver, grpc_receiver, http_receiver
-from tests.servers import ROOT, RunningServer
+from tests.servers import ROOT, RunningServer, Serve
 
 __all__ = ["Running", "running"]
 
@@ -76,9 +76,7 @@ async def running(plugin: Tracing) -> AsyncGenerator[Running]:
 
 
 @pytest.fixture
-def serve_traced(
-    serve_processes: Callable[..., RunningServer], tmp_path: Path
-) -> Callable[..., RunningServer]:
+def serve_traced(serve_processes: Serve, tmp_path: Path) -> Callable[..., RunningServer]:
     """Serve the sample models with tracing and what lies in ``tmp_path/dropped_in``."""
     shutil.copytree(ROOT / "model_store" / "iris", tmp_path / "model_store" / "iris")
     (tmp_path / "dropped_in").mkdir()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,8 @@ import httpx
 import pytest
 
 from tests.plugins.tracing.receivers import ReceivedSpan, Receiver, tree
-from tests.servers import RunningServer
+from tests.servers import RunningServer, Serve
 
-Serve = Callable[..., RunningServer]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
 ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
