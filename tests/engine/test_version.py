@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -174,3 +176,24 @@ def test_what_was_asked_is_answered_although_the_threads_are_to_end(make_version
         assert [answer.outputs["Y"].shape for answer in await asyncio.gather(*tasks)] == [(1, 256)] * 4
 
     asyncio.run(scenario())
+
+
+def test_what_was_answered_is_freed_without_the_garbage_collector(make_version: MakeVersion) -> None:
+    version = make_version(linear_model_bytes(), None)
+    kept: list[weakref.ref[Any]] = []
+
+    async def ask_twice() -> None:
+        for _ in range(2):
+            request = rows_of(3)
+            kept.append(weakref.ref(request.inputs["X"]))
+            response = await version.predict(request)
+            kept.append(weakref.ref(response.outputs["Y"]))
+            del request, response
+        await asyncio.sleep(0)
+
+    gc.disable()
+    try:
+        asyncio.run(ask_twice())
+        assert all(each() is None for each in kept)
+    finally:
+        gc.enable()

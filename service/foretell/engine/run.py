@@ -173,6 +173,11 @@ class Run:
                 ticket.future.set_exception(part.outcome)
             else:
                 ticket.future.set_result(part.outcome)
+        # Each knows the other, and the thread knows its last run: that would keep what was asked and answered.
+        for ticket in self.tickets:
+            ticket.run = None
+        self.tickets = ()
+        self._parts = []
 
     def _traced(self) -> dict[Ticket, tuple[str, str]]:
         """The spans of those whose requests leave traces."""
