@@ -151,3 +151,20 @@ def test_requests_that_share_runs_get_their_own_answers(serve_store: ServeStore,
     runs, rows = gauge(server, "foretell_batch_rows_count"), gauge(server, "foretell_batch_rows_sum")
     assert rows == 16 * 40
     assert runs < rows  # some went together
+
+
+def test_no_timeout_is_so_short_that_it_means_for_ever(serve_store: ServeStore, store: Path) -> None:
+    server = serve_store(store, *ONE_THREAD, "--set", "limits.max_deadline_s=2")
+    for header in ("1e-9", "9e-10", "1e-300", "0.000000000000001"):
+        answered = ask(server, FOR_EVER, X_Request_Timeout=header)
+        assert (answered.status_code, answered.json()["status"]) == (504, 504)
+
+
+def test_a_model_that_may_loop_does_not_hold_the_event_loop(serve_store: ServeStore, store: Path) -> None:
+    server = serve_store(store)
+    asked = send(server, FOR_EVER)
+    with asked:
+        wait_for(server, "foretell_in_flight", 1)
+        assert httpx.get(f"{server.url}/health/live", timeout=10).status_code == 200
+        assert ask(server, FOR_EVER, X_Request_Timeout="0.3").status_code == 504
+    assert server.stop() == 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
 import numpy as np
+import onnx
 import pytest
 from onnx import helper
 
@@ -85,6 +87,35 @@ def test_a_model_whose_rows_depend_on_each_other_never_shares_runs(
     mode: Literal["auto", "on"], model: bytes
 ) -> None:
     found = decide(model, ModelBatching(mode=mode))
+    assert (found.rows, found.reason[:29]) == (1, "its rows depend on each other")
+
+
+def quantised_bytes() -> bytes:
+    """Products in whole numbers of 8 bits; what a step is worth depends on the greatest value of all rows."""
+    rng = np.random.default_rng(0)
+    return model_bytes(
+        [
+            helper.make_node("DynamicQuantizeLinear", ["X"], ["q", "step", "zero"]),
+            helper.make_node("MatMulInteger", ["q", "W", "zero"], ["i"]),
+            helper.make_node("Cast", ["i"], ["f"], to=onnx.TensorProto.FLOAT),
+            helper.make_node("Mul", ["f", "step"], ["Y"]),
+        ],
+        [value_info("X", "float32", ("batch", 16))],
+        [value_info("Y", "float32", ("batch", 4))],
+        {"W": rng.integers(-127, 127, (16, 4)).astype(np.int8)},
+    )
+
+
+@pytest.mark.parametrize(
+    "example", [None, [50_000.0, *range(15)], [float(n) for n in range(16)]], ids=["no", "large", "small"]
+)
+def test_a_model_that_measures_all_rows_never_shares_runs(example: list[float] | None) -> None:
+    model = quantised_bytes()
+    session, signature = Session(model), msgspec.structs.replace(signature_of(model), example=example)
+    parser = Parser(signature, max_rows=100, name="m.1.")
+    found = choose_batching(
+        session, signature, parser, ModelBatching(mode="on"), cost=Cost(1000, 1), inline_us=0
+    )
     assert (found.rows, found.reason[:29]) == (1, "its rows depend on each other")
 
 

@@ -29,6 +29,7 @@ from tests.models import (
     make_manifest,
     model_bytes,
     signature_of,
+    steps_bytes,
     two_input_bytes,
     value_info,
     write_version,
@@ -207,3 +208,35 @@ def test_a_bare_model_of_very_many_inputs_is_refused(store: Path) -> None:
     model = model_bytes([node], inputs, [value_info("Y", "float32", ("batch",))])
     with pytest.raises(ScreeningError, match="600 inputs"):
         load(write_version(store, "m", 7, model, manifest=False))
+
+
+def test_a_long_text_does_not_run_on_the_event_loop(store: Path) -> None:
+    model = identity_bytes("string", ("batch", 1))
+    loader = msgspec.structs.replace(LOADER, inline_us=1e6)
+    signature = msgspec.structs.replace(signature_of(model), example=["some words"])
+    version = loader.load(
+        "m", 7, write_version(store, "m", 7, model, make_manifest(model, signature)), ModelConfig()
+    )
+    limit = version.inline_rows * len("some words")
+
+    async def ran_inline(text: str) -> bool:
+        inputs = {version.info.signature.inputs[0].name: np.array([[text]], dtype=object)}
+        before = asyncio.all_tasks()
+        answering = asyncio.ensure_future(
+            version.predict(PredictRequest(inputs, 1, RequestRecord("test", "native", 0)))
+        )
+        await asyncio.sleep(0)
+        at_once = answering.done()
+        assert (await answering).outputs[version.info.signature.outputs[0].name].tolist() == [[text]]
+        assert before == asyncio.all_tasks()
+        return at_once
+
+    assert version.inline_rows > 0
+    assert asyncio.run(ran_inline("x" * min(limit // 2, 1000)))
+    assert not asyncio.run(ran_inline("x" * (limit * 2)))
+
+
+def test_what_may_loop_does_not_run_on_the_event_loop(store: Path) -> None:
+    loader = msgspec.structs.replace(LOADER, inline_us=1e6)
+    assert load(write_version(store, "m", 7, steps_bytes()), loader).inline_rows == 0
+    assert load(write_version(store, "n", 7, MODEL), loader).inline_rows > 0

@@ -84,6 +84,27 @@ def test_a_model_that_hangs_does_not_keep_another_waiting() -> None:
     pool.close()
 
 
+def test_what_comes_at_the_same_time_wakes_a_thread_each() -> None:
+    pool, endless = Pool(2), Graph(held=True)
+    hanging = make_lane(endless, pool, model="a", cost=Cost(1e9, 0))
+    sound = make_lane(Graph(), pool, model="b")
+
+    async def scenario() -> None:
+        assert (await sound.run(ask(1)))["Y"].tolist() == [2]
+        await until(lambda: pool._idle == 1)
+        stuck = asyncio.ensure_future(hanging.run(ask(1)))
+        quick = asyncio.ensure_future(sound.run(ask(2)))  # before the thread that was woken is awake
+        async with asyncio.timeout(10):
+            assert (await quick)["Y"].tolist() == [4]
+        assert not stuck.done()
+        endless.go.set()
+        await stuck
+
+    asyncio.run(scenario())
+    pool.close(waits_s=10)
+    assert pool._alive == 0
+
+
 def test_threads_end_when_they_are_told_to() -> None:
     pool = Pool(2)
     lane = make_lane(Graph(), pool)

@@ -131,8 +131,7 @@ def test_weights_outside_of_the_model_file_are_shared_too(store: Path, shared: P
     with loaded(store, None) as version:
         expected = answer(version)
     model = onnx.load_from_string(wide)
-    save_model: Any = onnx.save_model
-    save_model(
+    onnx.save_model(  # pyright: ignore[reportUnknownMemberType] - its annotation is generic
         model, folder / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=1024
     )
     with loaded(store, shared) as version:

@@ -14,7 +14,7 @@ from foretell.errors import RunError
 if TYPE_CHECKING:
     from foretell.engine.session import Session
     from foretell.engine.warm_up import Cost
-    from foretell.parser import Parser
+    from foretell.parser import Parser, Tensors
     from foretell.signature import Signature
     from foretell.store.model_config import ModelBatching
 
@@ -24,6 +24,9 @@ _MOST_ROWS: Final = 256
 _PATIENCE_S: Final = 1.0
 _WORTH: Final = 1.2
 """A bigger run must give so many times the rows a second for requests to share runs by themselves."""
+
+_FACTORS: Final = (1e3, 1e-3, -1.0)
+"""Rows that are so many times another are tried together with it."""
 
 _NEAR: Final = 0.97
 """Of the sizes that give nearly the most rows a second, the smallest is taken: its callers wait least."""
@@ -112,21 +115,35 @@ def _rates(session: Session, signature: Signature, parser: Parser, most: int) ->
 def _rows_are_independent(session: Session, signature: Signature, parser: Parser) -> bool | None:
     """Whether rows that run together answer as they do alone; None if no two different rows could be tried."""
     one = trial_inputs(signature, parser, 1)
-    for other in (varied(one), zero_inputs(signature, 1)):
-        if all(np.array_equal(other[name], array) for name, array in one.items()):
+    other = varied(one)
+    # Some models take a measure of all rows, such as the greatest: rows of other sizes show it.
+    others = [other, zero_inputs(signature, 1), *(_scaled(other, factor) for factor in _FACTORS)]
+    found: bool | None = None
+    for first, second in [(one, each) for each in others] + [(other, each) for each in others[1:]]:
+        if all(np.array_equal(second[name], array) for name, array in first.items()):
             continue
         try:
-            alone = [session.try_outputs(one), session.try_outputs(other)]
-            mixed = [one, other, one, other, other]
-            joined = {name: np.concatenate([each[name] for each in mixed]) for name in one}
+            alone = [session.try_outputs(first), session.try_outputs(second)]
+            mixed = [first, second, first, second, second]
+            joined = {name: np.concatenate([each[name] for each in mixed]) for name in first}
             together = session.try_outputs(joined)
         except (RunError, ValueError):
             continue
         expected = [alone[0], alone[1], alone[0], alone[1], alone[1]]
-        return all(
+        found = all(
             _alike(array, [each[name] for each in expected], len(mixed)) for name, array in together.items()
         )
-    return None
+        if not found:
+            return False
+    return found
+
+
+def _scaled(inputs: Tensors, factor: float) -> Tensors:
+    with np.errstate(over="ignore"):  # what is too large for its type is infinite
+        return {
+            name: (array * factor).astype(array.dtype) if array.dtype.kind == "f" else array
+            for name, array in inputs.items()
+        }
 
 
 def _alike(together: Any, alone: list[Any], rows: int) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 __all__ = ["Drain"]
 
 _KEPT: Final = 0.9
 _SHORTEST_NS: Final = 1_000_000
+_FORGOTTEN_NS: Final = 1_000_000_000
+"""Half of what was seen is forgotten in this time if nothing new is seen, or in that of a row if that is longer."""
 
 
 class Drain:
@@ -18,7 +21,9 @@ class Drain:
     """
 
     def __init__(self, row_ns: float) -> None:
+        self._expected_ns = row_ns
         self._row_ns = row_ns
+        self._seen_ns = 0
         self._rows = 0.0
         self._ns = 0.0
         self._since_ns = 0
@@ -40,11 +45,21 @@ class Drain:
         self._left += rows
         spent_ns = now_ns - self._since_ns
         if more and spent_ns >= _SHORTEST_NS:
-            self._rows = self._rows * _KEPT + self._left
-            self._ns = self._ns * _KEPT + spent_ns
+            kept = _KEPT * self._remembered(now_ns)
+            self._rows = self._rows * kept + self._left
+            self._ns = self._ns * kept + spent_ns
             self._row_ns = self._ns / self._rows
+            self._seen_ns = now_ns
             self.begin(now_ns)
 
-    def wait_ns(self, rows: int) -> float:
-        """How long it takes until so many rows have left, ns."""
-        return rows * self._row_ns
+    def wait_ns(self, rows: int, now_ns: int) -> float:
+        """How long it takes until so many rows have left, ns.
+
+        A queue that is kept short, because too much would wait, shows nothing new: so what was seen is forgotten.
+        """
+        seen_ns = self._row_ns - self._expected_ns
+        return rows * (self._expected_ns + seen_ns * self._remembered(now_ns))
+
+    def _remembered(self, now_ns: int) -> float:
+        """How much of what was seen still counts, 0 to 1."""
+        return math.pow(0.5, (now_ns - self._seen_ns) / max(_FORGOTTEN_NS, self._row_ns))

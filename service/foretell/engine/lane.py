@@ -205,7 +205,7 @@ class Lane:
         # Those that a thread is about to take up wait no longer.
         waiting_rows = self.waiting_rows - sum(each.request.rows for each in islice(self._waiting, free))
         rows = waiting_rows + request.rows
-        wait_ns = self._drain.wait_ns(waiting_rows)
+        wait_ns = self._drain.wait_ns(waiting_rows, now_ns)
         if rows > rules.max_queue_rows:
             reason = f"{waiting_rows} rows wait, and no more than {rules.max_queue_rows} may (limits.max_queue_rows)"
         elif wait_ns > rules.max_queue_s * 1e9:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from foretell.engine.batching import choose_batching
+from foretell.engine.extent import extent, rows_differ
 from foretell.engine.graph_signature import graph_signature
 from foretell.engine.lane import Lane, LaneRules
 from foretell.engine.plan import make_plan
@@ -167,13 +168,14 @@ class Loader(msgspec.Struct, frozen=True):
     ) -> Version:
         """Warm a version up, measure it, and make it ready to answer."""
         session = opened.session
+        inline_us = 0.0 if artifact.may_loop else self.inline_us
         signature = _signature(artifact, session)
         try:
             parser = self._parser(name, version, signature, config)
             proven = config.warm_up or signature.example is not None
             cost = measure(session, signature, parser) if proven else None
             batching = choose_batching(
-                session, signature, parser, config.batching, cost=cost, inline_us=self.inline_us
+                session, signature, parser, config.batching, cost=cost, inline_us=inline_us
             )
         except RunError as error:
             if stop is not None:
@@ -201,7 +203,16 @@ class Loader(msgspec.Struct, frozen=True):
             batch_wait_us=config.batching.max_wait_us,
         )
         lane = Lane(f"{name} version {version}", name, session, self.pool, rules=rules, cost=cost)
-        return Version(info, opened, parser, lane, cost=cost, batching=batching, inline_us=self.inline_us)
+        return Version(
+            info,
+            opened,
+            parser,
+            lane,
+            cost=cost,
+            batching=batching,
+            inline_us=inline_us,
+            extent_of_row=extent(trial_inputs(signature, parser, 1)) if rows_differ(signature) else None,
+        )
 
     def max_rows(self, config: ModelConfig) -> int:
         """The greatest number of rows in one request to a model."""

@@ -59,6 +59,7 @@ class Pool:
         self.lock = threading.Lock()
         self.clock_ns = clock_ns
         self._changed = threading.Condition(self.lock)
+        self._ended = threading.Condition(self.lock)
         self._shares: dict[str, Share] = {}
         self._ready: dict[Lane, None] = {}
         self._running: set[Run] = set()
@@ -97,8 +98,9 @@ class Pool:
         """
         with self.lock:
             self._closed = True
+            self._idle = 0
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._alive, waits_s)
+            self._ended.wait_for(lambda: not self._alive, waits_s)
 
     @property
     def free(self) -> int:
@@ -116,6 +118,7 @@ class Pool:
     def _wake(self) -> None:
         """See that a thread takes up what waits."""
         if self._idle:
+            self._idle -= 1  # it is on its way: who comes before it has begun must wake another
             self._changed.notify()
         elif self.free > 0 and self._alive < self.threads + self._lent:
             self._alive += 1
@@ -160,11 +163,10 @@ class Pool:
                     return run
                 if self._closed or self._alive > self.threads + self._lent:
                     self._alive -= 1
-                    self._changed.notify_all()
+                    self._ended.notify_all()
                     return None
                 self._idle += 1
                 self._changed.wait()
-                self._idle -= 1
 
     def _next(self) -> Run | None:
         """The next run, by whose turn it is; None if nothing waits, or no thread may take it up now."""

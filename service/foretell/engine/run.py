@@ -86,7 +86,7 @@ class Run:
         self, lane: Lane, session: Session, tickets: Sequence[Ticket], *, expected_ns: int, started_ns: int
     ) -> None:
         self.lane = lane
-        self.tickets = tickets
+        self.tickets: Sequence[Ticket] = tickets
         self.rows = sum(ticket.request.rows for ticket in tickets)
         self.expected_ns = expected_ns
         self.started_ns = started_ns

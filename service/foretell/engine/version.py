@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from foretell.engine.extent import extent
 from foretell.errors import InvalidInputError, Problem, RunError
 from foretell.prediction import ModelInfo, PredictRequest, PredictResponse
 
@@ -32,6 +33,8 @@ class Version:
         cost: What a run was measured to cost; None if that is not known.
         batching: Whether requests share runs.
         inline_us: Runs expected to be shorter than this happen on the event loop, µs.
+        extent_of_row: The extent of the row that its cost was measured on, where rows differ in that; None where the
+            number of rows alone says how long a run takes.
 
     Attributes:
         weights: What is known of its weights.
@@ -48,6 +51,7 @@ class Version:
         cost: Cost | None,
         batching: Batching,
         inline_us: float,
+        extent_of_row: int | None = None,
     ) -> None:
         self.info = info
         self.weights = opened.weights
@@ -55,6 +59,7 @@ class Version:
         self.cost = cost
         self.batching = batching
         self.inline_rows = _inline_rows(cost, inline_us)
+        self._inline_extent = None if extent_of_row is None else self.inline_rows * extent_of_row
         self._opened = opened
         self._session = opened.session
         self._lane = lane
@@ -70,7 +75,9 @@ class Version:
         """
         request.record.queued_ns = time.perf_counter_ns()
         try:
-            if request.rows <= self.inline_rows:
+            if request.rows <= self.inline_rows and (
+                self._inline_extent is None or extent(request.inputs) <= self._inline_extent
+            ):
                 return PredictResponse(self._run(request))
             return PredictResponse(await self._lane.run(request))
         except RunError as error:

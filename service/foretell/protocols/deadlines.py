@@ -51,4 +51,4 @@ class Deadlines(msgspec.Struct, frozen=True):
         if not timeout_s > 0:
             shown = shortened(header.decode("latin-1"))
             raise MalformedError(f"X-Request-Timeout: expected seconds, a number above 0, got {shown!r}")
-        return min(int(min(timeout_s, 1e9) * 1e9), self.most_ns)
+        return min(max(int(min(timeout_s, 1e9) * 1e9), 1), self.most_ns)

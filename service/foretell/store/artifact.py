@@ -28,6 +28,7 @@ class Artifact(msgspec.Struct, frozen=True):
         external: The names of the other files that the model refers to.
         fingerprint: A SHA-256 over every file of the version: what computes the same has the same.
         weight_bytes: How much its weights take in its files, bytes.
+        may_loop: Whether it may compute in loops, so that its values say how long it takes, and not only its rows.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class Artifact(msgspec.Struct, frozen=True):
     external: frozenset[str]
     fingerprint: str
     weight_bytes: int
+    may_loop: bool
 
 
 def read_artifact(folder: Path, *, max_bytes: int) -> Artifact:
@@ -101,7 +103,9 @@ def _read(folder: Path, max_bytes: int) -> Artifact:
     )
     fingerprint = hashlib.sha256(msgspec.json.encode(files, order="sorted")).hexdigest()
     weights = weight_bytes(model) + sum((folder / name).stat().st_size for name in external)
-    return Artifact(folder, model, digest, manifest, frozenset(external), fingerprint, weights)
+    return Artifact(
+        folder, model, digest, manifest, frozenset(external), fingerprint, weights, b"Loop" in model
+    )
 
 
 def _read_manifest(folder: Path, max_bytes: int) -> Manifest | None:

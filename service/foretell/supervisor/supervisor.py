@@ -241,13 +241,13 @@ class Supervisor:
         self._workers.discard(worker)
         slot, status, lived_s = self._slots[worker.slot], worker.status, worker.lived_s(now)
         told = {"worker": worker.slot, "pid": worker.pid, "lived_s": round(lived_s, 1), **worker.end()}
-        if slot.successor is worker:
+        if self._stopping or worker.ending:
+            orderly = status == 0 or not worker.ready
+            (self._log.info if orderly else self._log.error)("worker ended", **told)
+        elif slot.successor is worker:
             slot.successor = None
             self._roll = None
             self._log.error("workers are not restarted: the first new one could not start", **told)
-        elif self._stopping or worker.ending:
-            orderly = status == 0 or not worker.ready
-            (self._log.info if orderly else self._log.error)("worker ended", **told)
         elif not self._served:
             if worker.failure is None:
                 self._log.error("worker died", **told)
