@@ -92,7 +92,8 @@ class Isolation:
                 call.inside -= 1
                 if call.watched:
                     call.resume(paused_ns)
-            call.error = None
+            if call.error is not None:
+                call.error = None
             return response
 
         wrapped: Predict = wrap(tracked, model)
