@@ -399,7 +399,7 @@ def test_the_log_line_of_an_untraced_failure_names_the_callers_trace(make: Make,
     assert http_otlp.spans == []
 
 
-def test_a_traced_request_that_another_plugin_keeps_from_its_span_has_one_all_the_same(
+def test_a_traced_request_that_got_no_further_than_that_has_a_span_all_the_same(
     make: Make, http_otlp: Receiver
 ) -> None:
     plugin = make(endpoint=http_otlp.endpoint)
