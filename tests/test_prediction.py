@@ -27,6 +27,7 @@ def record() -> RequestRecord:
         (b"", b"b", ValueError, "cannot be a header's name"),
         (b"x-a", b"a\r\nset-cookie: evil=1", ValueError, "the value of the header b'x-a' holds a line break"),
         (b"x-a", b"a\n", ValueError, "holds a line break or a NUL"),
+        (b"x-a", b"a\r", ValueError, "holds a line break or a NUL"),
         (b"x-a", b"a\0", ValueError, "holds a line break or a NUL"),
         (b"content-length", b"5", ValueError, "is the server's own"),
         (b"transfer-encoding", b"chunked", ValueError, "is the server's own"),

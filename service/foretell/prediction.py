@@ -39,6 +39,8 @@ _HEADER_NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 """Headers that say where an answer ends; they are the server's."""
 
+_LF, _CR, _NUL = b"\n\r\0"  # as numbers: to look for those in bytes costs a tenth of looking for bytes
+
 
 def check_header(name: object, value: object) -> None:
     """Refuse a header that would break the answer it is put into.
@@ -52,7 +54,7 @@ def check_header(name: object, value: object) -> None:
     if type(name) is not bytes or type(value) is not bytes:
         raise TypeError(f"a header is a name and a value of bytes, not {name!r} and {value!r}")
     _check_header_name(name)
-    if b"\n" in value or b"\r" in value or b"\0" in value:
+    if _LF in value or _CR in value or _NUL in value:
         raise ValueError(f"the value of the header {name!r} holds a line break or a NUL: {value!r}")
 
 

@@ -23,6 +23,7 @@ from foretell.plugin import (
     Predict,
     PredictRequest,
     PredictResponse,
+    RequestRecord,
     Stage,
 )
 from foretell.plugin.checks import CHECKS
@@ -154,6 +155,11 @@ class ChoosesText(Plugin[NoConfig]):
         return lambda record: record.header(b"x-version")  # type: ignore[return-value] # pyright: ignore[reportReturnType] # that is the mistake
 
 
+class SaysNothing(Good):
+    def concerns(self, record: RequestRecord) -> bool:
+        return record.header(b"x-user")  # type: ignore[return-value] # pyright: ignore[reportReturnType] # that is the mistake
+
+
 class ExpectsAnswers(Plugin[NoConfig]):
     stage = Stage.OBSERVE
 
@@ -194,6 +200,7 @@ BREAKS: dict[str, type[Plugin[Any]]] = {
     "lets_callers_go": SwallowsCancellation,
     "keeps_callers_apart": MixesCallers,
     "keeps_models_apart": MixesModels,
+    "says_what_concerns_it": SaysNothing,
     "chooses_versions": ChoosesText,
     "observes_everything": ExpectsAnswers,
     "opens_and_closes": NeverOpens,

@@ -58,6 +58,8 @@ class Keys:
         """From now on no key is equal to an earlier one."""
         self.owner: bytes = owner.to_bytes(OWNER_BYTES)
         self._forms: dict[_Form, bytes] = {}
+        # Those among them whose contents are numbers, and short.
+        self._short: dict[_Form, bytes] = {}
 
     def of(self, request: PredictRequest) -> bytes | None:
         """The key of a question; None if that takes long, and `of_large` must make it."""
@@ -66,18 +68,12 @@ class Keys:
         for name, array in inputs.items():
             # A data type counts with its byte order.
             form += (name, array.dtype, array.shape)
-        described = self._forms.get(form)
-        if described is None:
-            described = self._remember(form, request)
-        if described is _LARGE:
-            return None
-        key = described
+        key = self._short.get(form)
+        if key is None:
+            return self._of_others(form, request)
         for array in inputs.values():
-            key += _encode(array.ravel().tolist()) if array.dtype.hasobject else array.tobytes()
-        if len(key) <= len(described) + _SHORT_BYTES:
-            return key
-        contents = memoryview(key)[len(described) :]
-        return described[:-1] + b"h" + hashlib.blake2b(contents, digest_size=_HASHED_BYTES).digest()
+            key += array.tobytes()
+        return key
 
     def of_large(self, request: PredictRequest) -> bytes:
         """The key of a question whose tensors are large; to be called in a thread, and others go on meanwhile."""
@@ -96,11 +92,30 @@ class Keys:
         """The key of a question among those to all versions, whoever owns it, for a store that is shared: 16 bytes."""
         return hashlib.blake2b(self._identity + key[OWNER_BYTES:], digest_size=_DIGEST_BYTES).digest()
 
+    def _of_others(self, form: _Form, request: PredictRequest) -> bytes | None:
+        """The key of a question that holds texts or is not short, or whose form was not met before; see `of`."""
+        described = self._forms.get(form)
+        if described is None:
+            described = self._remember(form, request)
+        if described is _LARGE:
+            return None
+        key = described
+        for array in request.inputs.values():
+            key += _encode(array.ravel().tolist()) if array.dtype.hasobject else array.tobytes()
+        if len(key) <= len(described) + _SHORT_BYTES:
+            return key
+        contents = memoryview(key)[len(described) :]
+        return described[:-1] + b"h" + hashlib.blake2b(contents, digest_size=_HASHED_BYTES).digest()
+
     def _remember(self, form: _Form, request: PredictRequest) -> bytes:
-        large = sum(array.nbytes for array in request.inputs.values()) > _LARGE_BYTES
         if len(self._forms) >= _FORMS:
             self._forms.clear()
-        described = self._forms[form] = _LARGE if large else self._describe(request)
+            self._short.clear()
+        arrays = request.inputs.values()
+        size_bytes = sum(array.nbytes for array in arrays)
+        described = self._forms[form] = _LARGE if size_bytes > _LARGE_BYTES else self._describe(request)
+        if size_bytes <= _SHORT_BYTES and not any(array.dtype.hasobject for array in arrays):
+            self._short[form] = described
         return described
 
     def _describe(self, request: PredictRequest) -> bytes:

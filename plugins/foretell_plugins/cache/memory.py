@@ -6,9 +6,10 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Container
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
+import numpy as np
 from cachebox import LRUCache
 
 from foretell_plugins.cache.keys import OWNER_BYTES
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Memory", "MemoryKey"]
 
-_ENTRY_BYTES: Final = 432
-"""What an entry takes beside its tensors: the key's object, the table, the names and the numbers around them."""
+_ENTRY_BYTES: Final = 240
+"""What an entry takes beside its tensors: the key's object, the table, and the numbers around them."""
 
-_ARRAY_BYTES: Final = 160
-"""What an array takes beside its values."""
+_ARRAY_BYTES: Final = 208
+"""What an array takes beside its values: its shape, and what holds it all together."""
 
 _TEXT_BYTES: Final = 16
-"""What a text takes beside itself: its place in the array, and what its own size is rounded up by."""
+"""What a text takes beside itself: its place among the others, and what its own size is rounded up by."""
 
 _AT_ONCE: Final = 1000
 """How many answers are looked at before others may go on: about a millisecond."""
@@ -34,11 +35,14 @@ _AT_ONCE: Final = 1000
 MemoryKey = bytes
 """Which question to which load of a version; see `Keys`."""
 
+_Kept: TypeAlias = "tuple[str, np.dtype[Any], tuple[int, ...], bytes | list[str]]"
+"""An array as nobody else can change it: its name, dtype, shape, and values; texts as they are."""
+
 
 class _Entry(msgspec.Struct, frozen=True, gc=False):
     """One kept answer, when it is too old, and how much it takes."""
 
-    outputs: dict[str, Array]
+    arrays: tuple[_Kept, ...]
     expires_s: float
     size_bytes: int
 
@@ -62,53 +66,48 @@ class Memory:
         self._clock_s = clock_s
         # Bounded here and not there: it would ask a Python function for each size.
         self._entries: LRUCache[MemoryKey, _Entry] = LRUCache(0)
+        # Its stubs forget that there may be none.
+        self._entry: Callable[[MemoryKey], _Entry | None] = self._entries.get
 
     def get(self, key: MemoryKey) -> dict[str, Array] | None:
-        """The outputs that are kept for a key; None if there are none, or they are too old. They are not to be changed."""
-        # Its stubs forget that there may be none.
-        entry = cast("_Entry | None", self._entries.get(key))
+        """The outputs that are kept for a key, read-only; None if there are none, or they are too old."""
+        entry = self._entry(key)
         if entry is None:
             return None
         if entry.expires_s <= self._clock_s():
             self._drop(key)
             return None
-        return entry.outputs
+        return {name: _array(dtype, shape, data) for name, dtype, shape, data in entry.arrays}
 
-    def keep(
-        self, key: MemoryKey, response: PredictResponse, *, ttl_s: float, max_bytes: int
-    ) -> dict[str, Array]:
-        """Keep an answer, if there is room for it.
-
-        Its arrays become read-only. Those that are in the memory of others, ONNX Runtime's for instance, are copied.
+    def keep(self, key: MemoryKey, response: PredictResponse, *, ttl_s: float, max_bytes: int) -> None:
+        """Keep a copy of an answer, if there is room for it.
 
         Args:
             key: Its key.
             response: The answer.
             ttl_s: How long it may be given again, seconds.
             max_bytes: The greatest answer that is kept, bytes.
-
-        Returns:
-            Its outputs, for the caller to change as it likes.
         """
-        outputs: dict[str, Array] = {}
+        arrays: list[_Kept] = []
         size_bytes = _ENTRY_BYTES + len(key)
-        for name, given in response.outputs.items():
-            array = given
+        for name, array in response.outputs.items():
             size_bytes += _ARRAY_BYTES + array.nbytes
-            if array.dtype.hasobject:
-                size_bytes += sum([sys.getsizeof(text) + _TEXT_BYTES for text in array.ravel().tolist()])
-            if array.base is not None and size_bytes <= max_bytes:
-                array = array.copy()
-            array.setflags(write=False)
-            outputs[name] = array
+            if size_bytes > max_bytes:
+                return
+            dtype = array.dtype
+            if dtype.hasobject:
+                texts: list[str] = array.ravel().tolist()
+                size_bytes += sum([sys.getsizeof(text) + _TEXT_BYTES for text in texts])
+                arrays.append((name, dtype, array.shape, texts))
+            else:
+                arrays.append((name, dtype, array.shape, array.tobytes()))
         if size_bytes > max_bytes or size_bytes > self._max_bytes:
-            return outputs
-        replaced = self._entries.insert(key, _Entry(outputs, self._clock_s() + ttl_s, size_bytes))
+            return
+        replaced = self._entries.insert(key, _Entry(tuple(arrays), self._clock_s() + ttl_s, size_bytes))
         self.size_bytes += size_bytes if replaced is None else size_bytes - replaced.size_bytes
         while self.size_bytes > self._max_bytes:
             self.size_bytes -= self._entries.popitem()[1].size_bytes
             self.evictions += 1
-        return outputs.copy()
 
     async def forget(self, owners: Container[bytes]) -> int:
         """Drop every answer of some owners; returns how many there were. Others go on meanwhile."""
@@ -126,3 +125,13 @@ class Memory:
             return False
         self.size_bytes -= entry.size_bytes
         return True
+
+
+def _array(dtype: np.dtype[Any], shape: tuple[int, ...], data: bytes | list[str]) -> Array:
+    """A kept array, read-only."""
+    if isinstance(data, bytes):
+        return np.ndarray(shape, dtype, data)
+    array: Array = np.empty(len(data), dtype=dtype)
+    array[:] = data
+    array.setflags(write=False)
+    return array.reshape(shape)

@@ -22,6 +22,7 @@ __all__ = ["CachedVersion"]
 _HEADER: Final = b"x-foretell-cache"
 _STATUSES: Final[tuple[CacheStatus, ...]] = ("hit", "miss", "coalesced", "bypass")
 _HEADERS: Final = {status: (_HEADER, status.encode()) for status in _STATUSES}
+_MISS: Final = _HEADERS["miss"]
 
 _WAITS: Final = 2
 """How often a question waits for an equal one that ends without an outcome; then it is asked beside it."""
@@ -75,12 +76,13 @@ class CachedVersion:
                 _mark(record, "bypass")
                 return await self._call_next(request)
         started_ns = 0 if record.span_id is None else time.perf_counter_ns()
-        keys, memory, flights, config = self._keys, self._memory, self._flights, self._config
+        keys, memory, flights = self._keys, self._memory, self._flights
+        owner = keys.owner
         key = keys.of(request)
         if key is None:
             key = await asyncio.to_thread(keys.of_large, request)
         kept = memory.get(key)
-        if kept is None and key in flights:
+        if kept is None and flights and key in flights:
             answer = await self._join(key, request, started_ns)
             if answer is not None:
                 return answer
@@ -89,7 +91,7 @@ class CachedVersion:
             _mark(record, "hit")
             if started_ns:
                 record.add_step("cache look-up", started_ns, time.perf_counter_ns())
-            return PredictResponse(kept.copy())
+            return PredictResponse(kept)
         leads = key not in flights
         if leads:
             flights[key] = None
@@ -98,12 +100,16 @@ class CachedVersion:
             if started_ns:
                 record.add_step("cache look-up", started_ns, time.perf_counter_ns())
             if found is None:
-                _mark(record, "miss")
+                record.cache = "miss"
+                if record.answer_headers is None:
+                    record.answer_headers = [_MISS]
+                else:
+                    record.add_header(*_MISS)
                 response = await self._call_next(request)
                 # What is being answered while answers are dropped is not kept.
-                if response.degraded is None and key.startswith(keys.owner):
-                    outputs = memory.keep(key, response, ttl_s=config.ttl_s, max_bytes=config.max_entry_bytes)
-                    response = PredictResponse(outputs)
+                if response.degraded is None and keys.owner is owner:
+                    config = self._config
+                    memory.keep(key, response, ttl_s=config.ttl_s, max_bytes=config.max_entry_bytes)
                     if self._shared is not None:
                         self._share(key, request, response)
             else:
@@ -161,14 +167,15 @@ class CachedVersion:
         )
         if found is None or not key.startswith(self._keys.owner):
             return None
-        outputs = self._memory.keep(
+        response = PredictResponse(found.outputs)
+        self._memory.keep(
             key,
-            PredictResponse(found.outputs),
+            response,
             # The clocks of two hosts may differ.
             ttl_s=min(found.left_s, self._config.ttl_s),
             max_bytes=self._config.max_entry_bytes,
         )
-        return PredictResponse(outputs)
+        return response
 
     def _share(self, key: MemoryKey, request: PredictRequest, response: PredictResponse) -> None:
         if self._shared is not None:

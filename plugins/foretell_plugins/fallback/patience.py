@@ -49,14 +49,10 @@ async def wait_for(steps: Steps, waiting: Any, limit_s: float | None, who: str) 
     timer = asyncio.timeout(limit_s)
     try:
         async with timer:
-            await go_on(steps, waiting, _never)
+            await go_on(steps, waiting)
     except TimeoutError as error:
         if not timer.expired() or limit_s is None:
             raise
         raise DeadlineError(
             f"{who} was given up after {max(limit_s, 0):.3g} s (plugins.fallback.give_up_s, limits.deadline_s)"
         ) from error
-
-
-def _never() -> bool:
-    return False

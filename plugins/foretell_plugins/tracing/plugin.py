@@ -122,17 +122,29 @@ class Tracing(Plugin[TracingConfig]):
             await asyncio.to_thread(queue.close, self._settings.shutdown_s)
             self._tell("the server ended")
 
-    def wrap_predict(self, call_next: Predict, model: ModelInfo) -> Predict:
+    def concerns(self, record: RequestRecord) -> bool:
         """Decide on each request; one that is not traced goes on at once."""
-        decide = self._decide
+        place = self._decide(record.headers)
+        if place is None or self._spans is None:  # without them, the server is about to end
+            return False
+        record.note(_NOTE, place)
+        return True
 
-        def answer(request: PredictRequest) -> Awaitable[PredictResponse]:
-            place = decide(request.record.headers)
-            if place is None:
-                return call_next(request)
-            return self._trace(request, place, call_next, model)
+    def wrap_predict(self, call_next: Predict, model: ModelInfo) -> Predict:
+        """Go around the requests that are traced."""
 
-        return answer
+        async def trace(request: PredictRequest) -> PredictResponse:
+            record, spans = request.record, self._spans
+            place: Parent = (record.notes or {})[_NOTE]
+            if spans is None:
+                return await call_next(request)
+            opened = spans.open(record, place, model)
+            record.note(_NOTE, opened)
+            context = copy_context()
+            context.run(spans.enter, opened, record.headers)
+            return await _within(context, call_next(request))
+
+        return trace
 
     def observe(self, records: Sequence[RequestRecord]) -> None:
         """End the spans of traced requests, and make those of requests that were refused before the chain."""
@@ -147,8 +159,11 @@ class Tracing(Plugin[TracingConfig]):
 
     def _finish(self, record: RequestRecord, spans: Spans | None) -> None:
         if record.notes is not None and _NOTE in record.notes:
+            noted: OpenSpan | Parent = record.notes[_NOTE]
             if spans is not None:
-                spans.finish(record.notes[_NOTE], record)
+                # It is opened here where the request went no further.
+                opened = spans.open(record, noted, None) if isinstance(noted, Parent) else noted
+                spans.finish(opened, record)
         elif not record.decoded_ns:  # it never reached the chain, where requests are decided on
             place = None if spans is None else self._decide(record.headers)
             if place is not None and spans is not None:
@@ -157,19 +172,6 @@ class Tracing(Plugin[TracingConfig]):
                 _name_trace(record)
         elif record.failure is not None:
             _name_trace(record)
-
-    async def _trace(
-        self, request: PredictRequest, place: Parent, call_next: Predict, model: ModelInfo
-    ) -> PredictResponse:
-        spans = self._spans
-        if spans is None:  # the server is about to end
-            return await call_next(request)
-        record = request.record
-        opened: OpenSpan = spans.open(record, place, model)
-        record.note(_NOTE, opened)
-        context = copy_context()
-        context.run(spans.enter, opened, record.headers)
-        return await _within(context, call_next(request))
 
     def instruments(self) -> Iterable[Instrument]:
         """How many spans were lost."""

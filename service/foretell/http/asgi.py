@@ -189,7 +189,7 @@ async def _while_wanted(predicting: Coroutine[Any, Any, Answer], receive: Receiv
     hearing = asyncio.ensure_future(receive())
     hearing.add_done_callback(leave)
     try:
-        await go_on(steps, waiting, _never)
+        await go_on(steps, waiting)
     except asyncio.CancelledError:
         if not gone or task is None or task.uncancel() > 0:
             raise
@@ -197,10 +197,6 @@ async def _while_wanted(predicting: Coroutine[Any, Any, Answer], receive: Receiv
     finally:
         hearing.cancel()
     return answer[0]
-
-
-def _never() -> bool:
-    return False
 
 
 async def _close(send: Send) -> None:

@@ -159,7 +159,7 @@ class Core:
             record.decoded_ns = self._clock_ns()
             if endpoint.chain.wrapped:
                 for tensor in request.inputs.values():
-                    tensor.flags.writeable = False
+                    tensor.setflags(write=False)
             response = await endpoint.predict(request)
             record.predicted_ns = self._clock_ns()
             payload = encode(request, response)

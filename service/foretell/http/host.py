@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from foretell.errors import AsleepError, NotFoundError, NotReadyError
+from foretell.plugin.call import others_time
 from foretell.plugin.instruments import Instrument
-from foretell.plugin.isolation import others_time
 
 if TYPE_CHECKING:
     from foretell.engine.registry import Registry

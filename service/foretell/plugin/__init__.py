@@ -1,8 +1,8 @@
 """The plugin API: what authors of plugins import."""
 
+from foretell.plugin.call import others_time
 from foretell.plugin.contract import Host, Models, NoConfig, Plugin, Stage
 from foretell.plugin.instruments import Instrument
-from foretell.plugin.isolation import others_time
 from foretell.prediction import (
     CacheStatus,
     Choose,

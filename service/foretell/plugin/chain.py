@@ -97,7 +97,7 @@ def compose(
                 with wrapping.of(loaded, f"to wrap {wrapping.version}"):
                     why_not = _why_not(loaded, model)
                     if why_not is None:
-                        outer = _layer(loaded, faults).between(loaded.plugin.wrap_predict, predict, model)
+                        outer = _layer(loaded, faults, predict, model)
                 why_not = wrapping.left_out.get(loaded.name, why_not)
             links.append(Link(loaded.name, stage, why_not))
             if outer is not None:
@@ -110,9 +110,16 @@ def compose(
     return Chain(predict, below, tuple(links), wrapped=predict is not end, choose=choose)
 
 
-def _layer(loaded: LoadedPlugin, faults: Faults) -> Isolation:
-    stage = loaded.plugin.stage
-    return Isolation(loaded.name, stage, faults, timeout_s=loaded.timeout_s, budget_us=loaded.budget_us)
+def _layer(loaded: LoadedPlugin, faults: Faults, call_next: Predict, model: ModelInfo) -> Predict:
+    """A plugin around the rest of a chain."""
+    plugin = loaded.plugin
+    isolation = Isolation(
+        loaded.name, plugin.stage, faults, timeout_s=loaded.timeout_s, budget_us=loaded.budget_us
+    )
+    layer = isolation.between(plugin.wrap_predict, call_next, model)
+    if not overrides(plugin, "concerns"):
+        return layer
+    return isolation.where_it_concerns(plugin.concerns, layer, call_next)
 
 
 def _has_nothing_to_wrap(loaded: LoadedPlugin, wrapping: Wrapping) -> bool:

@@ -227,6 +227,20 @@ def adds_commands_of_its_own(trial: Trial) -> None:
         raise ContractError("register_commands added no command")
 
 
+def says_what_concerns_it(trial: Trial) -> None:
+    """`concerns` says True or False, at once, of any request."""
+    plugin = trial.make()
+    for record in records_of_every_kind():
+        try:
+            concerned: object = plugin.concerns(record)
+        except ForetellError as error:
+            if trial.plugin_type.stage not in {Stage.GUARD, Stage.VALIDATE}:
+                raise ContractError(f"concerns raised {type(error).__name__}: {error}") from error
+        else:
+            if not isinstance(concerned, bool):
+                raise ContractError(f"concerns gave {concerned!r}; it must give True or False, and at once")
+
+
 def chooses_versions(trial: Trial) -> None:
     """What it chooses is the number of a version, at once, for any request."""
     choose = trial.chooser(trial.make())
@@ -255,6 +269,7 @@ CHECKS: Final[dict[str, Check]] = {
         lets_callers_go,
         keeps_callers_apart,
         keeps_models_apart,
+        says_what_concerns_it,
         chooses_versions,
         observes_everything,
         opens_and_closes,

@@ -4,105 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, cast
-
-import msgspec
+from collections.abc import Awaitable, Callable
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from foretell.errors import ForetellError, PluginError
 from foretell.plugin.answers import AnswerCheck
+from foretell.plugin.call import CLOSED, NOTHING, Call
 from foretell.plugin.contract import Stage
 from foretell.plugin.steps import DONE, Steps, go_on, steps_into
 from foretell.prediction import PredictRequest, PredictResponse
 
 if TYPE_CHECKING:
     from foretell.plugin.faults import Faults
-    from foretell.prediction import ModelInfo, Predict
+    from foretell.prediction import ModelInfo, Predict, RequestRecord
 
-__all__ = ["Isolation", "others_time"]
+__all__ = ["Concerns", "Isolation"]
+
+Concerns: TypeAlias = "Callable[[RequestRecord], object]"
+"""Says whether a plugin goes around a request; a plugin's own, so it may give anything."""
 
 _SAMPLED: Final = 64
 """One call in so many is timed: reading the clock costs as much as a good plugin."""
-
-_CLOSED: Final = 1 << 60
-"""More calls on than any plugin may make: what it leaves running when it is done must not call on any more."""
-
-_NOTHING: Final = PredictResponse({})
-"""What a call on gave that gave nothing."""
-
-
-class _Call(msgspec.Struct):
-    """One request on its way through one plugin.
-
-    Attributes:
-        started: How often the plugin called on; `_CLOSED` when it is done.
-        inside: How many calls of others it waits for now; its own time stands still meanwhile.
-        watched: Whether anybody needs to know when its own time stands still.
-        response: What the last call on gave; `_NOTHING` if it gave nothing.
-        error: What the last call on raised.
-        timer: Bounds the plugin's own time, once it waits.
-        own_s: What is left of its own time when that stands still, seconds.
-        entered_ns: When the plugin was called, if this call is timed, or when it first waited; else 0.
-        inner_ns: How much of the time since then was not the plugin's own, ns.
-        waiter: Resolved when no call is going on any more, if somebody waits for that.
-    """
-
-    started: int = 0
-    inside: int = 0
-    watched: bool = False
-    response: PredictResponse = _NOTHING
-    error: BaseException | None = None
-    timer: asyncio.Timeout | None = None
-    own_s: float = 0.0
-    entered_ns: int = 0
-    inner_ns: int = 0
-    waiter: asyncio.Future[None] | None = None
-
-    def pause(self) -> int:
-        """From now on the time is not the plugin's own; returns when that was, if this call is timed."""
-        if self.timer is not None and not self.inside and not self.timer.expired():
-            when = self.timer.when()
-            if when is not None:
-                self.own_s = max(0.0, when - asyncio.get_running_loop().time())
-                self.timer.reschedule(None)
-        return time.perf_counter_ns() if self.entered_ns else 0
-
-    def resume(self, paused_ns: int) -> None:
-        """From now on the time is the plugin's own again, if nothing else is inside."""
-        if self.entered_ns:  # what began before anybody watched is what was first waited for
-            self.inner_ns += time.perf_counter_ns() - (paused_ns or self.entered_ns)
-        if not self.inside:
-            self.start_timer()
-            if self.waiter is not None and not self.waiter.done():
-                self.waiter.set_result(None)
-
-    def start_timer(self) -> None:
-        """Let the plugin's own time run, if it is bounded."""
-        if self.timer is not None and not self.timer.expired():
-            self.timer.reschedule(asyncio.get_running_loop().time() + self.own_s)
-
-
-@contextmanager
-def others_time(request: PredictRequest) -> Generator[None]:
-    """Within this block, what a plugin waits for is not its own time: another request's run, another model.
-
-    Calling on needs no such block, nor does asking `Models`.
-
-    Args:
-        request: The request that the plugin was given.
-    """
-    call = cast("_Call | None", request.call)
-    if call is None:
-        yield
-        return
-    paused_ns = call.pause()
-    call.inside += 1
-    try:
-        yield
-    finally:
-        call.inside -= 1
-        call.resume(paused_ns)
 
 
 class Isolation:
@@ -148,7 +71,7 @@ class Isolation:
         """
 
         async def tracked(request: PredictRequest) -> PredictResponse:
-            call: _Call | None = request.call
+            call: Call | None = request.call
             if call is None:
                 raise PluginError(
                     f"plugin {self._plugin!r} called on with a request of its own making: make it with "
@@ -163,13 +86,14 @@ class Isolation:
                 call.response = response = await call_next(request)
             except BaseException as error:
                 call.error = error
-                call.response = _NOTHING
+                call.response = NOTHING
                 raise
             finally:
                 call.inside -= 1
                 if call.watched:
                     call.resume(paused_ns)
-            call.error = None
+            if call.error is not None:
+                call.error = None
             return response
 
         wrapped: Predict = wrap(tracked, model)
@@ -178,7 +102,7 @@ class Isolation:
         check = AnswerCheck(model.signature)
 
         async def guarded(request: PredictRequest) -> PredictResponse:
-            call = _Call()
+            call = Call()
             timed = self._untimed == 0
             if timed:
                 self._untimed = _SAMPLED
@@ -201,14 +125,34 @@ class Isolation:
                         )
             except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
                 return await self._judge(error, call, request, call_next)
-            call.started = _CLOSED
+            call.started = CLOSED
             if call.entered_ns:
                 self._compare(call, request, timed=timed)
             return response
 
         return guarded
 
-    async def _drive(self, steps: Steps, waiting: Any, call: _Call) -> None:
+    def where_it_concerns(self, concerns: Concerns, layer: Predict, call_next: Predict) -> Predict:
+        """The plugin's layer for the requests that concern it; the others do not enter it.
+
+        Args:
+            concerns: The plugin's `concerns`.
+            layer: Its layer.
+            call_next: The rest of the chain.
+        """
+
+        def asked(request: PredictRequest) -> Awaitable[PredictResponse]:
+            try:
+                concerned = concerns(request.record)
+                if concerned is not True and concerned is not False:
+                    raise self._no_answer(concerned)  # noqa: TRY301 - it takes the same way as what the plugin raises
+            except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
+                return self._unasked(error, request, call_next)
+            return layer(request) if concerned else call_next(request)
+
+        return asked
+
+    async def _drive(self, steps: Steps, waiting: Any, call: Call) -> None:
         """Go on with a plugin that waits, for as long as it may."""
         call.own_s = self._timeout_s
         call.watched = True
@@ -230,22 +174,13 @@ class Isolation:
             call.timer = None
 
     async def _judge(
-        self, error: BaseException, call: _Call, request: PredictRequest, call_next: Predict
+        self, error: BaseException, call: Call, request: PredictRequest, call_next: Predict
     ) -> PredictResponse:
         """After an exception: let it through, or go on without the plugin."""
-        started, call.started = call.started, _CLOSED
+        started, call.started = call.started, CLOSED
         if error is call.error and isinstance(error, Exception):
             raise error
-        task = asyncio.current_task()
-        if isinstance(error, (GeneratorExit, KeyboardInterrupt)) or (
-            isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling()
-        ):
-            raise error
-        if self._judges and isinstance(error, ForetellError) and not isinstance(error, PluginError):
-            raise error  # no crash, but a verdict
-        self._faults.failed(self._plugin, "wrap_predict", error, request_id=request.record.request_id)
-        if not self._open:
-            raise PluginError(f"plugin {self._plugin!r} failed: {type(error).__name__}: {error}") from error
+        self._blame(error, "wrap_predict", request)
         if not started:
             return await call_next(request)
         if (
@@ -254,15 +189,49 @@ class Isolation:
             call.watched = True
             call.waiter = asyncio.get_running_loop().create_future()
             await call.waiter
-        if call.response is not _NOTHING:
+        if call.response is not NOTHING:
             return call.response
         if isinstance(call.error, Exception):
             raise call.error
         raise PluginError(f"plugin {self._plugin!r} gave up the run of the model") from error
 
-    def _refusal(self, call: _Call, request: PredictRequest) -> PluginError:
+    async def _unasked(
+        self, error: BaseException, request: PredictRequest, call_next: Predict
+    ) -> PredictResponse:
+        """After an exception of `concerns`: let it through, or go on without the plugin."""
+        self._blame(error, "concerns", request)
+        return await call_next(request)
+
+    def _blame(self, error: BaseException, hook: str, request: PredictRequest) -> None:
+        """Count an exception as the plugin's fault.
+
+        Raises:
+            BaseException: The exception itself, where it is no fault.
+            PluginError: The prediction must not go on without the plugin.
+        """
+        if isinstance(error, (GeneratorExit, KeyboardInterrupt)):
+            raise error
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise error
+        if self._judges and isinstance(error, ForetellError) and not isinstance(error, PluginError):
+            raise error  # no crash, but a verdict
+        self._faults.failed(self._plugin, hook, error, request_id=request.record.request_id)
+        if not self._open:
+            raise PluginError(f"plugin {self._plugin!r} failed: {type(error).__name__}: {error}") from error
+
+    def _no_answer(self, given: object) -> PluginError:
+        """What is wrong with something else than True or False."""
+        if isinstance(given, CoroutineType):
+            given.close()  # nobody waits for it
+        return PluginError(
+            f"plugin {self._plugin!r}: concerns gave {given!r}; it must give True or False, and at once"
+        )
+
+    def _refusal(self, call: Call, request: PredictRequest) -> PluginError:
         """Why the plugin may not call on."""
-        if call.started < _CLOSED:
+        if call.started < CLOSED:
             return PluginError(f"plugin {self._plugin!r} called on twice for one request")
         error = PluginError(
             f"plugin {self._plugin!r} called on when it was done with the request; what it does later may ask "
@@ -272,7 +241,7 @@ class Isolation:
         self._faults.failed(self._plugin, "wrap_predict", error, request_id=request.record.request_id)
         return error
 
-    def _compare(self, call: _Call, request: PredictRequest, *, timed: bool) -> None:
+    def _compare(self, call: Call, request: PredictRequest, *, timed: bool) -> None:
         """Compare the plugin's own time with what it may take, and with its budget, smoothed over the timed calls."""
         own_us = (time.perf_counter_ns() - call.entered_ns - call.inner_ns) / 1000
         if own_us > self._timeout_s * 1e6:

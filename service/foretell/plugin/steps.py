@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Generator
 from types import CoroutineType
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 __all__ = ["DONE", "Steps", "go_on", "steps_into"]
 
@@ -25,8 +25,12 @@ def _into(answer: list[Any], awaitable: Any) -> Steps:
     answer.append((yield from steps))
 
 
+def _never() -> bool:
+    return False
+
+
 @types.coroutine
-def _go_on(steps: Steps, waiting: Any, given_up: Callable[[], bool]) -> Steps:
+def _go_on(steps: Steps, waiting: Any, given_up: Callable[[], bool] = _never) -> Steps:
     while True:
         try:
             try:
@@ -42,6 +46,12 @@ def _go_on(steps: Steps, waiting: Any, given_up: Callable[[], bool]) -> Steps:
             return
 
 
+class _GoOn(Protocol):
+    def __call__(
+        self, steps: Steps, waiting: Any, given_up: Callable[[], bool] = ..., /
+    ) -> CoroutineType[Any, Any, None]: ...
+
+
 def _close(steps: Steps) -> None:
     try:
         steps.close()
@@ -55,9 +65,9 @@ steps_into = cast("Callable[[list[Any], Any], Steps]", _into)
 They give nothing themselves: what a generator gives comes as an exception, which costs more than all the rest.
 """
 
-go_on = cast("Callable[[Steps, Any, Callable[[], bool]], types.CoroutineType[Any, Any, None]]", _go_on)
+go_on = cast("_GoOn", _go_on)
 """Go on with what waits, until it is done; to be awaited.
 
-Takes the steps, what they wait for, and what says whether they were given up: then they are closed, whether they like
-that or not, and the exception that came is raised.
+Takes the steps, what they wait for, and what says whether they were given up, if they may be: then they are closed,
+whether they like that or not, and the exception that came is raised.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ import pytest
 from foretell.plugin import PredictResponse
 from foretell_plugins.cache.memory import Memory
 from tests.servers import ROOT
+
+if TYPE_CHECKING:
+    from foretell.tensors import Array
 
 OURS, OTHERS = b"owner 01", b"owner 02"
 
@@ -89,11 +93,11 @@ def test_an_answer_that_never_fits_drives_out_nothing() -> None:
     assert (memory.size_bytes, memory.evictions) == (ONE, 0)
 
 
-def test_an_answer_that_is_too_big_is_handed_on_uncopied() -> None:
-    memory, array = Memory(10_000), np.ones(1000)[:]
-    outputs = memory.keep(key("k"), PredictResponse({"Y": array}), ttl_s=60, max_bytes=999)
-    assert outputs["Y"] is array
-    assert not array.flags.writeable
+def test_an_answer_that_is_too_big_is_left_alone() -> None:
+    memory, array = Memory(10_000), np.ones(1000)
+    memory.keep(key("k"), PredictResponse({"Y": array}), ttl_s=60, max_bytes=999)
+    assert memory.get(key("k")) is None
+    assert array.flags.writeable
     assert memory.size_bytes == 0
 
 
@@ -107,13 +111,51 @@ def test_keeping_again_replaces() -> None:
     assert (memory.size_bytes, memory.evictions) == (ONE, 0)
 
 
-def test_what_is_handed_out_can_be_changed_and_what_is_kept_stays() -> None:
+KINDS: dict[str, Array] = {
+    "numbers": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "one number": np.array(1.5),
+    "none": np.empty((2, 0), dtype=np.int64),
+    "column by column": np.asfortranarray(np.arange(6).reshape(2, 3)),
+    "a part of others": np.arange(6)[::2],
+    "another order of bytes": np.arange(3, dtype=">i4"),
+    "yes and no": np.array([True, False]),
+    "texts": np.array([["a", ""], ["\u00e4\0", "b"]], dtype=object),
+    "one text": np.array("a", dtype=object),
+    "no texts": np.empty((0, 2), dtype=object),
+}
+
+
+@pytest.mark.parametrize("array", KINDS.values(), ids=KINDS)
+def test_what_was_kept_is_given_again_as_it_was(array: Array) -> None:
     memory = Memory(10_000)
-    outputs = memory.keep(key("a"), answer(1), ttl_s=60, max_bytes=10_000)
-    outputs["Y"] = np.zeros(1)
-    kept = memory.get(key("a"))
+    keep(memory, "k", PredictResponse({"Y": array, "Z": array}))
+    kept = memory.get(key("k"))
     assert kept is not None
-    assert kept["Y"].tolist() == [[1]]
+    assert list(kept) == ["Y", "Z"]
+    for other in kept.values():
+        assert (other.dtype, other.shape, other.tolist()) == (array.dtype, array.shape, array.tolist())
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.ones(2), np.ones((2, 2))[0], np.array(["1", "1"], dtype=object)],
+    ids=["own", "part", "texts"],
+)
+def test_whoever_has_an_answer_may_change_it_and_what_is_kept_stays(array: Array) -> None:
+    memory, before = Memory(10_000), array.tolist()
+    response = PredictResponse({"Y": array})
+    memory.keep(key("a"), response, ttl_s=60, max_bytes=10_000)
+    array[0] = 99
+    response.outputs["more"] = array
+    for _ in range(2):
+        kept = memory.get(key("a"))
+        assert kept is not None
+        assert {name: each.tolist() for name, each in kept.items()} == {"Y": before}
+        with pytest.raises(ValueError, match="read-only"):
+            kept["Y"][0] = 99
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            kept["Y"].setflags(write=True)
+        kept["Y"] = array
 
 
 def test_the_answers_of_some_owners_can_be_dropped() -> None:

@@ -85,9 +85,25 @@ def test_a_version_that_is_loaded_again_begins_anew() -> None:
 def test_a_kept_answer_cannot_be_changed() -> None:
     predict = cached(make_cache(), Engine())
     first = run(predict(ask([1, 2])))
-    with pytest.raises(ValueError, match="read-only"):
-        first.outputs["Y"][0] = 99
-    assert values(run(predict(ask([1, 2])))) == [3]
+    first.outputs["Y"][0] = 99
+    for _ in range(2):
+        again = run(predict(ask([1, 2])))
+        assert values(again) == [3]
+        with pytest.raises(ValueError, match="read-only"):
+            again.outputs["Y"][0] = 99
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            again.outputs["Y"].setflags(write=True)
+
+
+def test_whoever_asks_first_gets_what_the_version_answered() -> None:
+    given = PredictResponse({"Y": np.ones(1, dtype=np.float32)})
+
+    async def answer(request: PredictRequest) -> PredictResponse:
+        return given
+
+    response = run(cached(make_cache(), answer)(ask([1, 2])))
+    assert response is given
+    assert response.outputs["Y"].flags.writeable
 
 
 class Rounded(Plugin[NoConfig]):

@@ -399,6 +399,23 @@ def test_the_log_line_of_an_untraced_failure_names_the_callers_trace(make: Make,
     assert http_otlp.spans == []
 
 
+def test_a_traced_request_that_got_no_further_than_that_has_a_span_all_the_same(
+    make: Make, http_otlp: Receiver
+) -> None:
+    plugin = make(endpoint=http_otlp.endpoint)
+
+    async def run() -> None:
+        async with running(plugin):
+            record = ask(headers=[SAMPLED]).record
+            assert plugin.concerns(record)
+            record.decoded_ns, record.finished_ns, record.status = 1, 2, 500
+            plugin.observe([record])
+            assert record.trace_id == TRACE
+
+    asyncio.run(run())
+    assert "POST" in [span.name for span in http_otlp.spans]
+
+
 def test_spans_after_the_end_of_the_server_are_left_alone(make: Make, http_otlp: Receiver) -> None:
     plugin = make(endpoint=http_otlp.endpoint)
     record = asyncio.run(answer(plugin, headers=[SAMPLED]))
