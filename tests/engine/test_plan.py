@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,3 +62,46 @@ def test_the_affinity_mask_counts() -> None:
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert ran.stdout.split() == ["1", "1"]
+
+
+@pytest.fixture
+def half_a_cpu() -> Iterator[Path]:
+    """A real cgroup that grants half a CPU: the file to which a process writes its number to enter it."""
+    for mount, limits in _CPU_CONTROLLERS.items():
+        group = mount / f"foretell-test-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            if not all((group / file).exists() for file in limits):
+                continue  # an ordinary folder, or a group without this controller
+            for file, value in limits.items():
+                (group / file).write_text(value)
+            yield group / "cgroup.procs"
+            return
+        finally:
+            group.rmdir()
+    pytest.skip("this machine allows no cgroup with a quota to be made")
+
+
+_CPU_CONTROLLERS = {
+    Path("/sys/fs/cgroup"): {"cpu.max": "50000 100000"},
+    Path("/sys/fs/cgroup/cpu"): {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "50000"},
+    Path("/sys/fs/cgroup/cpu,cpuacct"): {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "50000"},
+}
+
+
+def test_the_quota_of_a_real_cgroup_counts(half_a_cpu: Path) -> None:
+    asked = (
+        "import os; from pathlib import Path; "
+        f"Path({str(half_a_cpu)!r}).write_text(str(os.getpid())); "
+        "from foretell.engine.cpus import cgroup_quota; from foretell.engine.plan import make_plan; "
+        "from foretell.settings import Settings, ServerSettings; "
+        "plan = make_plan(Settings(server=ServerSettings(workers='auto'))); "
+        "print(cgroup_quota(), plan.cpus, plan.workers, plan.run_threads)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", asked], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ran.stdout.split() == ["0.5", "1", "1", "1"]
