@@ -401,3 +401,19 @@ def test_requests_of_an_event_loop_that_has_ended_are_nobody_s() -> None:
         assert await answers(start(lane, 5)) == [[10]]
 
     asyncio.run(again())
+
+
+def test_those_who_were_answered_together_and_ask_again_go_together_again() -> None:
+    graph = Graph(takes_s=0.05)
+    lane = make_lane(graph, rules=TOGETHER)
+
+    async def caller(number: int) -> None:
+        for round_ in range(4):
+            assert await answers(start(lane, number + round_)) == [[2 * (number + round_)]]
+
+    async def scenario() -> None:
+        await asyncio.gather(*(caller(number) for number in range(8)))
+
+    asyncio.run(scenario())
+    assert sum(len(values) for values in graph.runs) == 32
+    assert len(graph.runs) <= 6  # the first begins with the first who comes, the others have them all

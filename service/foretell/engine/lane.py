@@ -156,6 +156,10 @@ class Lane:
             ticket.run = run
         return run
 
+    def is_short_for(self, run: Run) -> bool:
+        """Whether fewer rows wait than a run had that several have shared."""
+        return run.together > 1 and self.waiting_rows < run.rows
+
     def ended(self, _: Run) -> None:
         """A run has ended. Called by a thread, with the lock of the pool held."""
         self._running -= 1

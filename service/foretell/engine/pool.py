@@ -21,6 +21,11 @@ _PATIENCE_NS: Final = 50_000_000
 _OVERDUE: Final = 10
 """A run is overdue when it takes so many times what was expected."""
 
+_DELIVERY_S: Final = 0.002
+_DELIVERY: Final = 0.05
+"""How long a thread waits until the answers of a shared run have been given to those who wait: seconds, and of what the
+run took."""
+
 _LOOK_S: Final = 0.05
 _MOST_LENT: Final = 64
 
@@ -143,6 +148,10 @@ class Pool:
         """What a thread does: one run after the other, without going back to the event loop in between."""
         while (run := self._take()) is not None:
             run.execute()
+            run.hand_back()
+            if run.lane.is_short_for(run):
+                # Those who were answered together mostly ask again at once: they are to go together again.
+                run.wait_until_delivered(min(_DELIVERY_S, (run.ended_ns - run.started_ns) / 1e9 * _DELIVERY))
             with self.lock:
                 self._running.discard(run)
                 self._lent -= run.lent
@@ -152,7 +161,6 @@ class Pool:
                 run.lane.ended(run)
                 if run.lane.can_begin:
                     self._enter(run.lane)
-            run.hand_back()
 
     def _take(self) -> Run | None:
         """Wait for the next run; None if the thread is to end."""

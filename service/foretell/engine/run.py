@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -78,6 +79,7 @@ class Run:
 
     Attributes:
         rows: How many rows it has.
+        together: How many requests share it.
         ended_ns: When it was done, ns.
         lent: Whether another thread has taken the place of the one that it occupies.
     """
@@ -87,6 +89,7 @@ class Run:
     ) -> None:
         self.lane = lane
         self.tickets: Sequence[Ticket] = tickets
+        self.together = len(tickets)
         self.rows = sum(ticket.request.rows for ticket in tickets)
         self.expected_ns = expected_ns
         self.started_ns = started_ns
@@ -96,6 +99,7 @@ class Run:
         self._options: Any = None
         self._given_up = False
         self._parts: list[_Part] = []
+        self._delivered = threading.Event()
 
     def give_up_if_alone(self) -> None:
         """End the run, if nobody waits for it any more. Thread-safe; it ends between two operators of the graph."""
@@ -114,6 +118,10 @@ class Run:
         """Give those who wait their outputs, on their event loop."""
         with suppress(RuntimeError):  # it is closed: nobody waits
             self.tickets[0].loop.call_soon_threadsafe(self._resolve)
+
+    def wait_until_delivered(self, most_s: float) -> None:
+        """Wait until those who waited have their outputs, and have taken a step; but not for long."""
+        self._delivered.wait(most_s)
 
     def _try(self, tickets: Sequence[Ticket]) -> None:
         """Run some of the requests together; where that fails, half of them at a time, until it is clear which fail."""
@@ -176,6 +184,7 @@ class Run:
         # Each knows the other, and the thread knows its last run: that would keep what was asked and answered.
         for ticket in self.tickets:
             ticket.run = None
+        self.tickets[0].loop.call_soon(self._delivered.set)  # after those who were woken
         self.tickets = ()
         self._parts = []
 
