@@ -1,11 +1,15 @@
-"""What each bundled plugin adds to a request, as CPU time, side by side in one run.
+"""What each bundled plugin adds to a request, as CPU time, side by side in one run, or as instructions.
 
     python loadtests/plugin_cost.py [--rounds 15] [--requests 1000]
+    python loadtests/plugin_cost.py --instructions [--requests 320]
 
 One row of JSON for breast_cancer (100 trees), each request another row. The requests go straight into the ASGI
 application, from its router to the answer's last byte, observers included; there is no socket, whose cost would be the
 same for all and whose noise is greater than what is measured. The variants live in one process and take turns, round by
 round, so that what else the machine does falls on all of them. Needs `make .venv/.dev`.
+
+Instructions are counted by valgrind. They tell the same on every machine, however busy it is, but nothing of memory
+that is far away; some minutes.
 """
 
 from __future__ import annotations
@@ -28,6 +32,9 @@ import msgspec
 
 from foretell.app import create_app
 from foretell.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from loadtests.callgrind import count, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +68,12 @@ VARIANTS: Final[dict[str, dict[str, Any]]] = {
     },
 }
 
+COUNTED: Final = 320
+"""How many requests are enough where instructions are counted."""
+
+WARM_UP: Final = 150
+"""How many come before them, so that what is made once is made, and Python has adapted its code."""
+
 
 def make_store(folder: Path) -> dict[str, Any]:
     """A store with the one model, twice, and a fallback for it; returns the model's signature."""
@@ -80,6 +93,14 @@ def bodies(signature: dict[str, Any]) -> Iterator[bytes]:
     rest = ", ".join(map(str, signature["example"][1:]))
     for number in itertools.count():
         yield f'{{"instances": [[{10 + number * 1e-5:.5f}, {rest}]]}}'.encode()
+
+
+async def start(stack: AsyncExitStack, folder: Path, plugins: dict[str, Any], **settings: Any) -> Litestar:
+    """An application with some plugins, that serves until the stack is closed."""
+    store = {"path": str(folder / "model_store"), "follow": "off"}
+    app = create_app(msgspec.convert({"store": store, "plugins": plugins, **settings}, Settings))
+    await stack.enter_async_context(app.lifespan())
+    return app
 
 
 async def ask(app: Litestar, body: bytes) -> None:
@@ -105,16 +126,21 @@ async def ask(app: Litestar, body: bytes) -> None:
     await app(scope, receive, send)
 
 
-async def cost_us(app: Litestar, requests: int, questions: Iterator[bytes]) -> float:
-    """CPU time of one request, µs; what plugins do afterwards is part of it."""
-    asked = list(itertools.islice(questions, requests))
-    gc.collect()
-    began = time.process_time_ns()
+async def ask_all(app: Litestar, asked: list[bytes]) -> None:
+    """One request after the other; what plugins do afterwards is part of it."""
     for number, body in enumerate(asked):
         await ask(app, body)
         if number % 16 == 0:
             await asyncio.sleep(0)
     await asyncio.sleep(0.03)  # until the last observers have had their turn
+
+
+async def cost_us(app: Litestar, requests: int, questions: Iterator[bytes]) -> float:
+    """CPU time of one request, µs."""
+    asked = list(itertools.islice(questions, requests))
+    gc.collect()
+    began = time.process_time_ns()
+    await ask_all(app, asked)
     return (time.process_time_ns() - began) / requests / 1000
 
 
@@ -124,12 +150,10 @@ async def measure(rounds: int, requests: int, folder: Path) -> None:
     questions = bodies(signature)
     found: dict[str, list[float]] = {name: [] for name in VARIANTS}
     async with AsyncExitStack() as stack:
-        apps: dict[str, Litestar] = {}
-        for name, plugins in VARIANTS.items():
-            settings = {"store": {"path": str(folder / "model_store")}, "log": {"level": "warning"}}
-            app = create_app(msgspec.convert({**settings, "plugins": plugins}, Settings))
-            await stack.enter_async_context(app.lifespan())
-            apps[name] = app
+        apps = {
+            name: await start(stack, folder, plugins, log={"level": "warning"})
+            for name, plugins in VARIANTS.items()
+        }
         for number in range(rounds + 1):
             for name, app in apps.items():
                 cost = await cost_us(app, requests, questions)
@@ -144,16 +168,56 @@ async def measure(rounds: int, requests: int, folder: Path) -> None:
         print(f"{name:<20} {statistics.median(costs):>17.1f} {added:>+7.1f}")
 
 
+async def run_counted(requests: int, folder: Path) -> None:
+    """Ask one application after the other, under valgrind."""
+    questions = bodies(make_store(folder))
+    for name, plugins in VARIANTS.items():
+        async with AsyncExitStack() as stack:
+            # As slow as everything is there, a run would no longer be worth its while on the event loop.
+            app = await start(
+                stack,
+                folder,
+                plugins,
+                log={"level": "error"},
+                engine={"inline_us": 1_000_000},
+                limits={"deadline_s": 300},
+            )
+            await ask_all(app, list(itertools.islice(questions, WARM_UP)))
+            asked = list(itertools.islice(questions, requests))
+            gc.collect()
+            with counted(str(list(VARIANTS).index(name))):
+                await ask_all(app, asked)
+
+
+def print_instructions(requests: int) -> None:
+    """Count the instructions of each variant, and print what each needs for a request."""
+    counts = count([__file__, "--counted", f"--requests={requests}"])
+    base = counts["0"] / requests
+    print(f"{'plugins':<20} {'instructions a request':>23} {'added':>8} {'added %':>8}")
+    for name, instructions in zip(VARIANTS, counts.values(), strict=True):
+        each = instructions / requests
+        print(f"{name:<20} {each:>23,.0f} {each - base:>+8,.0f} {100 * (each - base) / base:>+8.1f}")
+
+
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--requests", type=int, help="1000, or 320 where instructions are counted")
+    parser.add_argument("--instructions", action="store_true", help="count instructions, under valgrind")
+    parser.add_argument("--counted", action="store_true", help=argparse.SUPPRESS)  # it runs under valgrind
     arguments = parser.parse_args()
+    if arguments.instructions:
+        print_instructions(arguments.requests or COUNTED)
+        return
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(measure(arguments.rounds, arguments.requests, Path(folder)))
+        asyncio.run(
+            run_counted(arguments.requests, Path(folder))
+            if arguments.counted
+            else measure(arguments.rounds, arguments.requests or 1000, Path(folder))
+        )
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def test_new_writes_a_plugin_that_works_and_a_test_that_passes(run: Run, folder:
         cwd=folder, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stdout
-    assert "17 passed" in finished.stdout
+    assert "18 passed" in finished.stdout
 
 
 def test_new_tells_the_line_that_the_present_settings_become(run: Run, folder: Path) -> None:
