@@ -20,6 +20,7 @@ from foretell.engine.journal import Journal
 from foretell.engine.loader import Loader
 from foretell.engine.plan import make_plan
 from foretell.engine.registry import Registry
+from foretell.first_load import load_first
 from foretell.http.admin import admin_guard
 from foretell.http.asgi import prediction_routes
 from foretell.http.core import Core
@@ -29,7 +30,6 @@ from foretell.http.identity import identity_middleware
 from foretell.http.lifecycle import Lifecycle
 from foretell.http.openapi import openapi_config
 from foretell.http.pages import ordinary_routes
-from foretell.http.relocation import of_an_argument
 from foretell.http.request_ids import RequestIds
 from foretell.logs import Logger, RequestLog, open_log
 from foretell.plugin.discovery import discover
@@ -46,7 +46,6 @@ from foretell.store.model_config import ModelLimits
 if TYPE_CHECKING:
     from litestar.types import Middleware
 
-    from foretell.engine.model import Model
     from foretell.engine.stand_in import StandIn
     from foretell.engine.version import Version
     from foretell.plugin.contract import Stage
@@ -292,7 +291,7 @@ def assemble(
                 events.warning("plugin missing", plugin=name, reason=reason)
             listening = asyncio.Event()
             loading = asyncio.create_task(
-                _load(registry, plugins, listening, events, settings, hosted=host_path is not None)
+                load_first(registry, plugins, listening, events, settings, hosted=host_path is not None)
             )
             stack.callback(registry.close)
             stack.push_async_callback(asyncio.wait, {loading})
@@ -326,45 +325,3 @@ def assemble(
         exception_handler=problem_handler(request_ids, events, prefix=prefix),
         openapi=openapi_config(registry, core.default_endpoint, middleware=middleware, prefix=prefix),
     )
-
-
-async def _load(
-    registry: Registry[Endpoint],
-    plugins: PluginSet,
-    listening: asyncio.Event,
-    log: Logger,
-    settings: Settings,
-    *,
-    hosted: bool,
-) -> None:
-    """Load the store, and say what comes of it."""
-    held_back: list[Model[Endpoint]] = []
-
-    def on_found(count: int) -> None:
-        log.info("loading models", store=settings.store.path, models=count)
-
-    def on_loaded(model: Model[Endpoint]) -> None:
-        if plugins.broken is None:
-            registry.journal.model_loaded(model)
-        else:  # one message will do, if that plugin stops the start
-            held_back.append(model)
-
-    await registry.load(on_found=on_found, on_loaded=on_loaded)
-    if plugins.broken is not None and not listening.is_set():
-        return
-    for model in held_back:
-        registry.journal.model_loaded(model)
-    if registry.error is not None and hosted:
-        registry.error = of_an_argument(registry.error)
-    if registry.error is not None:
-        log.error("store unreadable", reason=registry.error)
-    elif not registry.models:
-        log.warning("the store holds no enabled model")
-    named = settings.store.default_model
-    if named is not None and registry.models and named not in registry.models:
-        reason = f"there is no enabled model {named!r}{registry.hint(named)}; set store.default_model"
-        log.warning("no default model", reason=reason)
-    if registry.error is None:
-        for name in sorted(settings.models.keys() - registry.models.keys()):
-            reason = f"models.{name}: there is no enabled model {name!r}{registry.hint(name)}"
-            log.warning("settings without a model", model=name, reason=reason)

@@ -285,6 +285,27 @@ def test_a_restart_with_wrong_settings_keeps_the_workers(
     assert server.stop() == 0
 
 
+def test_a_stop_in_the_middle_of_a_restart_is_no_failure(start: Start) -> None:
+    server = start()
+    workers(server)
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for_more("worker started", 3)
+    assert server.stop() == 0
+    assert [line["event"] for line in server.events if line["level"] == "error"] == []
+
+
+def test_a_successor_that_is_told_to_end_ends_the_restart(start: Start) -> None:
+    server = start()
+    workers(server)
+    server.process.send_signal(signal.SIGHUP)
+    successor = server.wait_for_more("worker started", 3)[-1]["pid"]
+    os.kill(successor, signal.SIGTERM)
+    server.wait_for_text("workers are not restarted")
+    server.process.send_signal(signal.SIGHUP)  # and another can begin
+    server.wait_for("workers restarted")
+    assert server.stop() == 0
+
+
 def test_a_restart_keeps_workers_that_are_ready_if_new_ones_are_not(start: Start, store: Path) -> None:
     server = start()
     pids = workers(server)

@@ -6,17 +6,17 @@ import math
 import selectors
 import signal
 import time
-from collections import deque
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from foretell.errors import ForetellError, SettingsError
+from foretell.errors import ForetellError
 from foretell.http.listening import announce
 from foretell.settings.fingerprint import fingerprint
 from foretell.supervisor.adoption import adopt
-from foretell.supervisor.messages import Accept, Beat, Failed, Leaving, Ready, Retire, Stop
+from foretell.supervisor.messages import Accept, Beat, Failed, Leaving, Ready, Stop
 from foretell.supervisor.port import SharedPort
+from foretell.supervisor.roll import Roll
 from foretell.supervisor.signals import Signals
 from foretell.supervisor.slot import Slot
 from foretell.supervisor.worker import Worker
@@ -65,16 +65,14 @@ class Supervisor:
         self._settings = settings
         self._server = fingerprint(settings)
         self._log = log
-        self._reload = reload
         self._origins = origins or {}
         self._clock = clock
         self._slots = [Slot(number) for number in range(workers)]
+        self._roll = Roll(self._slots, log, reload)
         self._workers: set[Worker] = set()
         self._selector = selectors.DefaultSelector()
         self._port: SharedPort
         self._shared_weights: Path
-        self._roll: _Roll | None = None
-        self._asked_to_roll = False
         self._served = False
         self._stopping = False
         self._status = 0
@@ -133,7 +131,7 @@ class Supervisor:
     def _obey(self, number: signal.Signals) -> None:
         """Do what a signal says."""
         if number == signal.SIGHUP:
-            self._asked_to_roll = True
+            self._roll.ask()
         elif number in {signal.SIGINT, signal.SIGTERM} and not self._stopping:
             self._stop()
         elif number == signal.SIGINT:
@@ -157,7 +155,8 @@ class Supervisor:
                 if slot.start_at <= now:
                     slot.start_at = math.inf
                     slot.worker = self._start(slot, self._settings)
-            self._go_on_rolling()
+            if self._served:
+                self._roll.go_on(self._settings, self._workers, self._succeed)
             self._assign()
 
     # ------------------------------------------------------------------ single workers
@@ -177,6 +176,11 @@ class Supervisor:
         self._selector.register(worker.channel, selectors.EVENT_READ)
         self._log.info("worker started", worker=slot.number, pid=worker.pid)
         return worker
+
+    def _succeed(self, slot: Slot, settings: Settings) -> Worker:
+        """Start who is to take a place; where every model is ready now, it must be so then."""
+        must_be_ready = slot.worker is not None and slot.worker.models_ready
+        return self._start(slot, settings, must_be_ready=must_be_ready)
 
     def _hear(self, worker: Worker, now: float) -> None:
         for message in worker.hear():
@@ -207,14 +211,11 @@ class Supervisor:
         slot = self._slots[worker.slot]
         slot.open = True
         self._log.info("worker ready", worker=worker.slot, pid=worker.pid)
-        if slot.successor is worker and self._roll is not None:
-            replaced, slot.worker, slot.successor = slot.worker, worker, None
+        if slot.successor is worker:
             self._settings = worker.settings
-            self._roll.slots.popleft()
+            replaced = self._roll.succeed(slot)
             if replaced is not None:
-                replaced.send(Retire())
                 self._dismiss(replaced, now)
-                self._roll = self._roll._replace(ending=replaced)
         if not self._served and not self._stopping and all(each.is_served for each in self._slots):
             self._served = True
             announce(self._log, self._port.slots[0], workers=len(self._slots))
@@ -241,12 +242,11 @@ class Supervisor:
         self._workers.discard(worker)
         slot, status, lived_s = self._slots[worker.slot], worker.status, worker.lived_s(now)
         told = {"worker": worker.slot, "pid": worker.pid, "lived_s": round(lived_s, 1), **worker.end()}
-        if self._stopping or worker.ending:
+        if self._stopping or (worker.ending and slot.successor is not worker):
             orderly = status == 0 or not worker.ready
             (self._log.info if orderly else self._log.error)("worker ended", **told)
         elif slot.successor is worker:
-            slot.successor = None
-            self._roll = None
+            self._roll.give_up(slot)
             self._log.error("workers are not restarted: the first new one could not start", **told)
         elif not self._served:
             if worker.failure is None:
@@ -279,46 +279,6 @@ class Supervisor:
 
     # ------------------------------------------------------------------ all of them
 
-    def _go_on_rolling(self) -> None:
-        """Replace one worker after the other, if that was asked for."""
-        if self._asked_to_roll and self._roll is None and self._served:
-            self._asked_to_roll = False
-            try:
-                settings = self._reloaded()
-            except SettingsError as error:
-                self._log.error("workers are not restarted: the new settings are wrong", reason=str(error))
-                return
-            self._log.info("restarting workers", workers=len(self._slots))
-            self._roll = _Roll(settings, deque(self._slots), None)
-        roll = self._roll
-        if roll is None or roll.ending in self._workers:
-            return
-        if not roll.slots:
-            self._roll = None
-            self._log.info("workers restarted", workers=len(self._slots))
-            return
-        slot = roll.slots[0]
-        if slot.successor is None and (slot.worker is None or slot.is_served):
-            slot.start_at = math.inf
-            must_be_ready = slot.worker is not None and slot.worker.models_ready
-            slot.successor = self._start(slot, roll.settings, must_be_ready=must_be_ready)
-
-    def _reloaded(self) -> Settings:
-        """The settings for new workers.
-
-        Raises:
-            SettingsError: They are wrong.
-        """
-        settings = self._reload()
-        now, new = self._settings.server, settings.server
-        kept = [key for key in ("host", "port", "workers") if getattr(now, key) != getattr(new, key)]
-        if kept:
-            self._log.warning(
-                "some new settings need the server to be started anew",
-                settings=[f"server.{key}" for key in kept],
-            )
-        return settings
-
     def _stop(self) -> None:
         """End the server: workers finish what they have."""
         now = self._clock()
@@ -335,17 +295,3 @@ class Supervisor:
             else:  # it holds nothing yet
                 worker.kill()
         self._port.close()
-
-
-class _Roll(NamedTuple):
-    """A restart of all workers, one after the other.
-
-    Attributes:
-        settings: Those of the new workers.
-        slots: Where it is still to be done; the first is at it.
-        ending: Who was replaced last, and finishes what it has.
-    """
-
-    settings: Settings
-    slots: deque[Slot]
-    ending: Worker | None
