@@ -6,8 +6,12 @@ import re
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
+from foretell.errors import PluginError
+from foretell.plugin.discovery import discover
+from foretell.plugin.loading import load_plugins
 from foretell.settings import Settings
 from tests.models import linear_model_bytes, write_model_toml, write_version
 from tests.servers import ROOT, RunningServer, ServeStore
@@ -81,3 +85,20 @@ def test_the_chain_is_shown_with_reasons(server: RunningServer, tmp_path: Path) 
     ]
     assert rows[1][3] == "does not wrap; observes"
     assert rows[2][3] == "not: it has no chain: set plugins.fallback in its model.toml"
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("cache.redis_url", "a URL that begins with redis://, rediss:// or unix://"),
+        ("tracing.endpoint", "a URL that begins with http:// or https://"),
+        ("metrics.otlp_endpoint", "a URL that begins with http:// or https://"),
+        ("metrics.path", "a path that begins with /"),
+    ],
+)
+def test_a_text_of_the_wrong_form_is_told_in_words(key: str, expected: str) -> None:
+    plugin, _, name = key.partition(".")
+    config = {plugin: {name: "nothing of that kind"}}
+    settings = msgspec.convert({"plugins": {"enabled": [plugin], "config": config}}, Settings)
+    with pytest.raises(PluginError, match=re.escape(f"expected {expected}, got 'nothing of that kind'")):
+        load_plugins(settings, discover(None))

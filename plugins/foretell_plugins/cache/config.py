@@ -12,6 +12,8 @@ __all__ = ["OF_THE_SERVER", "CacheConfig"]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=30 * 86_400)]
 Bytes = Annotated[int, msgspec.Meta(ge=1, le=2**40)]
 
+_REDIS_URL: Final = "a URL that begins with redis://, rediss:// or unix://"
+
 
 class CacheConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What can be set of the cache, for all models or, but for the last four and `max_bytes`, for one.
@@ -36,7 +38,9 @@ class CacheConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     force: bool = False
     max_entry_bytes: Bytes = 1024**2
     max_bytes: Bytes = 64 * 1024**2
-    redis_url: Annotated[str, msgspec.Meta(pattern=r"^(rediss?|unix)://")] | None = None
+    redis_url: Annotated[str, msgspec.Meta(pattern=r"^(rediss?|unix)://", description=_REDIS_URL)] | None = (
+        None
+    )
     redis_timeout_s: Seconds = 0.02
     redis_min_run_us: Annotated[float, msgspec.Meta(ge=0)] = 1000.0
 

@@ -54,12 +54,18 @@ class MetricsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         otlp_interval_s: How often, seconds; if it is not set, OTEL_METRIC_EXPORT_INTERVAL, and without it 60.
     """
 
-    path: Annotated[str, msgspec.Meta(pattern="^/.+")] = "/metrics"
+    path: Annotated[str, msgspec.Meta(pattern="^/.+", description="a path that begins with /")] = "/metrics"
     directory: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     max_label_sets: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] = 10_000
     otlp: bool | None = None
     otlp_protocol: Literal["http/protobuf", "grpc"] | None = None
-    otlp_endpoint: Annotated[str, msgspec.Meta(pattern="^https?://.+")] | None = None
+    otlp_endpoint: (
+        Annotated[
+            str,
+            msgspec.Meta(pattern="^https?://.+", description="a URL that begins with http:// or https://"),
+        ]
+        | None
+    ) = None
     otlp_interval_s: Annotated[float, msgspec.Meta(gt=0, le=LONGEST_S)] | None = None
 
 

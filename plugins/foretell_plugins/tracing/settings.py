@@ -52,7 +52,12 @@ class TracingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     exporter: ExporterName | None = None
-    endpoint: Annotated[str, msgspec.Meta(pattern="^https?://")] | None = None
+    endpoint: (
+        Annotated[
+            str, msgspec.Meta(pattern="^https?://", description="a URL that begins with http:// or https://")
+        ]
+        | None
+    ) = None
     protocol: Protocol = "http/protobuf"
     headers: dict[str, str] = {}
     sampler: SamplerName | None = None
