@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -209,3 +210,71 @@ def test_a_file_that_never_holds_still_is_not_edited(model: Path, monkeypatch: p
     with pytest.raises(StoreError, match=r"model\.toml is changed by somebody else again and again"):
         roll_back(model)
     assert config(model).aliases["champion"] == 3
+
+
+# ------------------------------------------------------------------ a model.toml that is a link
+
+
+@pytest.fixture
+def target(model: Path, tmp_path: Path) -> Path:
+    """What the model's model.toml leads to, by way of another link, as in a checkout."""
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    (model / "model.toml").rename(checkout / "churn.toml")
+    (tmp_path / "current").symlink_to("checkout")
+    (model / "model.toml").symlink_to("../../current/churn.toml")
+    return checkout / "churn.toml"
+
+
+def test_what_a_link_leads_to_is_edited_and_the_link_stays(model: Path, target: Path) -> None:
+    target.chmod(0o640)
+    assert roll_back(model).now == 2
+    assert (model / "model.toml").readlink() == Path("../../current/churn.toml")
+    assert target.read_text() == TEXT.replace("champion = 3", "champion = 2")
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert left_beside(target.parent) == ["churn.toml"]
+    assert left_beside(model) == ["1", "2", "3", "model.toml"]
+
+
+def test_edits_through_several_links_to_one_file_survive(model: Path, target: Path) -> None:
+    other = write_version(model.parent, "other", 1, linear_model_bytes()).parent
+    (other / "model.toml").symlink_to(target)
+
+    def edit(number: int) -> None:
+        for step in range(5):
+            set_alias((model, other)[number % 2], f"a{number}-{step}", 1)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(edit, range(4)))
+    assert len(config(model).aliases) == 2 + 4 * 5
+
+
+def test_a_link_to_nothing_yet_is_filled_if_there_is_a_place(model: Path, target: Path) -> None:
+    target.unlink()
+    set_default(model, 1)
+    assert target.read_text() == "default = 1\n"
+    shutil.rmtree(target.parent)
+    with pytest.raises(
+        StoreError, match=r"model\.toml is a link to .*/churn\.toml, which cannot be written: No such file"
+    ):
+        set_default(model, 1)
+    assert (model / "model.toml").is_symlink()
+
+
+def test_a_link_that_is_turned_meanwhile_is_followed_anew(
+    model: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = tmp_path / "release"
+    release.mkdir()
+    (release / "churn.toml").write_text("default = 3\n")
+
+    def look(folder: Path) -> str | None:
+        (tmp_path / "next").symlink_to("release")
+        (tmp_path / "next").rename(tmp_path / "current")
+        monkeypatch.setattr("foretell.store.decisions.visible_fault", visible_fault)
+        return visible_fault(folder)
+
+    monkeypatch.setattr("foretell.store.decisions.visible_fault", look)
+    assert roll_back(model) == Rollback(None, 3, 2, {}, pinned=False)
+    assert target.read_text() == TEXT
+    assert (release / "churn.toml").read_text() == "default = 2\n"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -16,7 +19,6 @@ from foretell.store.model_config import MAX_BYTES, ModelConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 __all__ = ["Rollback", "roll_back", "set_alias", "set_default"]
 
@@ -146,6 +148,8 @@ def roll_back(model: Path, alias: str | None = None) -> Rollback:
 def _edit(model: Path, change: Callable[[Any, ModelConfig], None]) -> None:
     """Change a model.toml, whole or not at all; what others change at the same moment stays.
 
+    Where it is a link, what it leads to is changed, and the link stays.
+
     Args:
         model: The model's folder.
         change: Changes it; called anew where somebody who takes no lock, as editors do, was quicker.
@@ -153,8 +157,9 @@ def _edit(model: Path, change: Callable[[Any, ModelConfig], None]) -> None:
     import tomlkit
 
     path = model / MODEL_CONFIG_FILE
-    with edit_lock(path):
-        for _ in range(_TRIES):
+    for _ in range(_TRIES):
+        target = _behind_links(path)
+        with edit_lock(target):
             before = _read(path)
             config = ModelConfig() if before is None else ModelConfig.parse(before, str(path))
             document = tomlkit.document() if before is None else tomlkit.parse(before)
@@ -162,12 +167,22 @@ def _edit(model: Path, change: Callable[[Any, ModelConfig], None]) -> None:
             raw = tomlkit.dumps(document).encode()
             ModelConfig.parse(raw, str(path))
             try:
-                replaced = replace_file(path, raw, still=partial(_holds, path, before))
+                replaced = replace_file(target, raw, still=partial(_holds, path, target, before))
             except OSError as error:
-                raise StoreError(f"{path} cannot be written: {error.strerror}") from error
-            if replaced:
-                return
-    raise StoreError(f"{path} is changed by somebody else again and again: it was left as it is")
+                what = f"{path} cannot" if target is path else f"{path} is a link to {target}, which cannot"
+                raise StoreError(f"{what} be written: {error.strerror}") from error
+        if replaced:
+            break
+    else:
+        raise StoreError(f"{path} is changed by somebody else again and again: it was left as it is")
+    if target is not path:  # servers that follow the store hear of what is in it
+        with suppress(OSError):
+            os.utime(path, follow_symlinks=False)
+
+
+def _behind_links(path: Path) -> Path:
+    """Where a model.toml really is: the very same path if it is no link."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _read(path: Path) -> bytes | None:
@@ -184,8 +199,8 @@ def _read(path: Path) -> bytes | None:
         raise ManifestError(f"{path} cannot be read: {error}") from error
 
 
-def _holds(path: Path, content: bytes | None) -> bool:
-    return _read(path) == content
+def _holds(path: Path, target: Path, content: bytes | None) -> bool:
+    return _behind_links(path) == target and _read(path) == content
 
 
 def _check_exists(model: Path, version: int) -> None:
