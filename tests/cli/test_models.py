@@ -288,3 +288,18 @@ def test_a_rollback_says_what_it_passes_over_and_that_it_stays(run: Run, filled:
         "version 1 answers by default from now on, whatever is published; "
         "`foretell models default bare --remove` lets the highest answer again\n"
     )
+
+
+def test_an_edit_through_a_link_says_which_file_it_has_changed(
+    run: Run, filled: Path, tmp_path: Path
+) -> None:
+    path = filled / "churn" / "model.toml"
+    path.rename(tmp_path / "churn.toml")
+    path.symlink_to(tmp_path / "churn.toml")
+    told = f"model.toml is a link: {tmp_path / 'churn.toml'} has changed\n"
+    assert run("models", "alias", "churn", "champion", "2", "--store", filled).out == (
+        f"churn: champion → 2\n{told}"
+    )
+    assert run("models", "rollback", "churn", "--store", filled).out == f"churn: champion → 1 (was 2)\n{told}"
+    assert run("models", "default", "churn", "2", "--store", filled).out == f"churn: default → 2\n{told}"
+    assert "default = 2" in (tmp_path / "churn.toml").read_text()

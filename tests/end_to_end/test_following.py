@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from foretell.store.decisions import roll_back
 from tests.models import linear_model_bytes, slow_model_bytes, write_model_toml, write_version
 from tests.servers import RunningServer, ServeStore
 from tests.soak import SETTINGS, ReloadSoak, resident_bytes, weighty_model_bytes
@@ -159,6 +160,17 @@ def test_rollback_is_followed(server: RunningServer, store: Path) -> None:
     assert run.stdout == "m: champion → 1 (was 2)\n"
     server.wait_for("model changed", default=1)
     assert ask(server) == (200, [3.0])
+
+
+def test_a_rollback_through_a_link_is_followed(server: RunningServer, store: Path) -> None:
+    target = store.with_name("m.toml")
+    target.write_text(CHAMPION.format(2))
+    (store / "m" / ".link").symlink_to(target)
+    (store / "m" / ".link").rename(store / "m" / "model.toml")
+    server.wait_for("model changed", default=2)
+    assert roll_back(store / "m").now == 1
+    server.wait_for("model changed", timeout_s=30, default=1)
+    assert target.read_text() == CHAMPION.format(1)
 
 
 # ------------------------------------------------------------------ other ways to run

@@ -133,6 +133,24 @@ def test_a_request_whose_body_is_still_coming_is_answered(serve: Serve) -> None:
     assert server.wait_for_end() == 0
 
 
+@pytest.mark.parametrize("linger_s", ["0", "1"])
+@pytest.mark.parametrize(
+    "sent",
+    [QUESTION[:-5], b'POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{"fea\r\n'],
+    ids=["half a body", "half of the chunks"],
+)
+def test_a_request_that_is_never_sent_whole_leaves_no_error(serve: Serve, linger_s: str, sent: bytes) -> None:
+    server = serve("--set", "server.drain_s=1", "--set", f"server.linger_s={linger_s}")
+    with connect(server) as connection:
+        connection.sendall(sent)
+        assert httpx.get(f"{server.url}/health/live").status_code == 200
+        assert server.stop() == 0
+        assert connection.recv(65536) == b""
+    assert [line for line in server.events if line["level"] == "error"] == []
+    assert server.wait_for("requests given up")["count"] == 1
+    assert not any("Traceback" in line for line in server.raw)
+
+
 def test_a_hang_up_ends_it_in_good_order(serve: Serve) -> None:
     server = serve()
     assert server.url

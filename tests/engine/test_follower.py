@@ -177,3 +177,24 @@ def test_a_store_that_comes_later_and_another_in_its_place_are_watched(tmp_path:
         await followed.until_loaded(3)
 
     follow(store, scenario, mode="events", poll_s=0.05, look_over_s=0.05)
+
+
+def test_a_link_to_the_store_that_is_turned_is_followed_though_nothing_else_is_looked_at(
+    tmp_path: Path,
+) -> None:
+    for release in (1, 2):
+        write_version(tmp_path / f"release{release}", "m", release, linear_model_bytes(bias=float(release)))
+    (tmp_path / "current").symlink_to("release1")
+
+    async def scenario(followed: Followed) -> None:
+        for number in (5, 6):  # the watch stands, and nothing is left to be told
+            followed.put(number)
+            await followed.until_loaded(number)
+        (tmp_path / "next").symlink_to("release2")
+        (tmp_path / "next").rename(tmp_path / "current")
+        await followed.until_loaded(2)
+        shutil.rmtree(tmp_path / "release1")
+        followed.put(3)
+        await followed.until_loaded(3)
+
+    follow(tmp_path / "current", scenario, mode="events", look_over_s=3600.0)

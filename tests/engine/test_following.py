@@ -934,3 +934,113 @@ def test_a_lazy_model_is_followed_while_it_is_asleep(run: Run) -> None:
         assert following.default == 3
 
     run(scenario, lazy=True)
+
+
+def test_a_model_toml_that_is_spoilt_while_its_model_sleeps_changes_nothing_but_is_told(run: Run) -> None:
+    async def scenario(following: Following) -> None:
+        registry = following.registry
+        write(following.store, "default = [[[")
+        await registry.refresh()
+        assert registry.ready
+        assert "model.toml" in str(following.model.error)
+        assert following.model.unloaded == {1: "asleep", 2: "asleep"}
+        assert following.told("model not in order")
+        with pytest.raises(NotFoundError, match="no alias 'x'; it has: old"):
+            following.model.alias("x")
+        put(following.store, 3)
+        await registry.refresh()
+        await registry.wake("m", timeout_s=60)
+        assert following.default == 1
+        assert following.model.versions.keys() == {1, 2}
+        assert registry.ready
+        assert "model.toml" in str(following.model.error)
+        served = following.served(1)
+        write(following.store, "default = ]]]")
+        await registry.refresh()
+        assert following.served(1) is served
+        write(following.store, "")
+        await registry.refresh()
+        assert (following.model.error, following.default) == (None, 3)
+
+    run(scenario, toml="default = 1\naliases.old = 1", lazy=True)
+
+
+def test_a_model_toml_that_is_spoilt_while_its_model_wakes(run: Run) -> None:
+    async def scenario(following: Following) -> None:
+        registry = following.registry
+        waking = asyncio.create_task(registry.wake("m", timeout_s=60))
+        await asyncio.sleep(0)
+        write(following.store, "default = [[[")
+        await registry.refresh()
+        await waking
+        assert following.default == 1
+        assert following.model.versions.keys() == {1, 2}
+        assert "model.toml" in str(following.model.error)
+
+    run(scenario, toml="default = 1", lazy=True)
+
+
+def test_a_version_that_is_gone_while_its_model_sleeps_by_a_spoilt_model_toml(run: Run) -> None:
+    async def scenario(following: Following) -> None:
+        registry = following.registry
+        write(following.store, "default = [[[")
+        (following.store / "m" / "2").rename(following.store / "away")
+        await registry.refresh()
+        assert following.model.unloaded == {1: "asleep"}
+        (following.store / "away").rename(following.store / "m" / "2")
+        await registry.refresh()
+        await registry.wake("m", timeout_s=60)
+        assert following.default == 2
+
+    run(scenario, lazy=True)
+
+
+def test_a_model_whose_model_toml_is_spoilt_makes_room_all_the_same(run: Run) -> None:
+    async def scenario(following: Following) -> None:
+        registry = following.registry
+        put(following.store, 1, "other")
+        await registry.refresh()
+        await registry.wake("m", timeout_s=60)
+        write(following.store, "default = [[[")
+        await registry.refresh()
+        assert following.default == 1
+        await registry.wake("other", timeout_s=60)
+        await following.until(lambda: len(following.told("version let go")) == 2)
+        assert following.model.asleep
+        assert registry.ready
+        await registry.wake("m", timeout_s=60)
+        assert following.default == 1
+        assert registry.models["other"].asleep
+        assert "model.toml" in str(following.model.error)
+
+    run(scenario, toml="default = 1", lazy=True, max_loaded_models=1)
+
+
+def test_a_disabled_model_whose_model_toml_is_spoilt_stays_disabled(run: Run) -> None:
+    async def scenario(following: Following) -> None:
+        put(following.store, 1, "other")
+        await following.registry.refresh()
+        write(following.store, "default = [[[")
+        await following.registry.refresh()
+        assert following.registry.ready
+        with pytest.raises(NotFoundError, match="is disabled"):
+            following.registry.model("m")
+        write(following.store, "")
+        await following.registry.refresh()
+        assert following.default == 2
+
+    run(scenario, toml="enabled = false")
+
+
+def test_a_lazy_model_whose_model_toml_could_never_be_read_waits_until_it_is_mended(run: Run) -> None:
+    async def scenario(following: Following) -> None:
+        assert not following.registry.ready
+        with pytest.raises(NotReadyError, match="no version that can answer"):
+            following.registry.default("m")
+        write(following.store, "default = 1")
+        await following.registry.refresh()
+        assert following.model.asleep
+        await following.registry.wake("m", timeout_s=60)
+        assert following.default == 1
+
+    run(scenario, toml="default = [[[", lazy=True)

@@ -53,6 +53,14 @@ def test_only_a_folder_can_be_flushed_as_one(tmp_path: Path) -> None:
         sync_folder(tmp_path / "a")
 
 
+def test_what_is_not_to_be_replaced_any_longer_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    assert replace_file(path, b"first")
+    assert not replace_file(path, b"second", still=lambda: False)
+    assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_replaced_file_keeps_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "model.toml"
     replace_file(path, b"first")

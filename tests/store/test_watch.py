@@ -12,6 +12,12 @@ from foretell.store.watch import Watch
 from tests.models import linear_model_bytes, write_version
 
 
+def turn(link: Path, target: str) -> None:
+    """Let a link lead elsewhere, in one step."""
+    (link.parent / "turned").symlink_to(target)
+    (link.parent / "turned").rename(link)
+
+
 class Heard:
     """What a watch tells."""
 
@@ -68,6 +74,22 @@ def test_it_follows_a_link_to_the_store(store: Path, watching: Watching, tmp_pat
     _, heard = watching(tmp_path / "link")
     heard.change()
     write_version(store, "m", 1, linear_model_bytes())
+    heard.change()
+
+
+def test_it_tells_when_a_link_on_the_way_to_the_store_is_turned(tmp_path: Path, watching: Watching) -> None:
+    for release in ("first", "second"):
+        (tmp_path / release / "model_store").mkdir(parents=True)
+    (tmp_path / "current").symlink_to("first")
+    _, heard = watching(tmp_path / "current" / "model_store")
+    heard.change()
+    turn(tmp_path / "current", "second")
+    heard.change()
+    with pytest.raises(queue.Empty):  # it is told once: another watch is for the folder that is there now
+        heard.changes.get(timeout=1.5)
+    turn(tmp_path / "current", "absent")
+    heard.change()
+    turn(tmp_path / "current", "first")
     heard.change()
 
 

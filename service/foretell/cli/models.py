@@ -13,7 +13,7 @@ from foretell.errors import ForetellError, NotFoundError
 from foretell.store.catalog import find_model, scan
 from foretell.store.decisions import roll_back, set_alias, set_default
 from foretell.store.inspection import dangling_aliases, visible_fault
-from foretell.store.layout import parse_version
+from foretell.store.layout import MODEL_CONFIG_FILE, parse_version
 from foretell.store.manifest import MANIFEST_FILE, MODEL_FILE, FileDigest, Manifest
 from foretell.store.model_config import ModelConfig
 
@@ -91,8 +91,10 @@ def alias_model(name: str, alias: str, version: int | None, remove: bool, store:
     """Point an alias of a model at a version; the rest of its model.toml stays as it is."""
     if remove is (version is not None):
         raise click.UsageError("name a version, or --remove the alias")
-    set_alias(find_model(store, name).folder, alias, version)
+    folder = find_model(store, name).folder
+    set_alias(folder, alias, version)
     click.echo(f"{name}: {alias} removed" if version is None else f"{name}: {alias} → {version}")
+    _tell_of_link(folder)
 
 
 @models.command("default")
@@ -112,6 +114,7 @@ def default_model(name: str, version: str | None, remove: bool, store: Path) -> 
         number = parse_version(version)
         set_default(model.folder, version if number is None else number)
         click.echo(f"{name}: default → {version}")
+    _tell_of_link(model.folder)
 
 
 @models.command("rollback")
@@ -123,7 +126,8 @@ def roll_back_model(name: str, alias: str | None, store: Path) -> None:
 
     That is the highest version below it that is not plainly damaged. A running server follows at once.
     """
-    done = roll_back(find_model(store, name).folder, alias)
+    folder = find_model(store, name).folder
+    done = roll_back(folder, alias)
     what = "default" if done.alias is None else done.alias
     click.echo(f"{name}: {what} → {done.now} (was {done.before})")
     for number, fault in done.skipped.items():
@@ -133,6 +137,7 @@ def roll_back_model(name: str, alias: str | None, store: Path) -> None:
             f"version {done.now} answers by default from now on, whatever is published; "
             f"`foretell models default {name} --remove` lets the highest answer again"
         )
+    _tell_of_link(folder)
 
 
 @models.command("verify")
@@ -220,6 +225,13 @@ def _faults(model: CatalogModel) -> list[str]:
         for alias, number in dangling_aliases(model).items()
     ]
     return faults
+
+
+def _tell_of_link(folder: Path) -> None:
+    """Say which file an edit has changed, where that is not the one in the store."""
+    path = folder / MODEL_CONFIG_FILE
+    if path.is_symlink():
+        click.echo(f"{MODEL_CONFIG_FILE} is a link: {path.resolve()} has changed")
 
 
 def _say_empty(store: Path) -> None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Follower"]
 
 _LOOK_OVER_S: Final = 60.0
-"""How often a store is looked at though it gives events: some get lost when there are too many, or something is mounted
-over the folder."""
+"""How often a store is looked at though it gives events: some get lost when there are too many, and a file that a link
+leads to elsewhere gives none."""
 
 
 class Follower:

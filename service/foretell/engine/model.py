@@ -106,7 +106,7 @@ class Model(msgspec.Struct, Generic[S]):
             AsleepError: It is loaded when somebody asks.
         """
         number = self.config.aliases.get(alias)
-        if number is None and self.error is not None and not self.versions:
+        if number is None and self.error is not None and not self.versions and not self.asleep:
             raise NotReadyError(f"model {self.name!r} cannot serve; see GET /v1/models/{self.name}")
         if number is None:
             known = ", ".join(sorted(self.config.aliases)) or "none"

@@ -173,8 +173,8 @@ class Registry(Generic[S]):
             self.error = str(error)
         found = {} if snapshot is None else snapshot.models
         chosen = [entry for name, entry in found.items() if only in {None, name}]
-        enabled = [entry for entry in chosen if _enabled(entry)]
-        self._disabled = frozenset(entry.name for entry in chosen if not _enabled(entry))
+        enabled = [entry for entry in chosen if self._enabled(entry)]
+        self._disabled = frozenset(entry.name for entry in chosen if not self._enabled(entry))
         self._snapshot = snapshot
         on_found(len(enabled))
         self._shelves.open()
@@ -214,7 +214,7 @@ class Registry(Generic[S]):
         if snapshot != self._snapshot:
             retry = ("any look", "any change")
         self._snapshot = snapshot
-        enabled = {name: entry for name, entry in snapshot.models.items() if _enabled(entry)}
+        enabled = {name: entry for name, entry in snapshot.models.items() if self._enabled(entry)}
         self._disabled = frozenset(snapshot.models.keys() - enabled.keys())
         for shelf in self._shelves.all:
             if shelf.name not in enabled:
@@ -256,6 +256,10 @@ class Registry(Generic[S]):
             models[name] = model
         self.models = {name: models[name] for name in sorted(models)}
 
+    def _enabled(self, entry: CatalogModel) -> bool:
+        """Whether a model is to be served; while its model.toml cannot be read, that stays as it was."""
+        return entry.name not in self._disabled if entry.config is None else entry.config.enabled
+
     async def _look(self) -> Snapshot:
         """Look at the store, for as long as that may take.
 
@@ -272,10 +276,6 @@ class Registry(Generic[S]):
         if self.error != reason:
             self.error = reason
             self.journal.store_unreadable(reason)
-
-
-def _enabled(entry: CatalogModel) -> bool:
-    return entry.config is None or entry.config.enabled
 
 
 def _stamps(snapshot: Snapshot | None, entry: CatalogModel) -> dict[int, Stamp]:

@@ -55,6 +55,7 @@ class Shelf(Generic[S]):
     ) -> None:
         self.entry = entry
         self.stamps = stamps
+        self._readable = None if entry.config is None else entry
         self.asleep = asleep
         self.infos = dict(infos or {})
         self.residents: dict[int, Resident[S]] = {}
@@ -71,17 +72,28 @@ class Shelf(Generic[S]):
         return self.entry.name
 
     @property
+    def config(self) -> ModelConfig | None:
+        """What model.toml says. While it cannot be read, what it said before, but None as long as the model serves.
+
+        What serves is to stay as it is then; what sleeps, or does not serve, has the former file to go by.
+        """
+        if self.entry.config is not None:
+            return self.entry.config
+        serves = self.model is not None and bool(self.model.versions) and not self.asleep
+        return None if serves or self._readable is None else self._readable.config
+
+    @property
     def asked_ns(self) -> int:
         """When one of its versions was asked last, ns."""
         return max((resident.asked_ns for resident in self.residents.values()), default=0)
 
     def basis(self, number: int) -> Basis:
         """What loading a version depends on now."""
-        return Basis.of(self.stamps[number], self.entry.config or ModelConfig())
+        return Basis.of(self.stamps[number], self.config or ModelConfig())
 
     def wanted(self) -> set[int]:
         """The versions that are to be loaded."""
-        config = self.entry.config
+        config = self.config
         if config is None:
             return set()
         refused = {number for number in self.refusals if number not in self.residents}
@@ -99,9 +111,10 @@ class Shelf(Generic[S]):
 
     def misfits(self) -> list[Resident[S]]:
         """The versions in memory that plugins are to go around anew, since model.toml says other things of them."""
-        if self.entry.config is None:
+        config = self.config
+        if config is None:
             return []
-        plugins = self.entry.config.plugins
+        plugins = config.plugins
         return [
             resident
             for number, resident in sorted(self.residents.items())
@@ -113,7 +126,7 @@ class Shelf(Generic[S]):
 
     def unwanted_arrivals(self) -> list[Arrival]:
         """The versions on their way that nobody wants any longer, or not like that."""
-        if self.entry.config is None:
+        if self.config is None:
             return []
         wanted = self.wanted()
         return [
@@ -126,7 +139,14 @@ class Shelf(Generic[S]):
         """Take what the store says now.
 
         What was refused is forgotten where it is not there any longer, and where what is loaded is back in its place.
+        While model.toml cannot be read, versions that are new do not count.
         """
+        if entry.config is not None:
+            self._readable = entry
+        elif self._readable is not None:
+            known = self._readable.versions.keys()
+            versions = {number: folder for number, folder in entry.versions.items() if number in known}
+            entry = msgspec.structs.replace(entry, versions=versions)
         self.entry = entry
         self.stamps = stamps
         for number, resident in self.residents.items():
@@ -165,19 +185,19 @@ class Shelf(Generic[S]):
 
     def build(self) -> Model[S]:
         """The model as callers are to see it now, without what stands in for versions."""
-        entry = self.entry
-        if entry.config is None:
+        entry, config = self.entry, self.config
+        if config is None:
             if self.model is not None and self.model.versions:
                 return msgspec.structs.replace(self.model, error=entry.error)
             failures = dict.fromkeys(entry.versions, entry.error or "")
             return Model(entry.name, ModelConfig(), {}, failures, entry.error, None)
         if self.asleep:
             unloaded: dict[int, Absence] = dict.fromkeys(entry.versions, "asleep")
-            return Model(entry.name, entry.config, {}, {}, None, None, unloaded=unloaded, asleep=True)
+            return Model(entry.name, config, {}, {}, entry.error, None, unloaded=unloaded, asleep=True)
         wanted = self.wanted()
-        kept = self._kept(entry.config)
-        config, held = self._held(entry.config, wanted & self.residents.keys(), kept)
-        numbers = wanted & self.residents.keys() | config.named & kept
+        kept = self._kept(config)
+        shown, held = self._held(config, wanted & self.residents.keys(), kept)
+        numbers = wanted & self.residents.keys() | shown.named & kept
         if not numbers and self.arrivals:  # nothing of the new is there yet: the old serves until then
             numbers = self._presented()
         versions = {number: self.residents[number].served for number in sorted(numbers)}
@@ -187,13 +207,15 @@ class Shelf(Generic[S]):
             if number in wanted and number not in versions
         }
         outdated = {number: refusal.reason for number, refusal in self.refusals.items() if number in versions}
-        model = Model(entry.name, config, versions, failures, None, None, outdated=outdated, held=held)
+        model = Model(entry.name, shown, versions, failures, None, None, outdated=outdated, held=held)
         model.unloaded = {
             number: "loading" if number in self.arrivals else "policy"
             for number in entry.versions
             if number not in versions and number not in failures
         }
-        self._choose_default(model)
+        self._choose_default(model, config)
+        if entry.error is not None:
+            model.error = entry.error
         return model
 
     def _needs(self, number: int, retry: Collection[Retry]) -> bool:
@@ -243,16 +265,15 @@ class Shelf(Generic[S]):
             config = msgspec.structs.replace(config, default=was_default)
         return config, held
 
-    def _choose_default(self, model: Model[S]) -> None:
+    def _choose_default(self, model: Model[S], config: ModelConfig) -> None:
         """Set what answers by default, and what is wrong with that."""
-        entry = self.entry
-        wanted = None if entry.config is None else entry.config.default_version
+        wanted = config.default_version
         number = model.config.default_version
         if number is None:
             model.default = model.versions[max(model.versions)] if model.versions else None
         else:
             model.default = model.versions.get(number)
-        if not entry.versions and not model.versions:
+        if not self.entry.versions and not model.versions:
             model.error = "it has no versions"
         elif wanted is None:
             if model.failures and not model.versions:

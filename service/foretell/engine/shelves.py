@@ -117,7 +117,7 @@ class Shelves(Generic[S]):
         for arrival in shelf.unwanted_arrivals():
             arrival.cancel()
             del shelf.arrivals[arrival.number]
-        config = shelf.entry.config
+        config = shelf.config
         if config is not None and not shelf.asleep:
             for number in shelf.missing(retry):
                 shelf.arrivals[number] = Arrival(
@@ -227,7 +227,7 @@ class Shelves(Generic[S]):
         self.bring(shelf)
 
     def _land(self, shelf: Shelf[S], number: int, version: Version, basis: Basis) -> None:
-        config = shelf.entry.config
+        config = shelf.config
         before = shelf.residents.get(number)
         if config is None:  # it was spoilt meanwhile; what is there serves on
             version.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import math
 import os
 import signal
 import socket
@@ -37,6 +36,9 @@ _FORCED: Final = 128 + signal.SIGINT
 _KEEP_ALIVE_S: Final = 75
 """How long an idle connection is kept, seconds: longer than load balancers keep theirs (60 mostly), so that it is they
 who close it, and no request meets a connection that is just being closed."""
+
+_CLOSING_S: Final = 0.25
+"""How long what is given up at the end may take to be gone, seconds; what is left then is cancelled."""
 
 _TICK_S: Final = 0.01
 _QUIET_S: Final = 0.25
@@ -230,8 +232,11 @@ class Server(uvicorn.Server):
             self.stop_accepting()
         await self._wait(lambda: self._is_coming(known), _ARRIVAL_S)
         self.stop_accepting()
-        self.config.timeout_graceful_shutdown = max(math.ceil(end - loop.time()), 0)
+        # uvicorn hands it to `asyncio.wait_for`, which takes any number.
+        self.config.timeout_graceful_shutdown = cast("int", max(end - loop.time(), 0) + _CLOSING_S)
+        giving_up = loop.call_at(end, self._give_up_unsent)
         await super().shutdown(sockets=sockets)
+        giving_up.cancel()
         if self.force_exit:
             self.log.warning("stopped at once")
             sys.stderr.flush()
@@ -251,6 +256,19 @@ class Server(uvicorn.Server):
     def told_to_stop(self) -> None:
         """It stops: say so first, since the last requests may take a while."""
         self.log.info("stopping", waits_at_most_s=self._settings.drain_s)
+
+    def _give_up_unsent(self) -> None:
+        """Close the connections whose requests have not come whole: there is nothing in them to answer."""
+        unsent = [
+            connection
+            for connection in self._connections()
+            if (cycle := _cycle(connection)) is not None and cycle.more_body and not cycle.response_complete
+        ]
+        for connection in unsent:
+            connection.transport.close()
+        if unsent:
+            reason = "their clients had not sent them whole when server.drain_s was over"
+            self.log.warning("requests given up", count=len(unsent), reason=reason)
 
     def _protocol(self) -> asyncio.Protocol:
         make = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from foretell.errors import StoreError
+from foretell.errors import ManifestError, StoreError
+from foretell.store.edit_lock import edit_lock
 from foretell.store.files import read_regular, replace_file
 from foretell.store.inspection import visible_fault
 from foretell.store.layout import MODEL_CONFIG_FILE, check_alias, parse_version, version_folders
@@ -14,9 +19,11 @@ from foretell.store.model_config import MAX_BYTES, ModelConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 __all__ = ["Rollback", "roll_back", "set_alias", "set_default"]
+
+_TRIES: Final = 5
+"""How often an edit begins anew because somebody who takes no lock has changed the file meanwhile."""
 
 
 class Rollback(msgspec.Struct, frozen=True):
@@ -135,23 +142,65 @@ def roll_back(model: Path, alias: str | None = None) -> Rollback:
         done.append(Rollback(moved, before, number, skipped, moved is None and config.default is None))
 
     _edit(model, change)
-    return done[0]
+    return done[-1]
 
 
 def _edit(model: Path, change: Callable[[Any, ModelConfig], None]) -> None:
-    """Change a model.toml, whole or not at all."""
+    """Change a model.toml, whole or not at all; what others change at the same moment stays.
+
+    Where it is a link, what it leads to is changed, and the link stays.
+
+    Args:
+        model: The model's folder.
+        change: Changes it; called anew where somebody who takes no lock, as editors do, was quicker.
+    """
     import tomlkit
 
     path = model / MODEL_CONFIG_FILE
-    config = ModelConfig.read(path)
-    document = tomlkit.parse(read_regular(path, max_bytes=MAX_BYTES)) if path.exists() else tomlkit.document()
-    change(document, config)
-    raw = tomlkit.dumps(document).encode()
-    ModelConfig.parse(raw, str(path))
+    for _ in range(_TRIES):
+        target = _behind_links(path)
+        with edit_lock(target):
+            before = _read(path)
+            config = ModelConfig() if before is None else ModelConfig.parse(before, str(path))
+            document = tomlkit.document() if before is None else tomlkit.parse(before)
+            change(document, config)
+            raw = tomlkit.dumps(document).encode()
+            ModelConfig.parse(raw, str(path))
+            try:
+                replaced = replace_file(target, raw, still=partial(_holds, path, target, before))
+            except OSError as error:
+                what = f"{path} cannot" if target is path else f"{path} is a link to {target}, which cannot"
+                raise StoreError(f"{what} be written: {error.strerror}") from error
+        if replaced:
+            break
+    else:
+        raise StoreError(f"{path} is changed by somebody else again and again: it was left as it is")
+    if target is not path:  # servers that follow the store hear of what is in it
+        with suppress(OSError):
+            os.utime(path, follow_symlinks=False)
+
+
+def _behind_links(path: Path) -> Path:
+    """Where a model.toml really is: the very same path if it is no link."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _read(path: Path) -> bytes | None:
+    """The content of a model.toml; None if there is none.
+
+    Raises:
+        ManifestError: It cannot be read.
+    """
     try:
-        replace_file(path, raw)
+        return read_regular(path, max_bytes=MAX_BYTES)
+    except FileNotFoundError:
+        return None
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+        raise ManifestError(f"{path} cannot be read: {error}") from error
+
+
+def _holds(path: Path, target: Path, content: bytes | None) -> bool:
+    return _behind_links(path) == target and _read(path) == content
 
 
 def _check_exists(model: Path, version: int) -> None:

@@ -7,6 +7,10 @@ import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["read_regular", "replace_file", "sync_folder", "write_file"]
 
@@ -39,8 +43,16 @@ def write_file(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, *, still: Callable[[], bool] = lambda: True) -> bool:
     """Write a file so that a reader sees the old content or the new one, and a crash leaves one of the two.
+
+    Args:
+        path: The file; it need not exist.
+        data: Its new content.
+        still: Is asked in the last moment whether it is still to be replaced.
+
+    Returns:
+        Whether it was.
 
     Raises:
         OSError: It cannot be written.
@@ -53,11 +65,17 @@ def replace_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(path.stat().st_mode if path.exists() else 0o644)
-        temporary.replace(path)
+        replaced = still()
+        if replaced:
+            temporary.replace(path)
+        else:
+            temporary.unlink()
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if replaced:
+        sync_folder(path.parent)
+    return replaced
 
 
 def sync_folder(path: Path) -> None:

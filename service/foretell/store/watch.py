@@ -20,11 +20,14 @@ _BURST_MS: Final = 1600
 """A burst that goes on longer is told of all the same."""
 
 _WAKE_MS: Final = 500
-"""How often the thread looks whether it is to end."""
+"""How often the thread looks whether it is to end, and which folder is there."""
 
 
 class Watch:
     """Tells of changes under a folder, from a thread of its own; hidden files and folders do not count.
+
+    It also tells when another folder is in its place, or none, as where a link is turned to another release. For that
+    it looks, twice a second: any part of the path may be a link, or become one, and what is mounted gives no events.
 
     It ends by itself when the events do: the folder is not there, or the kernel has no more watches to give.
 
@@ -36,7 +39,9 @@ class Watch:
     """
 
     def __init__(self, folder: Path, *, on_change: Callable[[], None], on_end: Callable[[str], None]) -> None:
+        self._path = folder
         self._folder = folder.resolve()
+        self._seen = _identity(self._folder)
         self._on_change = on_change
         self._on_end = on_end
         self._stop = threading.Event()
@@ -65,11 +70,16 @@ class Watch:
                 raise_interrupt=False,
                 ignore_permission_denied=True,
             ):
-                if changes or not stands:
+                if changes or not stands or self._is_another():
                     stands = True
                     self._on_change()
         except (OSError, RuntimeError) as error:
             self._on_end(str(error))
+
+    def _is_another(self) -> bool:
+        """Whether another folder is there than when this was asked last, or none."""
+        before, self._seen = self._seen, _identity(self._path)
+        return before != self._seen
 
     def _counts(self, _: Change, path: str) -> bool:
         """Whether a change matters; publishers write into a hidden folder first."""
@@ -78,3 +88,12 @@ class Watch:
         except ValueError:  # the folder under another name, which a link leads to
             return True
         return not any(part.startswith(".") for part in parts)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """The device and the inode of a folder; None if it is not there."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
