@@ -12,6 +12,7 @@ from foretell.engine.batching import choose_batching
 from foretell.engine.extent import extent, rows_differ
 from foretell.engine.graph_signature import graph_signature
 from foretell.engine.lane import Lane, LaneRules
+from foretell.engine.memory import trim
 from foretell.engine.plan import make_plan
 from foretell.engine.pool import Pool
 from foretell.engine.session import Session
@@ -109,14 +110,24 @@ class Loader(msgspec.Struct, frozen=True):
         Raises:
             StoreError: The version cannot be used; the message says why.
         """
+        loaded, file_bytes = self._load(name, version, folder, config, stop)
+        if max(file_bytes, loaded.weights.size_bytes) >= LEAST_BYTES:  # what reading it took is free now
+            trim()
+        return loaded
+
+    def _load(
+        self, name: str, version: int, folder: Path, config: ModelConfig, stop: Stop | None
+    ) -> tuple[Version, int]:
+        """Load a version; also the length of its model file, bytes."""
         began_ns = time.perf_counter_ns()
         artifact = read_artifact(folder, max_bytes=self.max_file_bytes)
         opened = self._open(name, version, artifact, config, stop)
         try:
-            return self._prove(name, version, opened, artifact, config, began_ns=began_ns, stop=stop)
+            loaded = self._prove(name, version, opened, artifact, config, began_ns=began_ns, stop=stop)
         except BaseException:
             opened.close()
             raise
+        return loaded, len(artifact.model)
 
     def _open(
         self, name: str, version: int, artifact: Artifact, config: ModelConfig, stop: Stop | None

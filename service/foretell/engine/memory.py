@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from foretell.engine.version import Version
 
-__all__ = ["give_back"]
+__all__ = ["give_back", "trim"]
 
 
 def give_back(let_go: Sequence[ref[Version]]) -> None:
@@ -20,11 +20,17 @@ def give_back(let_go: Sequence[ref[Version]]) -> None:
 
     Args:
         let_go: The versions. One that is still there is in a cycle of references, which is looked for.
-
-    Source: malloc_trim(3). The C library keeps freed memory for later; other C libraries have no such function.
     """
     if any(version() is not None for version in let_go):
         gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    trim()
+
+
+def trim() -> None:
+    """Return freed memory to the system, which the C library would keep for later; others than glibc cannot do it.
+
+    Source: malloc_trim(3).
+    """
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
