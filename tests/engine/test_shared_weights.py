@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,11 +24,13 @@ from onnx import helper
 from foretell.engine import shared_weights
 from foretell.engine.loader import Loader
 from foretell.engine.pool import Pool
-from foretell.engine.session import Session
+from foretell.engine.session import _LAID_OUT, Session
 from foretell.engine.version import Version
+from foretell.logs import open_log
 from foretell.prediction import PredictRequest, RequestRecord
-from foretell.settings import LimitSettings
+from foretell.settings import LimitSettings, LogSettings
 from foretell.store.model_config import ModelConfig
+from foretell.supervisor.shared_folder import shared_folder
 from tests.models import linear_model_bytes, model_bytes, value_info, write_version
 from tests.servers import ROOT, ServeStore
 
@@ -176,12 +180,12 @@ def test_what_answers_differently_once_it_is_laid_out_is_not_shared(
 
     lay_out = shared_weights.SharedWeights._lay_out
 
-    def lay_out_another(self: Any, folder: Path, make: Any, trials: Any, stop: Any) -> str | None:
+    def lay_out_another(self: Any, folder: Path, make: Any, *others: Any) -> Any:
         def make_another(source: Path | None, to: Path | None) -> Session:
             made: Session = make(source, to) if source is None else damaged(source.parent)
             return made
 
-        return lay_out(self, folder, make_another, trials, stop)
+        return lay_out(self, folder, make_another, *others)
 
     monkeypatch.setattr(shared_weights.SharedWeights, "_lay_out", lay_out_another)
     with loaded(store, shared) as version:
@@ -189,8 +193,109 @@ def test_what_answers_differently_once_it_is_laid_out_is_not_shared(
     assert left_in(shared) == []
 
 
+def perceptron_bytes(*sizes: int) -> bytes:
+    """Layers with biases, as of a trained network."""
+    rng = np.random.default_rng(0)
+    weights: dict[str, Any] = {}
+    nodes: list[onnx.NodeProto] = []
+    for n, (before, after) in enumerate(itertools.pairwise(sizes)):
+        weights[f"W{n}"] = (rng.standard_normal((before, after)) / before**0.5).astype(np.float32)
+        weights[f"B{n}"] = rng.standard_normal((1, after)).astype(np.float32)
+        last = n == len(sizes) - 2
+        nodes.append(helper.make_node("MatMul", ["X" if n == 0 else f"H{n}", f"W{n}"], [f"M{n}"]))
+        nodes.append(helper.make_node("Add", [f"M{n}", f"B{n}"], ["Y" if last else f"A{n}"]))
+        if not last:
+            nodes.append(helper.make_node("Relu", [f"A{n}"], [f"H{n + 1}"]))
+    return model_bytes(
+        nodes,
+        [value_info("X", "float32", ["batch", sizes[0]])],
+        [value_info("Y", "float32", ["batch", sizes[-1]])],
+        weights,
+    )
+
+
+@pytest.mark.parametrize(
+    "hidden", [(3000, 1500), (2048, 1100), (2048, 1024), (1999, 1501), (1001, 2503, 7)], ids=str
+)
+def test_layers_of_any_width_run_on_shared_weights(
+    store: Path, shared: Path, hidden: tuple[int, ...]
+) -> None:
+    # Those of less than 1 MB would lie where ONNX Runtime's instructions crash the process.
+    write_version(store, "wide", 1, perceptron_bytes(64, *hidden, 10))
+    rows = np.random.default_rng(1).standard_normal((64, 64)).astype(np.float32)
+    outputs = []
+    for folder in (None, shared):
+        with loaded(store, folder) as version:
+            assert version.weights.shared == (folder is not None), version.weights.reason
+            outputs.append([version._session.run({"X": rows[:n]})["Y"].tobytes() for n in (1, 2, 3, 17, 64)])
+    assert outputs[0] == outputs[1]
+
+
+def test_what_lies_where_no_instruction_can_read_it_is_not_shared(
+    store: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_version(store, "wide", 1, perceptron_bytes(64, 3000, 1500, 10))
+    least = "session.optimized_model_external_initializers_min_size_in_bytes"
+    monkeypatch.setitem(_LAID_OUT, least, "4096")
+    with loaded(store, shared) as version:
+        assert version.weights.reason == (
+            "a copy in each worker: ONNX Runtime lays some of them out where it cannot compute on them"
+        )
+        rows = np.ones((3, 64), dtype=np.float32)
+        assert version._session.run({"X": rows})["Y"].shape == (3, 10)
+    assert left_in(shared) == []
+
+
+def test_a_full_disk_leaves_each_with_its_own(store: Path, shared: Path, wide: bytes) -> None:
+    write_version(store, "wide", 1, wide)
+    with processes(store, None, 1) as alone:
+        expected = first_lines(alone)
+    with processes(store, shared, 1, file_bytes=1024**2) as running:
+        assert first_lines(running) == expected
+    assert left_in(shared) == []
+
+
+def test_what_is_left_of_files_that_were_being_removed_is_laid_out_anew(
+    store: Path, shared: Path, wide: bytes
+) -> None:
+    write_version(store, "wide", 1, wide)
+    with loaded(store, shared) as version:
+        expected = answer(version)
+        (folder,) = left_in(shared)
+    (shared / folder).mkdir()
+    (shared / folder / "weights.bin").touch()
+    with loaded(store, shared) as version:
+        assert version.weights.shared
+        assert answer(version) == expected
+    assert left_in(shared) == []
+
+
+def test_where_a_worker_has_died_no_other_tries(store: Path, shared: Path, wide: bytes) -> None:
+    write_version(store, "wide", 1, wide)
+    with loaded(store, shared):
+        (folder,) = left_in(shared)
+    (shared / f"{folder}.staging").mkdir()
+    (shared / f"{folder}.staging" / "weights.bin").write_bytes(b"0" * 1000)
+    for _ in range(2):
+        with loaded(store, shared) as version:
+            assert version.weights.reason == "a copy in each worker: a worker has died while it laid them out"
+            assert answer(version)
+    assert left_in(shared) == [f"{folder}.died"]
+
+
+def test_a_server_without_a_folder_for_temporary_files_shares_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    out = io.StringIO()
+    with shared_folder(open_log(LogSettings(format="json"), out)) as folder:
+        assert folder is None
+    assert "each worker has a copy of all weights" in out.getvalue()
+
+
 HOLD = f"""
-import sys
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from tests.engine.test_shared_weights import answer, loaded
@@ -202,9 +307,11 @@ with loaded(Path(sys.argv[1]), shared) as version:
 
 
 @contextmanager
-def processes(store: Path, shared: Path | None, count: int) -> Generator[list[subprocess.Popen[str]]]:
+def processes(
+    store: Path, shared: Path | None, count: int, file_bytes: int = -1
+) -> Generator[list[subprocess.Popen[str]]]:
     """Processes that have loaded the version and answered; all at once."""
-    command = [sys.executable, "-c", HOLD, str(store), "" if shared is None else str(shared)]
+    command = [sys.executable, "-c", HOLD, str(store), "" if shared is None else str(shared), str(file_bytes)]
     running = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(count)

@@ -13,12 +13,12 @@ import onnx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from foretell.engine.session import Session
 from foretell.errors import ScreeningError
 from foretell.store import screening
-from foretell.store.screening import ExternalData, confine, external_data
+from foretell.store.screening import ExternalData, confine, external_data, weight_bytes
 from tests.models import classifier_bytes, graph_of, linear_model_bytes, model_bytes, value_info
 
 FLOATS = np.array([5, 7], dtype=np.float32).tobytes()
@@ -507,3 +507,18 @@ def test_no_field_that_leads_to_a_tensor_is_skipped() -> None:
         for number in fields:
             assert screening._NUMBERS.match(field(number, b"\x0aBRANCH_LEQ")) is None
             assert screening._NUMBERS.match(field(number, b"\x04LEAF")) is None
+
+
+@pytest.mark.parametrize("blobs", ["Op+1|0;8;0", "Op+1|64;8;0|128;8;0", "Op+1|x;8;0", "Op+1|99999999999;8;0"])
+def test_what_a_runtime_has_laid_out_for_itself_is_refused(tmp_path: Path, blobs: str) -> None:
+    folder = tmp_path / "1"
+    folder.mkdir()
+    (folder / "w.bin").write_bytes(b"\0" * 256)
+    assert refuse(folder, add_model(external_tensor(length="8", prepacked_0=blobs)))
+    confine(folder, external_data(add_model(external_tensor(length="8"))))
+
+
+def test_the_weights_of_a_graph_are_counted() -> None:
+    tensor = numpy_helper.from_array(np.zeros(1000, dtype=np.float32), "W")
+    assert 4000 <= weight_bytes(add_model(tensor)) < 4050
+    assert weight_bytes(add_model(external_tensor())) < 50

@@ -16,7 +16,7 @@ from foretell.engine.memory import trim
 from foretell.engine.plan import make_plan
 from foretell.engine.pool import Pool
 from foretell.engine.session import Session
-from foretell.engine.shared_weights import LEAST_BYTES, Opened, SharedWeights, Weights
+from foretell.engine.shared_weights import LEAST_BYTES, Opened, Refused, SharedWeights, Weights
 from foretell.engine.stand_in import StandIn
 from foretell.engine.version import Version
 from foretell.engine.warm_up import completed, measure, trial_inputs, varied
@@ -146,7 +146,7 @@ class Loader(msgspec.Struct, frozen=True):
             inputs = trial_inputs(signature, self._parser(name, version, signature, config), _TRIAL_ROWS)
             return [inputs, varied(inputs)]
 
-        size = artifact.weight_bytes
+        size, session = artifact.weight_bytes, None
         if self.shared is None:
             reason = "one copy: there is one worker"
         elif not share:
@@ -155,13 +155,13 @@ class Loader(msgspec.Struct, frozen=True):
             reason = f"a copy in each worker: they take less than {LEAST_BYTES // 1024**2} MB"
         else:
             key = f"{artifact.fingerprint}-{threads}-{'arena' if arena else 'none'}"
-            found = self.shared.open(key, make, trials, stop=stop)
-            if not isinstance(found, str):
+            found = self.shared.open(key, make, trials, most_s=self.timeout_s / 4, stop=stop)
+            if not isinstance(found, Refused):
                 return Opened(
                     found[0], Weights(size, shared=True, reason="one copy for all workers"), found[1]
                 )
-            reason = f"a copy in each worker: {found}"
-        return Opened(make(None, None), Weights(size, shared=False, reason=reason))
+            reason, session = f"a copy in each worker: {found.reason}", found.session
+        return Opened(session or make(None, None), Weights(size, shared=False, reason=reason))
 
     def _parser(self, name: str, version: int, signature: Signature, config: ModelConfig) -> Parser:
         return Parser(signature, max_rows=self.max_rows(config), name=f"{name}.{version}.")

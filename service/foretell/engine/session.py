@@ -28,10 +28,13 @@ _MAX_FOLDED: Final = 256 * 1024**2
 
 _LAID_OUT: Final = {
     "session.optimized_model_external_initializers_file_name": "weights.bin",
-    "session.optimized_model_external_initializers_min_size_in_bytes": "4096",
+    "session.optimized_model_external_initializers_min_size_in_bytes": "1048576",
     "session.save_external_prepacked_constant_initializers": "1",
 }
-"""Source: ONNX Runtime, onnxruntime_session_options_config_keys.h."""
+"""Smaller weights stay in the model file: outside of it only those from 1 MB on begin at a page.
+
+Source: ONNX Runtime, onnxruntime_session_options_config_keys.h.
+"""
 
 
 class Session:

@@ -19,8 +19,9 @@ import numpy as np
 
 from foretell.engine.session import Session
 from foretell.engine.warm_up import time_us
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, StoreError
 from foretell.store.manifest import MODEL_FILE
+from foretell.store.screening import external_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from foretell.engine.attempt import Stop
     from foretell.parser import Tensors
 
-__all__ = ["LEAST_BYTES", "Loan", "Opened", "SharedWeights", "Weights"]
+__all__ = ["LEAST_BYTES", "Loan", "Opened", "Refused", "SharedWeights", "Weights"]
 
 LEAST_BYTES: Final = 8 * 1024**2
 """Less than this is not worth a file."""
@@ -36,7 +37,12 @@ LEAST_BYTES: Final = 8 * 1024**2
 _SLOWER: Final = 1.5
 """So much longer a run may take with mapped weights. It takes as long as with others; measuring that is not exact."""
 
+_MEASURED: Final = 3
+
 _LOOK_S: Final = 0.05
+
+_ALIGNMENT: Final = 64
+"""Source: ONNX Runtime, MlasGetPreferredBufferAlignment: bytes."""
 
 
 class Weights(msgspec.Struct, frozen=True):
@@ -70,7 +76,7 @@ class Loan:
         lock, self._lock = self._lock, -1
         if lock >= 0:
             if _take(lock, fcntl.LOCK_EX):
-                shutil.rmtree(self._folder, ignore_errors=True)
+                _remove(self._folder)
             os.close(lock)
 
 
@@ -93,6 +99,18 @@ class Opened(msgspec.Struct, frozen=True):
             self.loan.close()
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """Weights that are not shared.
+
+    Attributes:
+        reason: Why, in words.
+        session: The version with weights of its own, if it was opened meanwhile.
+    """
+
+    reason: str
+    session: Session | None = None
+
+
 class SharedWeights:
     """Lays out weights for several processes.
 
@@ -109,8 +127,9 @@ class SharedWeights:
         make: Callable[[Path | None, Path | None], Session],
         trials: Callable[[Session], Sequence[Tensors]],
         *,
+        most_s: float,
         stop: Stop | None = None,
-    ) -> tuple[Session, Loan] | str:
+    ) -> tuple[Session, Loan] | Refused:
         """Open a version with shared weights. The first process lays them out, while the others wait.
 
         Args:
@@ -118,35 +137,41 @@ class SharedWeights:
             make: Opens a session: from a model file, or from the version's own if None; and writes it, laid out, to
                 a model file, if that is not None.
             trials: Inputs to try a session on.
+            most_s: How long that may take, seconds.
             stop: Ends the waiting when nobody waits for it any longer.
-
-        Returns:
-            The session; or why its weights are not shared.
 
         Raises:
             StoreError: The version cannot be opened.
         """
         folder = self._folder / key
+        until = time.monotonic() + most_s
         lock = -1
         try:
             lock = os.open(self._folder / f"{key}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             while True:
-                if _take(lock, fcntl.LOCK_EX) and not folder.exists():  # nobody uses them, or lays them out
-                    refusal = self._lay_out(folder, make, trials, stop)
-                    if refusal is not None:
+                if _take(lock, fcntl.LOCK_EX) and not (folder / MODEL_FILE).exists():
+                    # Nobody uses them, or lays them out.
+                    refused = self._lay_out(folder, make, trials, until, stop)
+                    if refused is not None:
                         os.close(lock)
-                        return refusal
+                        return refused
                 # The last user of before may have come in between, and have taken the files away.
                 if _take(lock, fcntl.LOCK_SH) and folder.exists():
                     return make(folder / MODEL_FILE, None), Loan(lock, folder)
                 fcntl.flock(lock, fcntl.LOCK_UN)
                 if stop is not None:
                     stop.check()
+                if time.monotonic() > until:
+                    os.close(lock)
+                    return Refused("another worker takes too long to lay them out")
                 time.sleep(_LOOK_S)
-        except OSError as error:
+        except (OSError, StoreError) as error:
             if lock >= 0:
                 os.close(lock)
-            return f"they cannot be laid out in {str(self._folder)!r}: {error.strerror or error}"
+            if stop is not None:
+                stop.check()
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            return Refused(f"they cannot be laid out in {str(self._folder)!r}: {reason}")
         except BaseException:
             if lock >= 0:
                 os.close(lock)
@@ -157,29 +182,66 @@ class SharedWeights:
         folder: Path,
         make: Callable[[Path | None, Path | None], Session],
         trials: Callable[[Session], Sequence[Tensors]],
+        until: float,
         stop: Stop | None,
-    ) -> str | None:
+    ) -> Refused | None:
         """Write the files of a version, and prove them; returns why they cannot be used, if they cannot."""
-        staging = self._folder / uuid.uuid4().hex
+        _remove(folder)  # what was left of it
+        died = folder.with_suffix(".died")
+        staging = folder.with_suffix(".staging")
+        if staging.exists():
+            died.touch()
+            _remove(staging)
+        if died.exists():
+            return Refused("a worker has died while it laid them out")
         staging.mkdir(mode=0o700)
         try:
             own = make(None, staging / MODEL_FILE)
             try:
-                laid_out = make(staging / MODEL_FILE, None)
-                inputs = trials(own)
-                if not all(_agree(own.try_outputs(each), laid_out.try_outputs(each)) for each in inputs):
-                    return "laid out, it answers differently"
-                ratio = time_us(laid_out, inputs[0]) / max(time_us(own, inputs[0]), 1.0)
+                reason = _doubt(own, staging / MODEL_FILE, make, trials, until)
             except (ForetellError, TypeError, ValueError) as error:
                 if stop is not None:
                     stop.check()
-                return f"laid out, it fails: {error}"
-            if ratio > _SLOWER:
-                return f"laid out, a run takes {ratio:.1f} times as long"
+                reason = f"laid out, it fails: {error}"
+            if reason is not None:
+                return Refused(reason, own)
             staging.rename(folder)
             return None
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            _remove(staging)
+
+
+def _doubt(
+    own: Session,
+    laid_out: Path,
+    make: Callable[[Path | None, Path | None], Session],
+    trials: Callable[[Session], Sequence[Tensors]],
+    until: float,
+) -> str | None:
+    """Why a version must not be used as it is laid out; None if it answers as before, and as fast."""
+    if time.monotonic() > until:
+        return "to lay them out takes too long"
+    for reference in external_data(laid_out.read_bytes()):
+        # ONNX Runtime writes them anywhere, and crashes where its instructions need more.
+        if any(at % _ALIGNMENT for at in (reference.offset, *reference.prepacked)):
+            return "ONNX Runtime lays some of them out where it cannot compute on them"
+    other = make(laid_out, None)
+    inputs = trials(own)
+    if not all(_agree(own.try_outputs(each), other.try_outputs(each)) for each in inputs):
+        return "laid out, it answers differently"
+    ratios = (time_us(other, inputs[0]) / max(time_us(own, inputs[0]), 1.0) for _ in range(_MEASURED))
+    ratio = min(ratios)
+    return f"laid out, a run takes {ratio:.1f} times as long" if ratio > _SLOWER else None
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, in whole as others see it."""
+    gone = folder.with_name(uuid.uuid4().hex)
+    try:
+        folder.rename(gone)
+    except OSError:
+        gone = folder
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _take(lock: int, kind: int) -> bool:

@@ -48,6 +48,7 @@ _GRAPH: Final = 7
 _INITIALIZER: Final = 5
 _EXTERNAL_DATA: Final = 13
 _DATA_LOCATION: Final = 14
+_PREPACKED: Final = "prepacked_"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_KEY: Final = 2**32 - 1
 
@@ -86,11 +87,13 @@ class ExternalData(msgspec.Struct, frozen=True):
         location: A path relative to the model file's folder, as the file has it.
         offset: Where the data begins in that file, bytes.
         length: How long it is, bytes; None means to the end of the file.
+        prepacked: Where in that file copies of it begin in ONNX Runtime's own layout, bytes.
     """
 
     location: str
     offset: int = 0
     length: int | None = None
+    prepacked: tuple[int, ...] = ()
 
 
 def external_data(model: bytes) -> list[ExternalData]:
@@ -145,8 +148,8 @@ def confine(folder: Path, references: list[ExternalData]) -> set[str]:
         The names of the files that are referred to.
 
     Raises:
-        ScreeningError: A location is absolute, climbs out, is a link (symbolic or hard) or no regular file, or the file
-            is too short.
+        ScreeningError: A location is absolute, climbs out, is a link (symbolic or hard) or no regular file, the file
+            is too short, or holds what ONNX Runtime has laid out for itself.
     """
     for reference in references:
         _confine(folder, reference)
@@ -157,6 +160,8 @@ def _confine(folder: Path, reference: ExternalData) -> None:
     location = reference.location
     path = PurePosixPath(location)
     refused = "the model refers to external data at " + repr(location)
+    if reference.prepacked:  # a runtime computes on what is there without a look at it
+        raise ScreeningError(f"{refused} in a layout of ONNX Runtime's own, which is not for other machines")
     if (
         not location
         or path.is_absolute()
@@ -199,6 +204,12 @@ def _external_data_of_tensor(data: memoryview) -> Iterator[ExternalData]:
             location=entries.get("location", ""),
             offset=_size(entries.get("offset", "0")),
             length=_size(entries["length"]) if "length" in entries else None,
+            prepacked=tuple(
+                _size(blob.partition(";")[0])
+                for key, value in entries.items()
+                if key.startswith(_PREPACKED)
+                for blob in value.split("|")[1:]
+            ),
         )
 
 

@@ -6,8 +6,6 @@ import math
 import selectors
 import signal
 import time
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from foretell.errors import ForetellError
@@ -17,12 +15,14 @@ from foretell.supervisor.adoption import adopt
 from foretell.supervisor.messages import Accept, Beat, Failed, Leaving, Ready, Stop
 from foretell.supervisor.port import SharedPort
 from foretell.supervisor.roll import Roll
+from foretell.supervisor.shared_folder import shared_folder
 from foretell.supervisor.signals import Signals
 from foretell.supervisor.slot import Slot
 from foretell.supervisor.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from foretell.logs import Logger
     from foretell.settings import Settings
@@ -72,7 +72,7 @@ class Supervisor:
         self._workers: set[Worker] = set()
         self._selector = selectors.DefaultSelector()
         self._port: SharedPort
-        self._shared_weights: Path
+        self._shared_weights: Path | None = None
         self._served = False
         self._stopping = False
         self._status = 0
@@ -93,9 +93,8 @@ class Supervisor:
         with (
             SharedPort(server.host, server.port, len(self._slots)) as self._port,
             Signals(numbers) as signals,
-            TemporaryDirectory(prefix="foretell-weights-", ignore_cleanup_errors=True) as folder,
+            shared_folder(self._log) as self._shared_weights,
         ):
-            self._shared_weights = Path(folder)
             self._selector.register(signals, selectors.EVENT_READ)
             try:
                 for slot in self._slots:

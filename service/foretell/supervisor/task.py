@@ -22,7 +22,7 @@ class Task(NamedTuple):
         settings: The settings.
         origins: Where each setting comes from, by its key; for messages.
         server: What tells the server from others, and not its workers from one another.
-        shared_weights: The folder in which they share weights.
+        shared_weights: The folder in which they share weights; None if there is none.
         sockets: The sockets of every slot, bound; a worker can take over those of another.
         channel: Its line to its supervisor.
         last_words: Where it writes what kills it.
@@ -33,7 +33,7 @@ class Task(NamedTuple):
     settings: Settings
     origins: dict[str, str]
     server: str
-    shared_weights: Path
+    shared_weights: Path | None
     sockets: list[list[socket.socket]]
     channel: Channel[FromWorker, FromSupervisor]
     last_words: LastWords

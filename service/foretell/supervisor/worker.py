@@ -42,7 +42,7 @@ class Worker:
         server: What tells the server from others.
         sockets: The sockets of every slot.
         origins: Where each setting comes from, by its key; for messages.
-        shared_weights: The folder in which workers share weights.
+        shared_weights: The folder in which workers share weights; None if there is none.
         must_be_ready: Whether it may serve only if every enabled model answers.
         now: The time, seconds.
 
@@ -68,7 +68,7 @@ class Worker:
         sockets: list[list[socket.socket]],
         *,
         origins: Mapping[str, str],
-        shared_weights: Path,
+        shared_weights: Path | None,
         must_be_ready: bool,
         now: float,
     ) -> None:
