@@ -64,7 +64,7 @@ def test_a_run_that_overshoots_is_ended_and_the_thread_serves_the_next(
     server = serve_store(store, *ONE_THREAD)
     late = ask(server, FOR_EVER, X_Request_Timeout="0.2")
     assert late.status_code == 504
-    assert late.json()["detail"] == "steps version 1 did not answer before the deadline (limits.deadline_s)"
+    assert late.json()["detail"] == "steps version 1 did not answer before the deadline (X-Request-Timeout)"
     assert ask(server).json()["predictions"] == [1]
     assert server.stop() == 0
 

@@ -255,6 +255,20 @@ def test_a_thread_takes_up_nothing_whose_deadline_has_passed_though_the_loop_is_
     assert graph.runs == [[0], [2]]
 
 
+def test_whose_deadline_it_was_is_said() -> None:
+    graph = Graph(held=True)
+    lane = make_lane(graph)
+
+    async def scenario() -> None:
+        request = ask(1, deadline_s=0.02)
+        request.record.headers = ((b"x-request-timeout", b"0.02"),)
+        with pytest.raises(DeadlineError, match=r"did not answer before the deadline \(X-Request-Timeout\)"):
+            await lane.run(request)
+        graph.go.set()
+
+    asyncio.run(scenario())
+
+
 async def until_runs(graph: Graph, count: int) -> None:
     await until(lambda: len(graph.runs) >= count)
 
@@ -265,7 +279,7 @@ def test_a_run_that_overshoots_is_ended_and_its_thread_comes_back() -> None:
 
     async def scenario() -> None:
         record = ask(1, deadline_s=0.02)
-        with pytest.raises(DeadlineError, match="did not answer before the deadline"):
+        with pytest.raises(DeadlineError, match=r"did not answer before the deadline \(limits.deadline_s\)"):
             await lane.run(record)
         await until(lambda: not lane._running)
         assert record.record.run_ended_ns == 0  # what comes after the answer leaves no trace in it

@@ -239,6 +239,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"environ": {"FORETELL_SERVER__PORT": "http"}},
         "FORETELL_SERVER__PORT: server.port: expected a whole number from 0 to 65535, got 'http'",
     ),
+    "a hash with what sha256sum prints behind it": (
+        {"toml": f'[admin]\nkey_sha256 = "{"0" * 64}  -"'},
+        "settings.toml: admin.key_sha256: expected 64 hexadecimal digits, in lower case",
+    ),
     "letters in a flag": (
         {"flags": {"server.port": ("--port", "http")}},
         "--port: server.port: expected a whole number from 0 to 65535, got 'http'",
@@ -357,3 +361,7 @@ def test_a_number_means_the_same_in_every_source(port: int) -> None:
 )
 def test_what_kubernetes_says_of_a_service_of_this_name_is_no_setting(variable: str) -> None:
     assert load_settings(environ={variable: "tcp://10.0.0.1:8000"}).origins == {}
+
+
+def test_a_key_that_stands_in_place_of_its_hash_is_not_shown() -> None:
+    assert "hunter2" not in complaint(toml='[admin]\nkey_sha256 = "hunter2"')

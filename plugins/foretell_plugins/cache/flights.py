@@ -47,9 +47,7 @@ def land(landing: asyncio.Future[_Outcome] | None, outcome: PredictResponse | Ba
     if landing is None or landing.done():
         return
     if isinstance(outcome, PredictResponse):
-        for array in outcome.outputs.values():
-            array.setflags(write=False)
-        # Whoever asked first may do with its own as it likes before the others have woken up.
+        # Whoever asked first may put others into its own mapping before the others have woken up.
         landing.set_result(PredictResponse(outcome.outputs.copy(), outcome.degraded, outcome.source))
     elif isinstance(outcome, Exception) and not isinstance(outcome, DeadlineError):
         landing.set_result(outcome)

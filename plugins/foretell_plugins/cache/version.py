@@ -106,6 +106,9 @@ class CachedVersion:
                 else:
                     record.add_header(*_MISS)
                 response = await self._call_next(request)
+                # As those of a hit are: what changes answers in place further out then fails at its first request.
+                for array in response.outputs.values():
+                    array.setflags(write=False)
                 # What is being answered while answers are dropped is not kept.
                 if response.degraded is None and keys.owner is owner:
                     config = self._config

@@ -23,6 +23,7 @@ __all__ = ["HEADER", "Guard"]
 
 HEADER: Final = b"x-foretell-degraded"
 
+_TIMEOUT: Final = b"x-request-timeout"
 _HALF: Final = 0.5
 _MOST: Final = 0.9
 
@@ -67,12 +68,14 @@ class Guard:
         ticket = breaker.ticket or breaker.admit()
         if not ticket:
             return await self._fall_back(request, "breaker", None)
+        limit_s = None
         try:
             answer: list[PredictResponse] = []
             steps = steps_into(answer, self._call_next(request))
             waiting = next(steps, DONE)
             if waiting is not DONE:  # most runs happen at once, and need no timer
-                await wait_for(steps, waiting, self._limit_s(request.record, 0, self._give_up_s), self._name)
+                limit_s = self._limit_s(request.record, 0, self._give_up_s)
+                await wait_for(steps, waiting, limit_s, self._name)
             response = answer[0]
         except CALLERS:
             breaker.released(ticket)
@@ -92,7 +95,8 @@ class Guard:
                 self._judge.learn(request)
             return response
         record = request.record
-        reason = await self._judge.failed(ticket, failure, record.cache)
+        hurried = _is_hurried(record, limit_s, self._give_up_s)
+        reason = await self._judge.failed(ticket, failure, record.cache, hurried=hurried)
         _note(
             record,
             record.decoded_ns or time.perf_counter_ns(),
@@ -139,7 +143,8 @@ class Guard:
             return None, str(target), "absent"
         if found.fit is None:
             return None, found.name, "unlike"
-        limit_s = self._limit_s(request.record, place, target.give_up_s or self._give_up_s)
+        give_up_s = target.give_up_s or self._give_up_s
+        limit_s = self._limit_s(request.record, place, give_up_s)
         if limit_s is not None and limit_s <= 0:
             return None, found.name, "no-time"
         judge, record = found.judge, request.record
@@ -161,7 +166,8 @@ class Guard:
             breaker.released(ticket)
             return None, found.name, "refused"
         except Exception as error:  # noqa: BLE001 - the next one is asked
-            return None, found.name, await judge.failed(ticket, error, record.cache)
+            hurried = _is_hurried(record, limit_s, give_up_s)
+            return None, found.name, await judge.failed(ticket, error, record.cache, hurried=hurried)
         except BaseException:
             breaker.released(ticket)
             raise
@@ -196,6 +202,19 @@ class Guard:
 def _take_cache(record: RequestRecord) -> CacheStatus | None:
     cache, record.cache = record.cache, None
     return cache
+
+
+def _is_hurried(record: RequestRecord, limit_s: float | None, give_up_s: float | None) -> bool:
+    """Whether the caller has set how long an attempt could take, and neither the model's team nor its deadline.
+
+    Args:
+        record: The request's record.
+        limit_s: How long it could take, seconds.
+        give_up_s: What the team set, seconds.
+    """
+    if give_up_s is not None and limit_s is not None and limit_s >= give_up_s:
+        return False
+    return record.header(_TIMEOUT) is not None
 
 
 def _name(info: ModelInfo) -> str:

@@ -50,10 +50,11 @@ _NO_STORE: Final = ((b"cache-control", b"no-store"),)
 class Judge:
     """Tells the breaker of a version how calls of it failed.
 
-    An error may be the fault of what was asked: of that, one caller could send as much as opens the breaker for all.
-    So errors open it only if the version fails on something that is known to be good as well: the example of its
-    signature, what it was warmed up with, or else the first row that it answered. That is tried in a task of its own,
-    once at a time, and when so many errors have come that they would open it.
+    An error may be the fault of what was asked, and a timeout that of a caller who waits only for a moment: of these,
+    one caller could send as many as open the breaker for all. So they open it only if the version fails on something
+    that is known to be good as well: the example of its signature, what it was warmed up with, or else the first row
+    that it answered. That is tried in a task of its own, once at a time, and when so many of them have come that they
+    would open it.
 
     Args:
         info: The version.
@@ -81,27 +82,31 @@ class Judge:
             self._good = {name: tensor[rows].copy() for name, tensor in request.inputs.items()}
             self.unproven = False
 
-    async def failed(self, ticket: int, error: Exception, cache: CacheStatus | None) -> str:
+    async def failed(
+        self, ticket: int, error: Exception, cache: CacheStatus | None, *, hurried: bool = False
+    ) -> str:
         """A call failed, and not by its caller's mistake.
 
         Args:
             ticket: What the breaker gave.
             error: How.
             cache: What a cache did for it.
+            hurried: Whether it was its caller who had set how long it may take.
 
         Returns:
             What the failure is called.
         """
         reason = next((name for kind, name in _REASONS if isinstance(error, kind)), "error")
+        hurried = hurried and isinstance(error, DeadlineError)
         breaker = self.breaker
         if (
             cache in NOT_ASKED or reason == "queue-full"
         ):  # it works as fast as it can, and refusing costs it nothing
             breaker.released(ticket)
-        elif reason != "error":
+        elif reason != "error" and not hurried:
             breaker.failed(ticket, given_up=reason == "timeout")
         elif breaker.suspected(ticket):
-            if self._trial is not None:
+            if self._trial is not None or (hurried and self.unproven):
                 breaker.released(ticket)
             elif self.unproven:
                 breaker.confirmed(ticket)

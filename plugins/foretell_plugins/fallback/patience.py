@@ -54,5 +54,6 @@ async def wait_for(steps: Steps, waiting: Any, limit_s: float | None, who: str) 
         if not timer.expired() or limit_s is None:
             raise
         raise DeadlineError(
-            f"{who} was given up after {max(limit_s, 0):.3g} s (plugins.fallback.give_up_s, limits.deadline_s)"
+            f"{who} was given up after {max(limit_s, 0):.3g} s "
+            "(plugins.fallback.give_up_s, X-Request-Timeout or else limits.deadline_s)"
         ) from error

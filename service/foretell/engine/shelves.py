@@ -173,7 +173,7 @@ class Shelves(Generic[S]):
                 self.bring(shelf, retry=("any change", "any look"))
             if not await self.wait([shelf], timeout_s=timeout_s):
                 raise DeadlineError(
-                    f"model {name!r} was not loaded before the deadline (setting limits.deadline_s)"
+                    f"model {name!r} was not loaded before the deadline (X-Request-Timeout, or else limits.deadline_s)"
                 )
         finally:
             shelf.waiting -= 1

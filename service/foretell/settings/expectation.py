@@ -26,6 +26,8 @@ def expectation(expected: Any) -> str | None:
             return _one_of_several(expected)
         described = kinds[0] if len(kinds) == 1 else described
     match described:
+        case inspect.Metadata(extra_json_schema={"description": str(told)}):
+            return told
         case inspect.BoolType():
             return "true or false"
         case inspect.IntType():

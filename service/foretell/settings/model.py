@@ -166,7 +166,10 @@ class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             stands in no setting; make it long and random, for instance with ``openssl rand -hex 32``.
     """
 
-    key_sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = None
+    key_sha256: (
+        Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="64 hexadecimal digits, in lower case")]
+        | None
+    ) = None
 
 
 class PluginSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ import msgspec
 from foretell.errors import SettingsError
 from foretell.settings.expectation import expectation
 from foretell.settings.model import Settings
-from foretell.settings.secrets import masked
+from foretell.settings.secrets import is_secret, masked
 from foretell.settings.text_value import TextValue
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def _convert(entry: _Entry) -> Any:
         return msgspec.convert(value, expected, strict=not entry.from_text)
     except msgspec.ValidationError as error:
         raise SettingsError(
-            f"{entry.origin}: {entry.key}: {_complaint(expected, entry.value, error)}"
+            f"{entry.origin}: {entry.key}: {_complaint(entry.path, expected, entry.value, error)}"
         ) from error
 
 
@@ -322,10 +322,11 @@ def _is_not_text(value: str) -> bool:
     return False
 
 
-def _complaint(expected: Any, value: Any, error: msgspec.ValidationError) -> str:
+def _complaint(path: _Path, expected: Any, value: Any, error: msgspec.ValidationError) -> str:
     wanted = expectation(expected)
     if wanted is not None:
-        return f"expected {wanted}, got {value!r}"
+        # Not what stands there if it is a secret: it may be the key itself, in place of its hash.
+        return f"expected {wanted}" + ("" if is_secret(path[-1]) else f", got {value!r}")
     message = str(error)
     return f"{message[0].lower()}{message[1:]}"
 

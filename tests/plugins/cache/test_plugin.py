@@ -84,15 +84,13 @@ def test_a_version_that_is_loaded_again_begins_anew() -> None:
 
 def test_a_kept_answer_cannot_be_changed() -> None:
     predict = cached(make_cache(), Engine())
-    first = run(predict(ask([1, 2])))
-    first.outputs["Y"][0] = 99
-    for _ in range(2):
-        again = run(predict(ask([1, 2])))
-        assert values(again) == [3]
+    answers = [run(predict(ask([1, 2]))) for _ in range(3)]
+    for answer in answers:
+        assert values(answer) == [3]
         with pytest.raises(ValueError, match="read-only"):
-            again.outputs["Y"][0] = 99
-        with pytest.raises(ValueError, match="WRITEABLE"):
-            again.outputs["Y"].setflags(write=True)
+            answer.outputs["Y"][0] = 99
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        answers[1].outputs["Y"].setflags(write=True)
 
 
 def test_whoever_asks_first_gets_what_the_version_answered() -> None:
@@ -103,7 +101,6 @@ def test_whoever_asks_first_gets_what_the_version_answered() -> None:
 
     response = run(cached(make_cache(), answer)(ask([1, 2])))
     assert response is given
-    assert response.outputs["Y"].flags.writeable
 
 
 class Rounded(Plugin[NoConfig]):

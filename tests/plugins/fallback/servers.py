@@ -149,17 +149,18 @@ class Server:
 
         self.plugins.start(host_of)
 
-    async def ask(self, path: str, body: object) -> Answered:
-        """Ask for a prediction, by what follows ``/v1/models/``."""
-        answer = await self.core.predict(
-            _route(f"{path}:predict"), [(b"content-type", b"application/json")], json.dumps(body).encode()
-        )
+    async def ask(self, path: str, body: object, *, waits_s: bytes | None = None) -> Answered:
+        """Ask for a prediction, by what follows ``/v1/models/``; `waits_s` is its ``X-Request-Timeout``."""
+        headers_sent = [(b"content-type", b"application/json")]
+        if waits_s is not None:
+            headers_sent.append((b"x-request-timeout", waits_s))
+        answer = await self.core.predict(_route(f"{path}:predict"), headers_sent, json.dumps(body).encode())
         headers = {name.decode(): value.decode() for name, value in answer.headers}
         return Answered(answer.status, json.loads(answer.body), headers, answer.record)
 
-    async def ask_rows(self, path: str, rows: Sequence[object]) -> Answered:
+    async def ask_rows(self, path: str, rows: Sequence[object], *, waits_s: bytes | None = None) -> Answered:
         """Ask for the predictions of some rows."""
-        return await self.ask(path, {"instances": rows})
+        return await self.ask(path, {"instances": rows}, waits_s=waits_s)
 
     async def ask_often(self, path: str, rows: Iterable[Sequence[object]]) -> list[Answered]:
         """Ask many at once."""

@@ -354,3 +354,94 @@ def test_what_is_kept_is_one_row_and_nobody_elses_memory(store: Path, serve: Ser
     assert judge._good is not None
     assert judge._good["X"].tolist() == [[0.0, 0.5]]
     assert not np.shares_memory(judge._good["X"], request.inputs["X"])
+
+
+async def hang_on_bad(name: str, request: PredictRequest) -> None:
+    if name == "m/2" and request.inputs["X"].flat[0] == 13:
+        await asyncio.Event().wait()
+
+
+async def hang(name: str, request: PredictRequest) -> None:
+    if name == "m/2":
+        await asyncio.Event().wait()
+
+
+async def hurry(server: Server, times: int) -> None:
+    for _ in range(times):
+        answer = await server.ask_rows("m", BAD, waits_s=b"0.004")
+        assert reasons([answer]) == ["timeout"]
+
+
+def test_a_caller_in_a_hurry_leaves_the_breaker_closed_for_the_others(store: Path, serve: Serve) -> None:
+    fill(store, 1, 2)
+
+    async def main() -> None:
+        models = rules(max_given_up=2, open_s=1000)
+        server = await loaded(serve(plugins={"around": around(hang_on_bad)}, models=models))
+        await hurry(server, 8)
+        assert breaker(server) == "closed"
+        assert reasons([await server.ask_rows("m", GOOD)]) == [None]
+
+    asyncio.run(main())
+
+
+def test_a_probe_of_a_caller_in_a_hurry_does_not_open_the_breaker_again(store: Path, serve: Serve) -> None:
+    fill(store, 1, 2)
+
+    async def main() -> None:
+        models = rules(open_s=1000)
+        server = await loaded(serve(plugins={"around": around(hang_on_bad)}, models=models))
+        server.fallback._guards["m", 2].breaker.confirmed(1)
+        assert breaker(server) == "open"
+        end_the_wait(server)
+        await hurry(server, 1)
+        assert breaker(server) == "closed"  # the trial was answered
+
+    asyncio.run(main())
+
+
+def test_a_model_that_hangs_whatever_is_asked_is_found_out_by_callers_in_a_hurry_too(
+    store: Path, serve: Serve
+) -> None:
+    fill(store, 1, 2)
+
+    async def main() -> None:
+        models = rules(max_given_up=1000, open_s=1000)
+        server = await loaded(serve(plugins={"around": around(hang)}, models=models))
+        judge = server.fallback._guards["m", 2]._judge
+        judge._limit_s = 0.01
+        await hurry(server, 3)
+        trial = judge._trial
+        assert trial is not None
+        await trial
+        assert breaker(server) == "open"
+
+    asyncio.run(main())
+
+
+def test_what_takes_longer_than_the_team_allows_counts_whatever_its_caller_said(
+    store: Path, serve: Serve
+) -> None:
+    fill(store, 1, 2)
+
+    async def main() -> None:
+        models = rules(give_up_s=0.01, max_given_up=2, open_s=1000)
+        server = await loaded(serve(plugins={"around": around(hang_on_bad)}, models=models))
+        for _ in range(2):
+            await server.ask_rows("m", BAD, waits_s=b"30")
+        assert breaker(server) == "open"
+
+    asyncio.run(main())
+
+
+def test_of_a_model_that_never_answered_a_caller_in_a_hurry_says_nothing(store: Path, serve: Serve) -> None:
+    fill(store, 1, 2)
+    write_model_toml(store, "m", "warm_up = false")
+
+    async def main() -> None:
+        models = rules(max_given_up=2, open_s=1000)
+        server = await loaded(serve(plugins={"around": around(hang_on_bad)}, models=models))
+        await hurry(server, 8)
+        assert breaker(server) == "closed"
+
+    asyncio.run(main())
