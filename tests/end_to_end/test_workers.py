@@ -285,6 +285,29 @@ def test_a_restart_with_wrong_settings_keeps_the_workers(
     assert server.stop() == 0
 
 
+@pytest.mark.parametrize("dies", ["before the restart", "while its successor starts"])
+def test_a_place_that_is_empty_when_its_new_worker_cannot_start_gets_one_with_the_old_settings(
+    start: Start, tmp_path: Path, dies: str
+) -> None:
+    server = start()
+    pid, deaths = workers(server)[0], 1
+    if dies == "before the restart":
+        os.kill(pid, signal.SIGKILL)
+        pid = server.wait_for_more("worker ready", 2, worker=0)[-1]["pid"]
+        os.kill(pid, signal.SIGKILL)  # what follows this one is waited for
+        server.wait_for("worker died", pid=pid)
+        deaths = 2
+    settings = tmp_path / "foretell.toml"
+    settings.write_text(settings.read_text() + "[plugins.config.chaos]\nrefuse = true\n")
+    server.process.send_signal(signal.SIGHUP)
+    if dies == "while its successor starts":
+        server.wait_for_more("worker started", 2, worker=0)
+        os.kill(pid, signal.SIGKILL)
+    server.wait_for("workers are not restarted: the first new one could not start")
+    server.wait_for_more("worker ready", deaths + 1, worker=0)
+    assert server.stop() == 0
+
+
 def test_a_stop_in_the_middle_of_a_restart_is_no_failure(start: Start) -> None:
     server = start()
     workers(server)

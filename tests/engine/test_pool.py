@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from foretell.engine.lane import LaneRules
 from foretell.engine.pool import Pool
 from foretell.engine.warm_up import Cost
+from foretell.errors import DeadlineError
 from tests.engine.lanes import Graph, Options, ask, make_lane, until
 from tests.servers import ROOT
 
@@ -103,6 +105,53 @@ def test_what_comes_at_the_same_time_wakes_a_thread_each() -> None:
     asyncio.run(scenario())
     pool.close(waits_s=10)
     assert pool._alive == 0
+
+
+@pytest.mark.parametrize("batch_wait_us", [0, 1000], ids=["at once", "gathering"])
+def test_a_thread_that_cannot_be_started_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, batch_wait_us: float
+) -> None:
+    pool, really, refused = Pool(1), threading.Thread.start, list[threading.Thread]()
+    lane = make_lane(Graph(), pool, rules=LaneRules(batch_rows=8, batch_wait_us=batch_wait_us))
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "model run" and len(refused) < 2:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        really(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+    async def scenario() -> None:
+        async with asyncio.timeout(10):
+            for number in range(3):
+                assert (await lane.run(ask(number)))["Y"].tolist() == [2 * number]
+
+    asyncio.run(scenario())
+    assert (len(refused), pool._alive, lane.waiting_rows) == (2, 1, 0)
+    pool.close(waits_s=10)
+    assert pool._alive == 0
+
+
+def test_who_waits_for_a_thread_that_never_starts_is_told_at_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = Pool(1)
+    lane = make_lane(Graph(), pool)
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def scenario() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)
+            with pytest.raises(DeadlineError):
+                await lane.run(ask(1, deadline_s=0.01))
+        assert (pool._alive, lane.waiting_rows) == (0, 0)
+        assert (await lane.run(ask(2)))["Y"].tolist() == [4]
+
+    asyncio.run(scenario())
+    pool.close(waits_s=10)
 
 
 def test_threads_end_when_they_are_told_to() -> None:

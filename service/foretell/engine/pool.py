@@ -72,6 +72,7 @@ class Pool:
         self._idle = 0
         self._lent = 0
         self._floor_ns = 0
+        self._refused = False
         self._closed = False
         self._look_again: asyncio.TimerHandle | None = None
 
@@ -83,7 +84,7 @@ class Pool:
         """Let a lane have its turn, now or when others have had theirs. Call it with the lock held, on the loop."""
         self._enter(lane)
         self._wake()
-        if self._look_again is None and self.free <= 0:
+        if self._look_again is None and (self.free <= 0 or self._refused):
             self._look_again = loop.call_later(_LOOK_S, self._look, loop)
 
     def withdraw(self, lane: Lane) -> None:
@@ -126,15 +127,26 @@ class Pool:
             self._idle -= 1  # it is on its way: who comes before it has begun must wake another
             self._changed.notify()
         elif self.free > 0 and self._alive < self.threads + self._lent:
-            self._alive += 1
-            threading.Thread(target=self._serve, name="model run", daemon=True).start()
+            try:
+                threading.Thread(target=self._serve, name="model run", daemon=True).start()
+            except (
+                RuntimeError,
+                MemoryError,
+            ):  # the system has no more: a living one takes it up, or `_look` sees to it
+                self._refused = True
+            else:
+                self._refused = False
+                self._alive += 1
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """While lanes wait: whether a run is overdue, so that another thread must take its place."""
+        """While lanes wait: whether a thread could not be started, or a run is overdue, so that another must take its
+        place."""
         self._look_again = None
         with self.lock:
             if not self._ready:
                 return
+            if self._refused:
+                self._wake()
             now_ns = self.clock_ns()
             for run in self._running:
                 overdue_ns = max(_PATIENCE_NS, _OVERDUE * run.expected_ns)

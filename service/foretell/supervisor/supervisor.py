@@ -246,6 +246,8 @@ class Supervisor:
             (self._log.info if orderly else self._log.error)("worker ended", **told)
         elif slot.successor is worker:
             self._roll.give_up(slot)
+            if slot.worker is None:  # nobody is there who could stay
+                told["restart_in_s"] = self._refill(slot, lived_s, now)
             self._log.error("workers are not restarted: the first new one could not start", **told)
         elif not self._served:
             if worker.failure is None:
@@ -256,10 +258,15 @@ class Supervisor:
         else:
             slot.worker = None
             if slot.successor is None:
-                wait_s = slot.backoff.after(lived_s)
-                slot.start_at = now + wait_s
-                told["restart_in_s"] = wait_s
+                told["restart_in_s"] = self._refill(slot, lived_s, now)
             self._log.error("worker died", **told)
+
+    @staticmethod
+    def _refill(slot: Slot, lived_s: float, now: float) -> float:
+        """An empty place is to get a worker, with the settings that hold; returns in how many seconds."""
+        wait_s = slot.backoff.after(lived_s)
+        slot.start_at = now + wait_s
+        return wait_s
 
     def _unwatch(self, worker: Worker) -> None:
         """Wait no longer for what a worker says."""
