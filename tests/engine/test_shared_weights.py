@@ -223,7 +223,7 @@ def test_layers_of_any_width_run_on_shared_weights(
     # Those of less than 1 MB would lie where ONNX Runtime's instructions crash the process.
     write_version(store, "wide", 1, perceptron_bytes(64, *hidden, 10))
     rows = np.random.default_rng(1).standard_normal((64, 64)).astype(np.float32)
-    outputs = []
+    outputs: list[list[bytes]] = []
     for folder in (None, shared):
         with loaded(store, folder) as version:
             assert version.weights.shared == (folder is not None), version.weights.reason
