@@ -87,6 +87,29 @@ def test_waiting_for_others_ends() -> None:
     assert graph.runs == [[1, 2]]
 
 
+@pytest.mark.parametrize(
+    ("batch_rows", "batch_wait_us"), [(8, 1000), (2, 3600e6)], ids=["the time is over", "a run is full"]
+)
+def test_those_who_have_gathered_for_several_runs_wake_a_thread_each(
+    batch_rows: int, batch_wait_us: float
+) -> None:
+    graph, pool = Graph(held=True), Pool(3)
+    lane = make_lane(graph, pool, rules=LaneRules(batch_rows=batch_rows, batch_wait_us=batch_wait_us))
+
+    async def scenario() -> None:
+        tasks = [start(lane, 1), start(lane, 2, outputs=("Y",))]
+        try:
+            await until(lambda: len(graph.runs) == 2)  # they go on at the same time
+        finally:
+            graph.go.set()
+        assert await answers(*tasks) == [[2], [4]]
+
+    asyncio.run(scenario())
+    assert pool._alive == 2
+    pool.close(waits_s=10)
+    assert pool._alive == 0
+
+
 def test_a_run_takes_no_more_rows_than_fit_and_keeps_the_order() -> None:
     graph = Graph(held=True)
     lane = make_lane(graph, rules=LaneRules(batch_rows=4))

@@ -70,6 +70,7 @@ class Pool:
         self._running: set[Run] = set()
         self._alive = 0
         self._idle = 0
+        self._coming = 0
         self._lent = 0
         self._floor_ns = 0
         self._refused = False
@@ -104,6 +105,7 @@ class Pool:
         """
         with self.lock:
             self._closed = True
+            self._coming += self._idle
             self._idle = 0
             self._changed.notify_all()
             self._ended.wait_for(lambda: not self._alive, waits_s)
@@ -125,6 +127,7 @@ class Pool:
         """See that a thread takes up what waits."""
         if self._idle:
             self._idle -= 1  # it is on its way: who comes before it has begun must wake another
+            self._coming += 1
             self._changed.notify()
         elif self.free > 0 and self._alive < self.threads + self._lent:
             try:
@@ -137,10 +140,10 @@ class Pool:
             else:
                 self._refused = False
                 self._alive += 1
+                self._coming += 1
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """While lanes wait: whether a thread could not be started, or a run is overdue, so that another must take its
-        place."""
+        """While lanes wait: whether a thread is missing, because it could not be started or its run is overdue."""
         self._look_again = None
         with self.lock:
             if not self._ready:
@@ -158,6 +161,8 @@ class Pool:
 
     def _serve(self) -> None:
         """What a thread does: one run after the other, without going back to the event loop in between."""
+        with self.lock:
+            self._coming -= 1
         while (run := self._take()) is not None:
             run.execute()
             run.hand_back()
@@ -180,6 +185,10 @@ class Pool:
             while True:
                 run = self._next()
                 if run is not None:
+                    if (
+                        self._ready and not self._coming
+                    ):  # more can begin, and nobody is on the way who would see it
+                        self._wake()
                     return run
                 if self._closed or self._alive > self.threads + self._lent:
                     self._alive -= 1
@@ -187,6 +196,7 @@ class Pool:
                     return None
                 self._idle += 1
                 self._changed.wait()
+                self._coming -= 1
 
     def _next(self) -> Run | None:
         """The next run, by whose turn it is; None if nothing waits, or no thread may take it up now."""
