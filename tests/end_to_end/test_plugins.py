@@ -386,7 +386,17 @@ def test_the_process_ends_though_a_plugin_does_not(
     assert f"plugin 'odd' (file {folder / 'odd.py'}) did not close within 0.2 s" in reason
 
 
-RUDE = f"""{ODD}
+RUDE = f"""
+class Raising:
+    def __iter__(self):
+        raise KeyError("x-a")
+
+class Changing(list):
+    looked_at = 0
+    def __iter__(self):
+        self.looked_at += 1
+        return iter([(b"x-good", b"1")] if self.looked_at == 1 else [(b"x-a", b"1\\r\\nset-cookie: evil=1")])
+{ODD}
     def wrap_predict(self, call_next, model):
         async def predict(request):
             record = request.record
@@ -402,6 +412,10 @@ RUDE = f"""{ODD}
                     record.answer_headers = [(b"x-good", b"1"), (b"x-a", b"1\\r\\nset-cookie: evil=1")]
                 case b"number by hand":
                     record.answer_headers = 7
+                case b"raises by hand":
+                    record.answer_headers = Raising()
+                case b"changes by hand":
+                    record.answer_headers = Changing([(b"x-good", b"1")])
                 case b"nothing":
                     return PredictResponse({{}})
             return response
@@ -412,13 +426,22 @@ RUDE = f"""{ODD}
 def test_what_would_break_an_answer_does_not(serve_store: ServeStore, folder: Path, store: Path) -> None:
     (folder / "odd.py").write_text(RUDE)
     server = serve_store(store, *flags(folder, enabled="odd"))
-    for rude in ("text", "break", "text by hand", "break by hand", "number by hand", "nothing"):
+    for rude in (
+        "text",
+        "break",
+        "text by hand",
+        "break by hand",
+        "number by hand",
+        "raises by hand",
+        "changes by hand",
+        "nothing",
+    ):
         answer = httpx.post(
             f"{server.url}/v1/models/a:predict", json={"instances": [[1, 2]]}, headers={"x-do": rude}
         )
         assert (answer.status_code, answer.json()["predictions"]) == (200, [3.0])
         assert not {"x-a", "set-cookie"} & answer.headers.keys()
-        assert ("x-good" in answer.headers) is (rude == "break by hand")
+        assert ("x-good" in answer.headers) is (rude in {"break by hand", "changes by hand"})
     assert "TypeError: a header is a name" in server.wait_for("plugin failed", plugin="odd")["reason"]
     assert "of bytes, not 'x-a'" in server.wait_for("plugin failed", hook="answer_headers")["reason"]
     assert server.stop() == 0

@@ -20,7 +20,6 @@ from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_of
 from foretell.prediction import RequestRecord, check_header
 from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import identity_headers
-from foretell.protocols.json_values import is_list
 from foretell.store.layout import parse_version
 
 if TYPE_CHECKING:
@@ -225,12 +224,16 @@ class Core:
             route.path,
         )
 
-    def _added(self, record: RequestRecord, headers: list[tuple[bytes, bytes]]) -> Headers:
+    def _added(self, record: RequestRecord, given: list[tuple[bytes, bytes]]) -> Headers:
         """The headers that plugins gave the answer; those that would break it are left out, and counted."""
+        headers: list[tuple[bytes, bytes]] = []
         try:
+            headers = list(
+                given
+            )  # a plugin may have left anything there, and what was checked is what is sent
             for name, value in headers:
                 check_header(name, value)
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - the boundary of a plugin
             if self._faults is not None:
                 self._faults.failed("unknown", "answer_headers", error, request_id=record.request_id)
             return _sound(headers)
@@ -314,11 +317,11 @@ class Core:
         )
 
 
-def _sound(headers: object) -> Headers:
+def _sound(headers: list[tuple[bytes, bytes]]) -> Headers:
     """What in place of headers is headers."""
     sound: list[tuple[bytes, bytes]] = []
-    for header in headers if is_list(headers) else []:
-        with suppress(TypeError, ValueError):
+    for header in headers:
+        with suppress(Exception):  # whatever it is, it is no header
             name, value = header
             check_header(name, value)
             sound.append((name, value))
