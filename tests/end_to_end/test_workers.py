@@ -19,7 +19,7 @@ import pytest
 
 from tests.load import Load
 from tests.models import endless_model_bytes, linear_model_bytes, write_version
-from tests.servers import ROOT, RunningServer, ServeStore
+from tests.servers import ROOT, RunningServer, Serve, ServeStore
 
 CLIENTS = 8
 ABORT, HANG, INTERRUPT = 666, 667, 668
@@ -305,6 +305,34 @@ def test_a_place_that_is_empty_when_its_new_worker_cannot_start_gets_one_with_th
         os.kill(pid, signal.SIGKILL)
     server.wait_for("workers are not restarted: the first new one could not start")
     server.wait_for_more("worker ready", deaths + 1, worker=0)
+    assert server.stop() == 0
+
+
+def test_a_restart_misses_a_settings_file_that_was_there(
+    serve_processes: Serve, store: Path, tmp_path: Path
+) -> None:
+    write_version(store, "m", 1, linear_model_bytes())
+    settings = tmp_path / "foretell.toml"
+    settings.write_text(f"[store]\npath = {str(store)!r}\n[plugins]\nenabled = []\n")
+    command = [
+        sys.executable,
+        "-m",
+        "foretell",
+        "serve",
+        "--port",
+        "0",
+        "--workers",
+        "2",
+        "--log-format",
+        "json",
+    ]
+    server = serve_processes(command, cwd=tmp_path)
+    pids = workers(server)
+    settings.unlink()
+    server.process.send_signal(signal.SIGHUP)
+    told = server.wait_for("workers are not restarted: the new settings are wrong")
+    assert "foretell.toml does not exist" in told["reason"]
+    assert not any(map(is_gone, pids))
     assert server.stop() == 0
 
 

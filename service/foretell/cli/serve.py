@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from foretell.cli.options import gather, settings_options
+
+if TYPE_CHECKING:
+    from foretell.settings import Settings
 
 __all__ = ["serve"]
 
@@ -43,9 +46,11 @@ def serve(**options: Any) -> None:
     if workers > 1:
         from foretell.supervisor import Supervisor
 
-        supervisor = Supervisor(
-            settings, workers, log, reload=lambda: gather(options).settings, origins=effective.origins
-        )
+        def reload() -> Settings:
+            # A file that was there must be there: without it, its plugins would be gone, guards included.
+            return gather({**options, "file": options.get("file") or effective.file}).settings
+
+        supervisor = Supervisor(settings, workers, log, reload=reload, origins=effective.origins)
         raise SystemExit(supervisor.run())
     sockets = bind(settings.server.host, settings.server.port)
     from foretell.app import create_app

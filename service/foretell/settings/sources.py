@@ -64,10 +64,12 @@ class EffectiveSettings(msgspec.Struct, frozen=True):
     Attributes:
         settings: The settings.
         origins: By ``section.key``: a file, an environment variable or a flag.
+        file: The settings file; None if there is none.
     """
 
     settings: Settings
     origins: dict[str, str]
+    file: Path | None = None
 
     def rows(self) -> list[tuple[str, Any, str]]:
         """Every setting as key, value and origin, in the order of their declaration."""
@@ -106,7 +108,8 @@ def load_settings(
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for entry in [*_from_file(_file(environ, file)), *_from_environment(environ), *_from_flags(flags or {})]:
+    path = _file(environ, file)
+    for entry in [*_from_file(path), *_from_environment(environ), *_from_flags(flags or {})]:
         value = _convert(entry)
         table = values
         for step, word in enumerate(entry.path[:-1]):
@@ -119,7 +122,7 @@ def load_settings(
             del origins[key]
         table[entry.path[-1]] = value
         origins[entry.key] = entry.origin
-    return EffectiveSettings(msgspec.convert(values, Settings), origins)
+    return EffectiveSettings(msgspec.convert(values, Settings), origins, path)
 
 
 def _file(environ: Mapping[str, str], file: Path | None) -> Path | None:
