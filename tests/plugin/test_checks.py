@@ -225,6 +225,22 @@ def test_a_crash_that_the_isolation_would_mend_is_found(name: str) -> None:
         CHECKS[name](Trial(Crashes))
 
 
+class OfAnotherModel(Good):
+    stage = Stage.VALIDATE
+
+    def wrap_predict(self, call_next: Predict, model: ModelInfo) -> Predict:
+        async def predict(request: PredictRequest) -> PredictResponse:
+            assert request.inputs["features"].size
+            return await call_next(request)
+
+        return predict
+
+
+def test_a_rule_for_another_model_is_told_which_model_there_is() -> None:
+    with pytest.raises(ContractError, match=r"KeyError: 'features'\. The model here takes one input, 'X'"):
+        CHECKS["hands_answers_on"](Trial(OfAnotherModel))
+
+
 def test_what_watches_a_plugin_runs_no_python_afterwards(tmp_path: Path) -> None:
     """Or threads that begin under coverage might fail: Python in an audit hook lets others into `settrace`."""
     touched: list[str] = []

@@ -48,6 +48,13 @@ class ContractError(AssertionError):
     """A plugin breaks its contract; the message says how."""
 
 
+_LOOK_UPS: Final = ("KeyError", "IndexError")
+_OTHER_MODEL: Final = (
+    ". The model here takes one input, 'X', of two columns, and gives 'Y': a rule for a model of its own must let others "
+    "alone; ask model.name or model.signature in wrap_predict"
+)
+
+
 class Trial:
     """A plugin on trial: makes it anew for each check, and puts it around made-up models.
 
@@ -86,7 +93,8 @@ class Trial:
     def no_faults(self) -> None:
         """Fail if the plugin has done anything that the isolation had to mend."""
         if self.faults.errors:
-            raise ContractError(f"it failed: {self.faults.last}")
+            hint = _OTHER_MODEL if any(name in self.faults.last for name in _LOOK_UPS) else ""
+            raise ContractError(f"it failed: {self.faults.last}{hint}")
 
 
 class MadeUpModel:
