@@ -107,10 +107,9 @@ async def closed_loop(arrivals: Arrivals, callers: int, seconds: float) -> float
     async def caller() -> None:
         nonlocal good
         while time.perf_counter() < ended:
-            status = (
-                await arrivals.ask()
-            ).status  # not in one line with the sum, which others change meanwhile
-            good += status == 200
+            # Not in one line with the sum, which others change meanwhile.
+            outcome = await arrivals.ask()
+            good += outcome.status == 200
 
     began = time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(callers)))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import random
 import sys
 import tempfile
@@ -30,16 +29,12 @@ ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from loadtests.heavy import WIDTH, write_heavy  # noqa: E402 - the path comes first
+from loadtests.processes import resident_mb  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from foretell.engine.version import Version
-
-
-def resident_mb() -> float:
-    """The memory of this process, MB."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def forest_inputs(rng: np.random.Generator, rows: int) -> dict[str, Any]:

@@ -26,14 +26,9 @@ sys.path.insert(0, str(ROOT))
 
 from loadtests.arrivals import Arrivals, closed_loop  # noqa: E402 - the path comes first
 from loadtests.heavy import NAME, body, write_heavy  # noqa: E402
+from loadtests.processes import resident_mb  # noqa: E402
 
 from tests.servers import RunningServer  # noqa: E402
-
-
-def resident_mb(pid: int) -> float:
-    """The memory of a process, MB."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 async def measure(server: RunningServer, *, seconds: float, times: float, deadline_s: float) -> bool:

@@ -9,7 +9,6 @@ several processes have as a part for each. Needs `make .venv/.dev`.
 from __future__ import annotations
 
 import argparse
-import re
 import statistics
 import sys
 import tempfile
@@ -23,16 +22,11 @@ ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from loadtests.heavy import NAME, body, write_heavy  # noqa: E402 - the path comes first
+from loadtests.processes import proportional_mb  # noqa: E402
 
 from tests.servers import RunningServer  # noqa: E402
 
 _ASKED: Final = 20
-
-
-def proportional_mb(pid: int) -> float:
-    """The memory of a process, MB; what it shares counts in part."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return sum(int(size) for size in re.findall(r"^Pss: +(\d+) kB", rollup, re.MULTILINE)) * 1024 / 1e6
 
 
 def ask(server: RunningServer) -> float:

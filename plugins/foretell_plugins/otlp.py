@@ -11,7 +11,10 @@ from typing import Final, Literal
 
 import msgspec
 
-__all__ = ["Complaints", "Destination", "destination_of"]
+__all__ = ["URL_FORM", "Complaints", "Destination", "destination_of"]
+
+URL_FORM: Final = "a URL that begins with http:// or https://"
+"""What an endpoint is, for messages."""
 
 _DEFAULTS: Final = {"http/protobuf": "http://localhost:4318", "grpc": "http://localhost:4317"}
 _SECRETS: Final = re.compile(r"(?<=://)[^/@]*@")

@@ -184,6 +184,11 @@ class RequestRecord(msgspec.Struct):
                 found = value
         return found
 
+    @property
+    def sets_deadline(self) -> bool:
+        """Whether the caller has said itself how long it waits."""
+        return self.header(b"x-request-timeout") is not None
+
     def add_step(
         self, name: str, started_ns: int, ended_ns: int, attributes: dict[str, Any] | None = None
     ) -> None:

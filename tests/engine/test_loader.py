@@ -13,13 +13,13 @@ import pytest
 
 from foretell.engine.cpus import usable_cpus
 from foretell.engine.loader import Loader
-from foretell.engine.pool import Pool
 from foretell.engine.version import Version
 from foretell.errors import IntegrityError, ManifestError, ScreeningError, StoreError
 from foretell.prediction import PredictRequest, RequestRecord
 from foretell.settings import EngineSettings, LimitSettings, Settings, StoreSettings
 from foretell.signature import Signature, Tensor
 from foretell.store.model_config import ModelConfig
+from tests.engine import loaders
 from tests.engine.test_graph_signature import picky_model
 from tests.models import (
     classifier_bytes,
@@ -36,13 +36,7 @@ from tests.models import (
 )
 from tests.store.test_artifact import WEIGHTS, external_model
 
-LOADER = Loader(
-    max_file_bytes=1_000_000,
-    intra_op_threads=1,
-    pool=Pool(1),
-    limits=LimitSettings(max_rows=10),
-    inline_us=200,
-)
+LOADER = msgspec.structs.replace(loaders.LOADER, limits=LimitSettings(max_rows=10))
 MODEL = linear_model_bytes(weights=[2, 3])
 
 

@@ -22,15 +22,15 @@ import pytest
 from onnx import helper
 
 from foretell.engine import shared_weights
-from foretell.engine.loader import Loader
 from foretell.engine.pool import Pool
 from foretell.engine.session import _LAID_OUT, Session
 from foretell.engine.version import Version
 from foretell.logs import open_log
 from foretell.prediction import PredictRequest, RequestRecord
-from foretell.settings import LimitSettings, LogSettings
+from foretell.settings import LogSettings
 from foretell.store.model_config import ModelConfig
 from foretell.supervisor.shared_folder import shared_folder
+from tests.engine.loaders import LOADER
 from tests.models import linear_model_bytes, model_bytes, value_info, write_version
 from tests.servers import ROOT, ServeStore
 
@@ -66,12 +66,10 @@ def wide() -> bytes:
 
 @contextmanager
 def loaded(store: Path, shared: Path | None, **config: Any) -> Generator[Version]:
-    loader = Loader(
+    loader = msgspec.structs.replace(
+        LOADER,
         max_file_bytes=10**9,
-        intra_op_threads=1,
         pool=Pool(1),
-        limits=LimitSettings(),
-        inline_us=200,
         shared=None if shared is None else shared_weights.SharedWeights(shared),
     )
     version = loader.load("wide", 1, store / "wide" / "1", msgspec.convert(config, ModelConfig))

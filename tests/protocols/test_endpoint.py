@@ -7,27 +7,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from foretell.engine.loader import Loader
-from foretell.engine.pool import Pool
 from foretell.plugin.chain import Chain
 from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH, Endpoint
 from foretell.settings import LimitSettings
 from foretell.store.model_config import ModelConfig
+from tests.engine.loaders import LOADER
 from tests.models import identity_bytes, linear_model_bytes, write_version
 from tests.protocols.codecs import record
 
 
 def endpoint(store: Path, model: bytes) -> Endpoint:
     folder = write_version(store, "m", 3, model, manifest=False)
-    loader = Loader(
-        max_file_bytes=10**6,
-        intra_op_threads=1,
-        pool=Pool(1),
-        limits=LimitSettings(max_rows=10),
-        inline_us=10**6,
-    )
+    loader = msgspec.structs.replace(LOADER, limits=LimitSettings(max_rows=10), inline_us=10**6)
     version = loader.load("m", 3, folder, ModelConfig())
     return Endpoint(version, Chain.bare(version.predict))
 

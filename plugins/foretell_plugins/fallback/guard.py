@@ -23,7 +23,6 @@ __all__ = ["HEADER", "Guard"]
 
 HEADER: Final = b"x-foretell-degraded"
 
-_TIMEOUT: Final = b"x-request-timeout"
 _HALF: Final = 0.5
 _MOST: Final = 0.9
 
@@ -214,7 +213,7 @@ def _is_hurried(record: RequestRecord, limit_s: float | None, give_up_s: float |
     """
     if give_up_s is not None and limit_s is not None and limit_s >= give_up_s:
         return False
-    return record.header(_TIMEOUT) is not None
+    return record.sets_deadline
 
 
 def _name(info: ModelInfo) -> str:

@@ -21,6 +21,7 @@ from foretell_plugins.metrics.push import LONGEST_S, Pusher, push_settings
 from foretell_plugins.metrics.state import State, gather, merge
 from foretell_plugins.metrics.totals import Totals
 from foretell_plugins.metrics.workers import Shared, may_share, shared_folder
+from foretell_plugins.otlp import URL_FORM
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -62,7 +63,7 @@ class MetricsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     otlp_endpoint: (
         Annotated[
             str,
-            msgspec.Meta(pattern="^https?://.+", description="a URL that begins with http:// or https://"),
+            msgspec.Meta(pattern="^https?://.+", description=URL_FORM),
         ]
         | None
     ) = None

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 
 from foretell.errors import PluginError
-from foretell_plugins.otlp import Destination, destination_of
+from foretell_plugins.otlp import URL_FORM, Destination, destination_of
 from foretell_plugins.tracing.sampling import SAMPLERS, SamplerName
 
 __all__ = ["ExporterName", "Protocol", "TracingConfig", "TracingSettings", "resolve"]
@@ -52,12 +52,7 @@ class TracingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     exporter: ExporterName | None = None
-    endpoint: (
-        Annotated[
-            str, msgspec.Meta(pattern="^https?://", description="a URL that begins with http:// or https://")
-        ]
-        | None
-    ) = None
+    endpoint: Annotated[str, msgspec.Meta(pattern="^https?://", description=URL_FORM)] | None = None
     protocol: Protocol = "http/protobuf"
     headers: dict[str, str] = {}
     sampler: SamplerName | None = None

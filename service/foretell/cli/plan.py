@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,6 +29,8 @@ def plan(**options: Any) -> None:
     from foretell.engine.loader import Loader
     from foretell.engine.plan import make_plan
     from foretell.engine.registry import Registry
+    from foretell.logs import open_log
+    from foretell.supervisor.shared_folder import shared_folder
 
     settings = gather(options).settings
     made = make_plan(settings)
@@ -41,8 +43,7 @@ def plan(**options: Any) -> None:
         click.echo(
             f"more threads can be busy than there are CPUs: {made.busy_threads} on {made.cpus}", err=True
         )
-    with TemporaryDirectory(prefix="foretell-weights-") as folder:
-        shared = Path(folder) if made.workers > 1 else None
+    with shared_folder(open_log(settings.log)) if made.workers > 1 else nullcontext() as shared:
         registry: Registry[Version] = Registry(
             Path(settings.store.path), Loader.of(settings, shared), serve=lambda version, _: version
         )

@@ -230,8 +230,7 @@ class Lane:
     def _expire(self, ticket: Ticket) -> None:
         if not ticket.future.done():
             self._leave(ticket)
-            callers = ticket.request.record.header(b"x-request-timeout") is not None
-            reason = "X-Request-Timeout" if callers else "limits.deadline_s"
+            reason = "X-Request-Timeout" if ticket.request.record.sets_deadline else "limits.deadline_s"
             ticket.future.set_exception(
                 DeadlineError(f"{self._name} did not answer before the deadline ({reason})")
             )

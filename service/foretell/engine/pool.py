@@ -132,10 +132,8 @@ class Pool:
         elif self.free > 0 and self._alive < self.threads + self._lent:
             try:
                 threading.Thread(target=self._serve, name="model run", daemon=True).start()
-            except (
-                RuntimeError,
-                MemoryError,
-            ):  # the system has no more: a living one takes it up, or `_look` sees to it
+            except (RuntimeError, MemoryError):
+                # The system has no more: a living one takes it up, or `_look` sees to it.
                 self._refused = True
             else:
                 self._refused = False
@@ -185,9 +183,8 @@ class Pool:
             while True:
                 run = self._next()
                 if run is not None:
-                    if (
-                        self._ready and not self._coming
-                    ):  # more can begin, and nobody is on the way who would see it
+                    if self._ready and not self._coming:
+                        # More can begin, and nobody is on the way who would see it.
                         self._wake()
                     return run
                 if self._closed or self._alive > self.threads + self._lent:

@@ -99,7 +99,7 @@ class Run:
         self._options: Any = None
         self._given_up = False
         self._parts: list[_Part] = []
-        self._delivered = threading.Event()
+        self._delivered = threading.Event() if self.together > 1 else None
 
     def give_up_if_alone(self) -> None:
         """End the run, if nobody waits for it any more. Thread-safe; it ends between two operators of the graph."""
@@ -120,8 +120,9 @@ class Run:
             self.tickets[0].loop.call_soon_threadsafe(self._resolve)
 
     def wait_until_delivered(self, most_s: float) -> None:
-        """Wait until those who waited have their outputs, and have taken a step; but not for long."""
-        self._delivered.wait(most_s)
+        """Where several have shared it, wait until they have their outputs and have taken a step; but not for long."""
+        if self._delivered is not None:
+            self._delivered.wait(most_s)
 
     def _try(self, tickets: Sequence[Ticket]) -> None:
         """Run some of the requests together; where that fails, half of them at a time, until it is clear which fail."""
@@ -184,7 +185,8 @@ class Run:
         # Each knows the other, and the thread knows its last run: that would keep what was asked and answered.
         for ticket in self.tickets:
             ticket.run = None
-        self.tickets[0].loop.call_soon(self._delivered.set)  # after those who were woken
+        if self._delivered is not None:
+            self.tickets[0].loop.call_soon(self._delivered.set)  # after those who were woken
         self.tickets = ()
         self._parts = []
 

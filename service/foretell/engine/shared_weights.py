@@ -11,8 +11,10 @@ import os
 import shutil
 import time
 import uuid
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 import numpy as np
@@ -20,16 +22,21 @@ import numpy as np
 from foretell.engine.session import Session
 from foretell.engine.warm_up import time_us
 from foretell.errors import ForetellError, StoreError
+from foretell.store.files import try_lock
 from foretell.store.manifest import MODEL_FILE
 from foretell.store.screening import external_data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from foretell.engine.attempt import Stop
     from foretell.parser import Tensors
 
 __all__ = ["LEAST_BYTES", "Loan", "Opened", "Refused", "SharedWeights", "Weights"]
+
+_Make: TypeAlias = Callable[[Path | None, Path | None], Session]
+"""Opens a version; see `SharedWeights.open`."""
+
+_Trials: TypeAlias = "Callable[[Session], Sequence[Tensors]]"
+"""Inputs to try a session on."""
 
 LEAST_BYTES: Final = 8 * 1024**2
 """Less than this is not worth a file."""
@@ -75,7 +82,7 @@ class Loan:
         """Use the files no more; what is mapped stays mapped."""
         lock, self._lock = self._lock, -1
         if lock >= 0:
-            if _take(lock, fcntl.LOCK_EX):
+            if try_lock(lock):
                 _remove(self._folder)
             os.close(lock)
 
@@ -124,8 +131,8 @@ class SharedWeights:
     def open(
         self,
         key: str,
-        make: Callable[[Path | None, Path | None], Session],
-        trials: Callable[[Session], Sequence[Tensors]],
+        make: _Make,
+        trials: _Trials,
         *,
         most_s: float,
         stop: Stop | None = None,
@@ -145,43 +152,38 @@ class SharedWeights:
         """
         folder = self._folder / key
         until = time.monotonic() + most_s
-        lock = -1
         try:
-            lock = os.open(self._folder / f"{key}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            while True:
-                if _take(lock, fcntl.LOCK_EX) and not (folder / MODEL_FILE).exists():
-                    # Nobody uses them, or lays them out.
-                    refused = self._lay_out(folder, make, trials, until, stop)
-                    if refused is not None:
-                        os.close(lock)
-                        return refused
-                # The last user of before may have come in between, and have taken the files away.
-                if _take(lock, fcntl.LOCK_SH) and folder.exists():
-                    return make(folder / MODEL_FILE, None), Loan(lock, folder)
-                fcntl.flock(lock, fcntl.LOCK_UN)
-                if stop is not None:
-                    stop.check()
-                if time.monotonic() > until:
-                    os.close(lock)
-                    return Refused("another worker takes too long to lay them out")
-                time.sleep(_LOOK_S)
+            with ExitStack() as undo:
+                lock = os.open(self._folder / f"{key}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                undo.callback(os.close, lock)
+                while True:
+                    if try_lock(lock) and not (folder / MODEL_FILE).exists():
+                        # Nobody uses them, or lays them out.
+                        refused = self._lay_out(folder, make, trials, until, stop)
+                        if refused is not None:
+                            return refused
+                    # The last user of before may have come in between, and have taken the files away.
+                    if try_lock(lock, fcntl.LOCK_SH) and folder.exists():
+                        session = make(folder / MODEL_FILE, None)
+                        undo.pop_all()
+                        return session, Loan(lock, folder)
+                    fcntl.flock(lock, fcntl.LOCK_UN)
+                    if stop is not None:
+                        stop.check()
+                    if time.monotonic() > until:
+                        return Refused("another worker takes too long to lay them out")
+                    time.sleep(_LOOK_S)
         except (OSError, StoreError) as error:
-            if lock >= 0:
-                os.close(lock)
             if stop is not None:
                 stop.check()
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             return Refused(f"they cannot be laid out in {str(self._folder)!r}: {reason}")
-        except BaseException:
-            if lock >= 0:
-                os.close(lock)
-            raise
 
     def _lay_out(
         self,
         folder: Path,
-        make: Callable[[Path | None, Path | None], Session],
-        trials: Callable[[Session], Sequence[Tensors]],
+        make: _Make,
+        trials: _Trials,
         until: float,
         stop: Stop | None,
     ) -> Refused | None:
@@ -214,8 +216,8 @@ class SharedWeights:
 def _doubt(
     own: Session,
     laid_out: Path,
-    make: Callable[[Path | None, Path | None], Session],
-    trials: Callable[[Session], Sequence[Tensors]],
+    make: _Make,
+    trials: _Trials,
     until: float,
 ) -> str | None:
     """Why a version must not be used as it is laid out; None if it answers as before, and as fast."""
@@ -229,8 +231,7 @@ def _doubt(
     inputs = trials(own)
     if not all(_agree(own.try_outputs(each), other.try_outputs(each)) for each in inputs):
         return "laid out, it answers differently"
-    ratios = (time_us(other, inputs[0]) / max(time_us(own, inputs[0]), 1.0) for _ in range(_MEASURED))
-    ratio = min(ratios)
+    ratio = min(time_us(other, inputs[0]) / max(time_us(own, inputs[0]), 1.0) for _ in range(_MEASURED))
     return f"laid out, a run takes {ratio:.1f} times as long" if ratio > _SLOWER else None
 
 
@@ -242,14 +243,6 @@ def _remove(folder: Path) -> None:
     except OSError:
         gone = folder
     shutil.rmtree(gone, ignore_errors=True)
-
-
-def _take(lock: int, kind: int) -> bool:
-    try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _agree(one: Tensors, other: Tensors) -> bool:

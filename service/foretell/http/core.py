@@ -228,9 +228,8 @@ class Core:
         """The headers that plugins gave the answer; those that would break it are left out, and counted."""
         headers: list[tuple[bytes, bytes]] = []
         try:
-            headers = list(
-                given
-            )  # a plugin may have left anything there, and what was checked is what is sent
+            # A plugin may have left anything there; what was checked is what is sent.
+            headers = list(given)
             for name, value in headers:
                 check_header(name, value)
         except Exception as error:  # noqa: BLE001 - the boundary of a plugin

@@ -11,6 +11,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from foretell.settings.expectation import description_of
+
 __all__ = [
     "alternatives",
     "element_of",
@@ -101,13 +103,13 @@ def values_of(expected: Any) -> list[str]:
 
 def told_of(expected: Any) -> str | None:
     """What a type takes in its author's words: the description of its annotation, else an example."""
+    told = description_of(expected)
+    if told is not None:
+        return told
     for part in [expected, *typing.get_args(expected)]:
         for meta in getattr(part, "__metadata__", ()):
-            if isinstance(meta, msgspec.Meta):
-                if meta.description:
-                    return meta.description
-                if meta.examples:
-                    return f"something like {meta.examples[0]!r}"
+            if isinstance(meta, msgspec.Meta) and meta.examples:
+                return f"something like {meta.examples[0]!r}"
     return None
 
 

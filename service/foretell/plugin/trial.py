@@ -178,9 +178,8 @@ class Watch:
     def __init__(self, touched: list[str]) -> None:
         self._touched = touched
         self._awake, self._asleep = self._hear, _NO_EVENTS.get
-        self._hook: Any = partial(
-            self._asleep
-        )  # the types do not know of __setstate__, which changes what it calls
+        # The types do not know of __setstate__, which changes what it calls.
+        self._hook: Any = partial(self._asleep)
         sys.addaudithook(self._hook)
 
     def __enter__(self) -> None:

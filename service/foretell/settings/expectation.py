@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import types
 import typing
 from typing import Any
 
 import msgspec
 from msgspec import inspect
 
-__all__ = ["expectation"]
+__all__ = ["description_of", "expectation"]
 
 
 def expectation(expected: Any) -> str | None:
@@ -17,6 +18,9 @@ def expectation(expected: Any) -> str | None:
     Args:
         expected: The type of a setting.
     """
+    told = description_of(expected)
+    if told is not None:
+        return told
     if typing.get_origin(expected) is typing.Literal:  # in the order of its declaration; msgspec sorts
         return f"one of {', '.join(map(repr, typing.get_args(expected)))}"
     described = inspect.type_info(expected)
@@ -26,8 +30,6 @@ def expectation(expected: Any) -> str | None:
             return _one_of_several(expected)
         described = kinds[0] if len(kinds) == 1 else described
     match described:
-        case inspect.Metadata(extra_json_schema={"description": str(told)}):
-            return told
         case inspect.BoolType():
             return "true or false"
         case inspect.IntType():
@@ -38,6 +40,18 @@ def expectation(expected: Any) -> str | None:
             return "text" if not described.min_length else "text that is not empty"
         case _:
             return None
+
+
+def description_of(expected: Any) -> str | None:
+    """What a type takes in its author's words: the description of its annotation, or of one of several; None without."""
+    parts = (
+        typing.get_args(expected) if typing.get_origin(expected) in {typing.Union, types.UnionType} else ()
+    )
+    for part in (expected, *parts):
+        for meta in getattr(part, "__metadata__", ()):
+            if isinstance(meta, msgspec.Meta) and meta.description:
+                return meta.description
+    return None
 
 
 def _one_of_several(union: Any) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from foretell.errors import StoreError
+from foretell.store.files import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -82,9 +82,7 @@ def _try(handle: int, lock: Path, folder: Path) -> bool:
     """
     with suppress(PermissionError):  # it is another's, who has done so
         os.fchmod(handle, folder.stat().st_mode & 0o666)  # who may write the folder may edit
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not try_lock(handle):
         return False
     try:
         return os.path.samestat(os.fstat(handle), lock.stat())

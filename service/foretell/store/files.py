@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import tempfile
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["read_regular", "replace_file", "sync_folder", "write_file"]
+__all__ = ["read_regular", "replace_file", "sync_folder", "try_lock", "write_file"]
 
 
 def read_regular(path: Path, *, max_bytes: int) -> bytes:
@@ -76,6 +77,28 @@ def replace_file(path: Path, data: bytes, *, still: Callable[[], bool] = lambda:
     if replaced:
         sync_folder(path.parent)
     return replaced
+
+
+def try_lock(handle: int, kind: int = fcntl.LOCK_EX) -> bool:
+    """Lock an open file, in place of how this handle has locked it before, unless somebody else's lock forbids it.
+
+    Args:
+        handle: The file.
+        kind: ``LOCK_EX`` or ``LOCK_SH``.
+
+    Returns:
+        Whether it is locked so. If not, a lock that this handle had may be gone.
+
+    Raises:
+        OSError: The file system has no locks.
+
+    Source: flock(2).
+    """
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def sync_folder(path: Path) -> None:
