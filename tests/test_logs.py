@@ -6,6 +6,8 @@ import io
 import json
 import os
 import pty
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -216,3 +218,27 @@ def test_without_a_source_of_chance_it_uses_its_own() -> None:
     stream = io.StringIO()
     RequestLog(open_log(LogSettings(), stream), fraction=1.0).observe([answered()])
     assert len(lines(stream)) == 1
+
+
+WRITER = """
+import sys
+from foretell.logs import open_log
+from foretell.settings import LogSettings
+log = open_log(LogSettings(format=sys.argv[1]))
+for number in range(2000):
+    log.info("line", writer=sys.argv[2], number=number)
+"""
+
+
+def test_lines_of_several_processes_stay_whole() -> None:
+    """Workers write into one stream: a line and its end in two writes let another's line come in between."""
+    reading, writing = os.pipe()
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, "json", name], stderr=writing) for name in "abc"
+    ]
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        seen = [json.loads(line) for line in stream]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    for name in "abc":
+        assert [line["number"] for line in seen if line["writer"] == name] == list(range(2000))

@@ -47,7 +47,7 @@ def open_log(settings: LogSettings, stream: TextIO | None = None) -> Logger:
     else:
         processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     logger: Logger = structlog.wrap_logger(
-        structlog.PrintLogger(out),
+        structlog.WriteLogger(out),
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
     )
