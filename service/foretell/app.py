@@ -170,11 +170,11 @@ def wire(
     server = server or fingerprint(settings)
 
     def serve(version: Version, config: ModelConfig) -> Endpoint:
-        chain = plugins.compose(version.info, version.predict, config.plugins)
+        chain = plugins.compose(version.info, version.respond, config.plugins)
         return Endpoint(version, chain, Deadlines.of(settings.limits, config.limits))
 
     def stand_in(absent: StandIn, config: ModelConfig) -> Endpoint | None:
-        chain = plugins.compose(absent.info, absent.predict, config.plugins)
+        chain = plugins.compose(absent.info, absent.respond, config.plugins)
         return (
             Endpoint(absent, chain, Deadlines.of(settings.limits, config.limits))
             if chain.falls_back

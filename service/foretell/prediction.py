@@ -25,7 +25,9 @@ __all__ = [
     "PredictRequest",
     "PredictResponse",
     "RequestRecord",
+    "Respond",
     "Step",
+    "answered",
     "check_header",
 ]
 
@@ -278,8 +280,16 @@ class PredictResponse(msgspec.Struct, frozen=True):
 Predict = Callable[[PredictRequest], Awaitable[PredictResponse]]
 """Something that answers predictions: a version, or a plugin around one."""
 
+Respond = Callable[[PredictRequest], PredictResponse | Awaitable[PredictResponse]]
+"""Something that answers predictions at once, or else gives what is to be awaited: a chain, on most requests, at once."""
+
 Choose = Callable[[RequestRecord], int]
 """Says which version of a model answers a request that names none, by its number. Called before its body is read."""
 
 Observe = Callable[[Sequence[RequestRecord]], None]
 """Something that takes records of answered requests, many at a time."""
+
+
+async def answered(answer: PredictResponse | Awaitable[PredictResponse]) -> PredictResponse:
+    """What a `Respond` gave, once it is there."""
+    return answer if isinstance(answer, PredictResponse) else await answer

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from foretell.plugin import ModelInfo, NoConfig, Plugin, Predict, PredictRequest, PredictResponse, Stage
 from foretell.plugin.chain import Chain, Link
 from foretell.plugin.contract import overrides
+from foretell.prediction import Respond, answered
 from tests.plugin.chains import Engine, ask, chain_of, info, loaded
 
 _made = itertools.count()
@@ -35,9 +36,9 @@ def tracing(stage: Stage, trail: list[str], name: str) -> Any:
     return loaded(Traced(NoConfig()), name=name)
 
 
-def pass_through(predict: Predict) -> None:
+def pass_through(respond: Respond) -> None:
     async def scenario() -> None:
-        await predict(ask())
+        await answered(respond(ask()))
 
     asyncio.run(scenario())
 
@@ -68,7 +69,7 @@ def test_wrapping_happens_once_for_a_version_and_not_for_each_request() -> None:
 def test_without_plugins_the_chain_is_the_version_itself() -> None:
     engine = Engine()
     for chain in (chain_of(end=engine), Chain.bare(engine)):
-        assert chain.predict is engine
+        assert chain.respond is engine
         assert all(below is engine for below in chain.below.values())
         assert not chain.wrapped
 
@@ -104,7 +105,7 @@ def test_a_plugin_that_wraps_nothing_costs_nothing_and_the_chain_says_why() -> N
         loaded(Picky(NoConfig()), name="picky"),
     ]
     chain = chain_of(*plugins, end=engine, model=info("cheap"))
-    assert chain.predict is engine
+    assert chain.respond is engine
     assert chain.links == (
         Link("idle", Stage.OBSERVE, "it wraps no predictions"),
         Link("watcher", Stage.OBSERVE, "it only observes"),
@@ -117,7 +118,7 @@ def test_a_model_that_opted_out_is_not_wrapped() -> None:
     picky.opted_out.add("m")
     engine = Engine()
     chain = chain_of(picky, end=engine)
-    assert chain.predict is engine
+    assert chain.respond is engine
     assert chain.links == (Link("picky", Stage.CACHE, "switched off for this model"),)
     assert chain_of(picky, end=engine, model=info("n")).wrapped
 

@@ -148,5 +148,5 @@ def test_a_plugin_that_cannot_wrap_the_choice_is_named(made: Any, message: str) 
 def test_the_chain_itself_is_left_alone() -> None:
     plugin, end = choosing(two), Engine()
     chain = chain_of(plugin, end=end)
-    assert chain.predict is end
+    assert chain.respond is end
     assert chain.links[0].why_not == "it only chooses the version"

@@ -388,7 +388,7 @@ def test_an_optional_one_that_crashes_is_left_out_of_that_chain_alone(hook: str)
 def test_one_that_is_left_out_neither_wraps_nor_chooses(hook: str) -> None:
     end = MadeUpModel()
     chain = a_set(crashing(hook, optional=True)).compose(info(), end, {})
-    assert chain.predict is end
+    assert chain.respond is end
     assert chain.choose is None
 
 

@@ -18,6 +18,7 @@ from foretell.plugin import (
     PredictRequest,
     PredictResponse,
     RequestRecord,
+    Shortcut,
     Stage,
     Step,
     trial,
@@ -109,6 +110,15 @@ def test_everything_for_a_trial_is_there() -> None:
     (arguments,) = re.findall(r"`run\((answer.*?)\)`", told)
     assert [word.partition("=")[0] for word in arguments.split(", ")] == parameters(trial.run)
     assert "--plugin-config" in told
+
+
+def test_every_function_of_a_shortcut_is_there() -> None:
+    told = dict(re.findall(r"^\| `(\w+)\(([^)]*)\)`", section("## A shorter way"), re.MULTILINE))
+    names = {name for name, value in vars(Shortcut).items() if callable(value)}
+    assert told.keys() == {name for name in names if not name.startswith("_") or name == "__call__"}
+    for name, arguments in told.items():
+        assert arguments.split(", ") == parameters(getattr(Shortcut, name)), name
+    assert "`limited_by`" in section("## A shorter way")
 
 
 def test_every_check_is_shown() -> None:

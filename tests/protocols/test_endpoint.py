@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from foretell.plugin.chain import Chain
+from foretell.prediction import answered
 from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH, Endpoint
 from foretell.settings import LimitSettings
 from foretell.store.model_config import ModelConfig
@@ -23,7 +24,7 @@ def endpoint(store: Path, model: bytes) -> Endpoint:
     folder = write_version(store, "m", 3, model, manifest=False)
     loader = msgspec.structs.replace(LOADER, limits=LimitSettings(max_rows=10), inline_us=10**6)
     version = loader.load("m", 3, folder, ModelConfig())
-    return Endpoint(version, Chain.bare(version.predict))
+    return Endpoint(version, Chain.bare(version.respond))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_every_protocol_answers_with_what_the_model_computes(
     request, encode = served.codecs[protocol].decode(json.dumps(body).encode(), record())
 
     async def predict() -> bytes:
-        return encode(request, await served.predict(request))
+        return encode(request, await answered(served.respond(request)))
 
     answer = json.loads(asyncio.run(predict()))
     assert answer[key] == expected

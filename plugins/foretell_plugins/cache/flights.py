@@ -39,7 +39,7 @@ async def wait_for(flights: Flights, key: MemoryKey) -> PredictResponse | None:
         raise _afresh(outcome) from outcome
     if outcome is None:
         return None
-    return PredictResponse(outcome.outputs.copy(), outcome.degraded, outcome.source)
+    return _copy(outcome)
 
 
 def land(landing: asyncio.Future[_Outcome] | None, outcome: PredictResponse | BaseException) -> None:
@@ -47,12 +47,18 @@ def land(landing: asyncio.Future[_Outcome] | None, outcome: PredictResponse | Ba
     if landing is None or landing.done():
         return
     if isinstance(outcome, PredictResponse):
-        # Whoever asked first may put others into its own mapping before the others have woken up.
-        landing.set_result(PredictResponse(outcome.outputs.copy(), outcome.degraded, outcome.source))
+        # Whoever asked first may change its own before the others have woken up.
+        landing.set_result(_copy(outcome))
     elif isinstance(outcome, Exception) and not isinstance(outcome, DeadlineError):
         landing.set_result(outcome)
     else:  # the time of one caller, or its going away, says nothing of the others
         landing.set_result(None)
+
+
+def _copy(response: PredictResponse) -> PredictResponse:
+    """The same answer for somebody else, who may do with it what they like."""
+    outputs = {name: array.copy() for name, array in response.outputs.items()}
+    return PredictResponse(outputs, response.degraded, response.source)
 
 
 def _afresh(error: Exception) -> Exception:

@@ -6,9 +6,8 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Container
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-import msgspec
 import numpy as np
 from cachebox import LRUCache
 
@@ -35,16 +34,9 @@ _AT_ONCE: Final = 1000
 MemoryKey = bytes
 """Which question to which load of a version; see `Keys`."""
 
-_Kept: TypeAlias = "tuple[str, np.dtype[Any], tuple[int, ...], bytes | list[str]]"
-"""An array as nobody else can change it: its name, dtype, shape, and values; texts as they are."""
-
-
-class _Entry(msgspec.Struct, frozen=True, gc=False):
-    """One kept answer, when it is too old, and how much it takes."""
-
-    arrays: tuple[_Kept, ...]
-    expires_s: float
-    size_bytes: int
+_Entry: TypeAlias = "tuple[Any, ...]"
+"""One kept answer: when it is too old, how much it takes, and of each array its name, dtype, shape and values, which
+nobody else can change; texts are as they are. It is flat, since each object that is kept costs every miss."""
 
 
 class Memory:
@@ -57,6 +49,7 @@ class Memory:
     Attributes:
         evictions: How many answers had to go for want of room.
         size_bytes: How much the kept answers take, bytes.
+        find: Whether there is something for a key, which may be too old; None if there is nothing.
     """
 
     def __init__(self, max_bytes: int, *, clock_s: Callable[[], float] = time.monotonic) -> None:
@@ -66,20 +59,25 @@ class Memory:
         self._clock_s = clock_s
         # Bounded here and not there: it would ask a Python function for each size.
         self._entries: LRUCache[MemoryKey, _Entry] = LRUCache(0)
-        # Its stubs forget that there may be none.
-        self._entry: Callable[[MemoryKey], _Entry | None] = self._entries.get
+        # Its stubs forget that there may be none. No method of its own: every miss would pay for that.
+        self.find: Callable[[MemoryKey], object | None] = self._entries.get
 
     def get(self, key: MemoryKey) -> dict[str, Array] | None:
-        """The outputs that are kept for a key, read-only; None if there are none, or they are too old."""
-        entry = self._entry(key)
+        """The outputs that are kept for a key, as arrays of the caller's own; None if there are none, or they are too old."""
+        entry = cast("_Entry | None", self._entries.get(key))
         if entry is None:
             return None
-        if entry.expires_s <= self._clock_s():
+        expires_s, _, *arrays = entry
+        if expires_s <= self._clock_s():
             self._drop(key)
             return None
-        return {name: _array(dtype, shape, data) for name, dtype, shape, data in entry.arrays}
+        fields = iter(arrays)
+        return {
+            name: _array(dtype, shape, data)
+            for name, dtype, shape, data in zip(fields, fields, fields, fields, strict=True)
+        }
 
-    def keep(self, key: MemoryKey, response: PredictResponse, *, ttl_s: float, max_bytes: int) -> None:
+    def keep(self, key: MemoryKey, response: PredictResponse, ttl_s: float, max_bytes: int) -> None:
         """Keep a copy of an answer, if there is room for it.
 
         Args:
@@ -88,7 +86,7 @@ class Memory:
             ttl_s: How long it may be given again, seconds.
             max_bytes: The greatest answer that is kept, bytes.
         """
-        arrays: list[_Kept] = []
+        arrays: list[Any] = []
         size_bytes = _ENTRY_BYTES + len(key)
         for name, array in response.outputs.items():
             size_bytes += _ARRAY_BYTES + array.nbytes
@@ -98,15 +96,15 @@ class Memory:
             if dtype.hasobject:
                 texts: list[str] = array.ravel().tolist()
                 size_bytes += sum([sys.getsizeof(text) + _TEXT_BYTES for text in texts])
-                arrays.append((name, dtype, array.shape, texts))
+                arrays += (name, dtype, array.shape, texts)
             else:
-                arrays.append((name, dtype, array.shape, array.tobytes()))
+                arrays += (name, dtype, array.shape, array.tobytes())
         if size_bytes > max_bytes or size_bytes > self._max_bytes:
             return
-        replaced = self._entries.insert(key, _Entry(tuple(arrays), self._clock_s() + ttl_s, size_bytes))
-        self.size_bytes += size_bytes if replaced is None else size_bytes - replaced.size_bytes
+        replaced = self._entries.insert(key, (self._clock_s() + ttl_s, size_bytes, *arrays))
+        self.size_bytes += size_bytes if replaced is None else size_bytes - _size_bytes(replaced)
         while self.size_bytes > self._max_bytes:
-            self.size_bytes -= self._entries.popitem()[1].size_bytes
+            self.size_bytes -= _size_bytes(self._entries.popitem()[1])
             self.evictions += 1
 
     async def forget(self, owners: Container[bytes]) -> int:
@@ -123,15 +121,19 @@ class Memory:
         entry = self._entries.pop(key, None)
         if entry is None:
             return False
-        self.size_bytes -= entry.size_bytes
+        self.size_bytes -= _size_bytes(entry)
         return True
 
 
+def _size_bytes(entry: _Entry) -> int:
+    size_bytes: int = entry[1]
+    return size_bytes
+
+
 def _array(dtype: np.dtype[Any], shape: tuple[int, ...], data: bytes | list[str]) -> Array:
-    """A kept array, read-only."""
+    """A kept array, made anew."""
     if isinstance(data, bytes):
-        return np.ndarray(shape, dtype, data)
+        return np.ndarray(shape, dtype, bytearray(data))
     array: Array = np.empty(len(data), dtype=dtype)
     array[:] = data
-    array.setflags(write=False)
     return array.reshape(shape)

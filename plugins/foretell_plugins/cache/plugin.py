@@ -123,7 +123,7 @@ class Cache(Plugin[CacheConfig]):
         )
         self._versions.setdefault(model.name, WeakSet()).add(version)
         self._owners.setdefault(model.name, set()).add(version.owner)
-        return version.predict
+        return version
 
     def instruments(self) -> Iterable[Instrument]:
         """What is kept, what had to go, and how Redis is."""

@@ -27,7 +27,7 @@ class Value(msgspec.Struct, frozen=True):
     """An answer that was read.
 
     Attributes:
-        outputs: Its tensors by name, read-only.
+        outputs: Its tensors by name.
         expires_s: When it is too old, seconds since 1970.
     """
 
@@ -107,10 +107,8 @@ def _array(output: _Array) -> Array | None:
         dtype = _NUMBERS.get(output.dtype)
         if dtype is None or len(output.data) != size * dtype.itemsize:
             return None
-        array = np.frombuffer(output.data, dtype=dtype)
+        array = np.frombuffer(bytearray(output.data), dtype=dtype)
     try:
-        array = array.reshape(output.shape)
+        return array.reshape(output.shape)
     except (ValueError, OverflowError):  # too many axes, or one that is too long beside an empty one
         return None
-    array.setflags(write=False)
-    return array

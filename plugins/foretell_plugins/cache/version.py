@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from foretell.errors import DeadlineError
-from foretell.plugin import CacheStatus, PredictRequest, PredictResponse, RequestRecord, others_time
+from foretell.plugin import PredictRequest, PredictResponse, Shortcut, others_time
 from foretell_plugins.cache.flights import Flights, land, wait_for
 from foretell_plugins.cache.keys import Keys
 
@@ -19,16 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CachedVersion"]
 
-_HEADER: Final = b"x-foretell-cache"
-_STATUSES: Final[tuple[CacheStatus, ...]] = ("hit", "miss", "coalesced", "bypass")
-_HEADERS: Final = {status: (_HEADER, status.encode()) for status in _STATUSES}
-_MISS: Final = _HEADERS["miss"]
+_CACHE_CONTROL: Final = b"cache-control"
 
 _WAITS: Final = 2
 """How often a question waits for an equal one that ends without an outcome; then it is asked beside it."""
 
 
-class CachedVersion:
+class CachedVersion(Shortcut[bytes]):
     """Answers the predictions of one loaded version.
 
     Args:
@@ -52,8 +49,11 @@ class CachedVersion:
     ) -> None:
         self._call_next = call_next
         self._model = model
-        self._config = config
+        self._ttl_s = config.ttl_s
+        self._max_entry_bytes = config.max_entry_bytes
         self._memory = memory
+        self._find_kept = memory.find
+        self._keep = memory.keep
         self._shared = shared
         self._keys = Keys(model, owner)
         self._flights: Flights = {}
@@ -67,28 +67,63 @@ class CachedVersion:
         """From now on neither what was kept nor what is being answered is given again or kept."""
         self._keys.begin_anew(owner)
 
-    async def predict(self, request: PredictRequest) -> PredictResponse:
-        """Answer a question. One method for all of the usual way: each further one costs every miss."""
+    def begin(self, request: PredictRequest) -> MemoryKey | PredictResponse | None:
+        """Look up where nothing has to be waited for, and nothing else is unusual about the request."""
         record = request.record
+        for name, _ in record.headers:
+            if name == _CACHE_CONTROL:
+                return None
+        if self._shared is not None or record.span_id is not None:
+            return None
+        key, flights = self._keys.of(request), self._flights
+        if key is None or key in flights:
+            return None
+        if self._find_kept(key) is not None:
+            kept = self._memory.get(key)
+            if kept is not None:
+                record.cache = "hit"
+                return PredictResponse(kept)
+        record.cache = "miss"
+        flights[key] = None
+        return key
+
+    def end(self, request: PredictRequest, begun: MemoryKey, response: PredictResponse) -> None:
+        """Keep the answer, and give it to those who wait for it."""
+        del request
+        landing = self._flights.pop(begun)
+        if landing is not None:
+            land(landing, response)
+        # What is being answered while answers are dropped is found by nobody: the key is one of before.
+        if response.degraded is None:
+            self._keep(begun, response, self._ttl_s, self._max_entry_bytes)
+
+    def failed(self, request: PredictRequest, begun: MemoryKey, error: BaseException) -> bool:
+        """Tell those who wait for the answer."""
+        del request
+        land(self._flights.pop(begun), error)
+        return False
+
+    async def __call__(self, request: PredictRequest) -> PredictResponse:
+        """Answer a question that may have to wait: for an equal one, for Redis, for a key that takes long to make."""
+        record = request.record
+        # Source: RFC 9111, section 5.2.1.5.
         for name, value in record.headers:
-            # Source: RFC 9111, section 5.2.1.5.
-            if name == b"cache-control" and b"no-store" in value.lower():
-                _mark(record, "bypass")
+            if name == _CACHE_CONTROL and b"no-store" in value.lower():
+                record.cache = "bypass"
                 return await self._call_next(request)
         started_ns = 0 if record.span_id is None else time.perf_counter_ns()
         keys, memory, flights = self._keys, self._memory, self._flights
-        owner = keys.owner
         key = keys.of(request)
         if key is None:
             key = await asyncio.to_thread(keys.of_large, request)
         kept = memory.get(key)
-        if kept is None and flights and key in flights:
+        if kept is None and key in flights:
             answer = await self._join(key, request, started_ns)
             if answer is not None:
                 return answer
             kept = memory.get(key)
         if kept is not None:
-            _mark(record, "hit")
+            record.cache = "hit"
             if started_ns:
                 record.add_step("cache look-up", started_ns, time.perf_counter_ns())
             return PredictResponse(kept)
@@ -96,28 +131,16 @@ class CachedVersion:
         if leads:
             flights[key] = None
         try:
-            found = None if self._shared is None else await self._find(key, request)
+            response = None if self._shared is None else await self._find(key, request)
             if started_ns:
                 record.add_step("cache look-up", started_ns, time.perf_counter_ns())
-            if found is None:
-                record.cache = "miss"
-                if record.answer_headers is None:
-                    record.answer_headers = [_MISS]
-                else:
-                    record.add_header(*_MISS)
+            record.cache = "miss" if response is None else "hit"
+            if response is None:
                 response = await self._call_next(request)
-                # As those of a hit are: what changes answers in place further out then fails at its first request.
-                for array in response.outputs.values():
-                    array.setflags(write=False)
                 # What is being answered while answers are dropped is not kept.
-                if response.degraded is None and keys.owner is owner:
-                    config = self._config
-                    memory.keep(key, response, ttl_s=config.ttl_s, max_bytes=config.max_entry_bytes)
-                    if self._shared is not None:
-                        self._share(key, request, response)
-            else:
-                _mark(record, "hit")
-                response = found
+                if response.degraded is None and key.startswith(keys.owner):
+                    memory.keep(key, response, self._ttl_s, self._max_entry_bytes)
+                    self._share(key, request, response)
         except BaseException as error:
             if leads:
                 land(flights.pop(key), error)
@@ -139,7 +162,7 @@ class CachedVersion:
             if key not in self._flights:
                 break
             # Before it waits: if that fails, it is the other's run that failed.
-            _mark(record, "coalesced")
+            record.cache = "coalesced"
             response = await self._wait(key, request)
             if response is not None:
                 if started_ns:
@@ -166,7 +189,7 @@ class CachedVersion:
         if self._shared is None:
             return None
         found = await self._shared.get(
-            self._model, self._keys.digest(key), request, max_bytes=self._config.max_entry_bytes
+            self._model, self._keys.digest(key), request, max_bytes=self._max_entry_bytes
         )
         if found is None or not key.startswith(self._keys.owner):
             return None
@@ -175,8 +198,8 @@ class CachedVersion:
             key,
             response,
             # The clocks of two hosts may differ.
-            ttl_s=min(found.left_s, self._config.ttl_s),
-            max_bytes=self._config.max_entry_bytes,
+            ttl_s=min(found.left_s, self._ttl_s),
+            max_bytes=self._max_entry_bytes,
         )
         return response
 
@@ -187,14 +210,6 @@ class CachedVersion:
                 self._keys.digest(key),
                 request,
                 response.outputs,
-                ttl_s=self._config.ttl_s,
-                max_bytes=self._config.max_entry_bytes,
+                ttl_s=self._ttl_s,
+                max_bytes=self._max_entry_bytes,
             )
-
-
-def _mark(record: RequestRecord, status: CacheStatus) -> None:
-    record.cache = status
-    if record.answer_headers is None:
-        record.answer_headers = [_HEADERS[status]]
-    else:
-        record.add_header(*_HEADERS[status])

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from foretell.errors import NotReadyError
-from foretell.plugin import PredictResponse
-from foretell.plugin.steps import DONE, steps_into
+from foretell.plugin import PredictResponse, Shortcut
 from foretell_plugins.fallback.judge import CALLERS, NOT_ASKED
-from foretell_plugins.fallback.patience import ask, wait_for
+from foretell_plugins.fallback.patience import LIMITED_BY, ask
 from foretell_plugins.fallback.targets import ModelTarget
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ _HALF: Final = 0.5
 _MOST: Final = 0.9
 
 
-class Guard:
+class Guard(Shortcut[int]):
     """Goes around the predictions of one version.
 
     Args:
@@ -39,6 +38,8 @@ class Guard:
         value: What answers last; None if nothing does.
         give_up_s: How long each of them may take, seconds; None for a part of what is left of the deadline.
     """
+
+    limited_by = LIMITED_BY
 
     def __init__(
         self,
@@ -61,48 +62,64 @@ class Guard:
         self._give_up_s = give_up_s
         self._name = _name(info)
 
-    async def predict(self, request: PredictRequest) -> PredictResponse:
-        """Ask the version; where it cannot answer, what is to answer in its place."""
-        breaker = self.breaker
-        ticket = breaker.ticket or breaker.admit()
+    async def __call__(self, request: PredictRequest) -> PredictResponse:
+        """Go around a prediction while the breaker is not closed: ask whether it may be a probe."""
+        ticket = self.breaker.admit()
         if not ticket:
             return await self._fall_back(request, "breaker", None)
-        limit_s = None
+        limit_s = self.limit_s(request)
         try:
-            answer: list[PredictResponse] = []
-            steps = steps_into(answer, self._call_next(request))
-            waiting = next(steps, DONE)
-            if waiting is not DONE:  # most runs happen at once, and need no timer
-                limit_s = self._limit_s(request.record, 0, self._give_up_s)
-                await wait_for(steps, waiting, limit_s, self._name)
-            response = answer[0]
-        except CALLERS:
-            breaker.released(ticket)
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever keeps the version from answering, something else may
+            response = await ask(self._call_next, request, limit_s, self._name)
+        except BaseException as error:
+            if not self.failed(request, ticket, error) or not isinstance(error, Exception):
+                raise
             failure = error
-        except BaseException:
-            breaker.released(ticket)
-            raise
         else:
-            cache = request.record.cache
-            if cache is not None and cache in NOT_ASKED:
-                breaker.released(ticket)
-                return response
-            breaker.succeeded(ticket)
-            if self._judge.unproven:
-                self._judge.learn(request)
+            self.end(request, ticket, response)
             return response
+        return await self.recover(request, ticket, failure)
+
+    def begin(self, request: PredictRequest) -> int | None:
+        """Ask the breaker; it is nearly always closed."""
+        del request
+        return self.breaker.ticket or None
+
+    def end(self, request: PredictRequest, begun: int, response: PredictResponse) -> None:
+        """Tell the breaker that the version has answered, if it was the version."""
+        del response
+        cache = request.record.cache
+        if cache is not None and cache in NOT_ASKED:
+            self.breaker.released(begun)
+            return
+        self.breaker.succeeded(begun)
+        if self._judge.unproven:
+            self._judge.learn(request)
+
+    def failed(self, request: PredictRequest, begun: int, error: BaseException) -> bool:
+        """Whatever keeps the version from answering, something else may; but for the caller's own mistakes."""
+        del request
+        if isinstance(error, Exception) and not isinstance(error, CALLERS):
+            return True
+        self.breaker.released(begun)
+        return False
+
+    async def recover(self, request: PredictRequest, begun: int, error: Exception) -> PredictResponse:
+        """Tell the breaker, and ask what is to answer in its place."""
         record = request.record
+        limit_s = self._share_s(record, 0, self._give_up_s, record.decoded_ns)
         hurried = _is_hurried(record, limit_s, self._give_up_s)
-        reason = await self._judge.failed(ticket, failure, record.cache, hurried=hurried)
+        reason = await self._judge.failed(begun, error, record.cache, hurried=hurried)
         _note(
             record,
             record.decoded_ns or time.perf_counter_ns(),
             f"{self.info.name}/{self.info.version}",
             reason,
         )
-        return await self._fall_back(request, reason, failure)
+        return await self._fall_back(request, reason, error)
+
+    def limit_s(self, request: PredictRequest) -> float | None:
+        """How long the version may take: what comes after it must still find time before the deadline."""
+        return self._share_s(request.record, 0, self._give_up_s, time.perf_counter_ns())
 
     async def _fall_back(
         self, request: PredictRequest, reason: str, failure: Exception | None
@@ -143,7 +160,7 @@ class Guard:
         if found.fit is None:
             return None, found.name, "unlike"
         give_up_s = target.give_up_s or self._give_up_s
-        limit_s = self._limit_s(request.record, place, give_up_s)
+        limit_s = self._share_s(request.record, place, give_up_s, time.perf_counter_ns())
         if limit_s is not None and limit_s <= 0:
             return None, found.name, "no-time"
         judge, record = found.judge, request.record
@@ -180,17 +197,20 @@ class Guard:
             judge.learn(asked)
         return PredictResponse(outputs, reason, info), found.name, "ok"
 
-    def _limit_s(self, record: RequestRecord, place: int, give_up_s: float | None) -> float | None:
+    def _share_s(
+        self, record: RequestRecord, place: int, give_up_s: float | None, now_ns: int
+    ) -> float | None:
         """How long an attempt may take: what comes after it must still find time before the deadline.
 
         Args:
             record: The request's record.
             place: 0 for the version itself, then the targets.
             give_up_s: What the team set, seconds.
+            now_ns: When it begins, ns.
         """
         if not record.deadline_ns:
             return give_up_s
-        left_s = (record.deadline_ns - time.perf_counter_ns()) / 1e9
+        left_s = (record.deadline_ns - now_ns) / 1e9
         if place < len(self.targets):
             left_s *= _HALF
         elif self.value is not None:

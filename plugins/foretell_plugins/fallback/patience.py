@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from foretell.errors import DeadlineError
-from foretell.plugin.steps import DONE, Steps, go_on, steps_into
+from foretell.plugin.steps import DONE, go_on, steps_into
 
 if TYPE_CHECKING:
     from foretell.prediction import Predict, PredictRequest, PredictResponse
 
-__all__ = ["ask", "wait_for"]
+__all__ = ["LIMITED_BY", "ask"]
+
+LIMITED_BY: Final = "plugins.fallback.give_up_s, X-Request-Timeout or else limits.deadline_s"
+"""What says how long something may take."""
 
 
 async def ask(predict: Predict, request: PredictRequest, limit_s: float | None, who: str) -> PredictResponse:
@@ -30,30 +33,12 @@ async def ask(predict: Predict, request: PredictRequest, limit_s: float | None, 
     steps = steps_into(answer, predict(request))
     waiting = next(steps, DONE)
     if waiting is not DONE:
-        await wait_for(steps, waiting, limit_s, who)
+        timer = asyncio.timeout(limit_s)
+        try:
+            async with timer:
+                await go_on(steps, waiting)
+        except TimeoutError as error:
+            if not timer.expired() or limit_s is None:
+                raise
+            raise DeadlineError(f"{who} was given up after {max(limit_s, 0):.3g} s ({LIMITED_BY})") from error
     return answer[0]
-
-
-async def wait_for(steps: Steps, waiting: Any, limit_s: float | None, who: str) -> None:
-    """Go on with a prediction that waits, and give it up after a while; see `ask`.
-
-    Args:
-        steps: The prediction.
-        waiting: What it waits for.
-        limit_s: How long it may still take, seconds; None means as long as it likes.
-        who: Its name, for the message.
-
-    Raises:
-        DeadlineError: It took longer.
-    """
-    timer = asyncio.timeout(limit_s)
-    try:
-        async with timer:
-            await go_on(steps, waiting)
-    except TimeoutError as error:
-        if not timer.expired() or limit_s is None:
-            raise
-        raise DeadlineError(
-            f"{who} was given up after {max(limit_s, 0):.3g} s "
-            "(plugins.fallback.give_up_s, X-Request-Timeout or else limits.deadline_s)"
-        ) from error

@@ -83,7 +83,7 @@ class Fallback(Plugin[Config]):
             give_up_s=config.give_up_s,
         )
         self._guards[model.name, model.version] = guard
-        return guard.predict
+        return guard
 
     def on_models(self, loaded: Sequence[ModelInfo]) -> Mapping[tuple[str, int], str]:
         """See `Plugin`."""

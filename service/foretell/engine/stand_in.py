@@ -25,7 +25,7 @@ class StandIn:
         self.info = info
         self.parser = parser
 
-    async def predict(self, request: PredictRequest) -> NoReturn:
+    def respond(self, request: PredictRequest) -> NoReturn:
         """Refuse.
 
         Raises:

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from foretell.engine.extent import extent
 from foretell.errors import InvalidInputError, Problem, RunError
-from foretell.prediction import ModelInfo, PredictRequest, PredictResponse
+from foretell.prediction import ModelInfo, PredictRequest, PredictResponse, answered
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from foretell.engine.batching import Batching
     from foretell.engine.lane import Lane
     from foretell.engine.shared_weights import Opened
     from foretell.engine.warm_up import Cost
-    from foretell.parser import Parser, Tensors
+    from foretell.parser import Parser
 
 __all__ = ["Version"]
 
@@ -64,8 +66,8 @@ class Version:
         self._session = opened.session
         self._lane = lane
 
-    async def predict(self, request: PredictRequest) -> PredictResponse:
-        """Answer one request.
+    def respond(self, request: PredictRequest) -> PredictResponse | Awaitable[PredictResponse]:
+        """Answer one request: at once, if its run is short, else when its turn has come.
 
         Raises:
             RunError: ONNX Runtime failed.
@@ -73,18 +75,25 @@ class Version:
             QueueFullError: Too much waits for the model's runs.
             DeadlineError: It took longer than the caller waits.
         """
-        request.record.queued_ns = time.perf_counter_ns()
+        record = request.record
+        record.queued_ns = time.perf_counter_ns()
+        if request.rows > self.inline_rows or (
+            self._inline_extent is not None and extent(request.inputs) > self._inline_extent
+        ):
+            return self._in_turn(request)
+        record.run_rows = request.rows
+        record.run_started_ns = time.perf_counter_ns()
         try:
-            if request.rows <= self.inline_rows and (
-                self._inline_extent is None or extent(request.inputs) <= self._inline_extent
-            ):
-                return PredictResponse(self._run(request))
-            return PredictResponse(await self._lane.run(request))
+            outputs = self._session.run(request.inputs, request.outputs)
         except RunError as error:
-            undeclared = self._undeclared(request)
-            if undeclared is None:
-                raise
-            raise InvalidInputError(undeclared) from error
+            self._explain(request, error)
+            raise
+        record.run_ended_ns = time.perf_counter_ns()
+        return PredictResponse(outputs)
+
+    async def predict(self, request: PredictRequest) -> PredictResponse:
+        """Answer one request; see `respond`."""
+        return await answered(self.respond(request))
 
     @property
     def waiting_rows(self) -> int:
@@ -95,6 +104,23 @@ class Version:
         """Take no more requests for a thread; those that wait or run are answered."""
         self._lane.close()
         self._opened.close()
+
+    async def _in_turn(self, request: PredictRequest) -> PredictResponse:
+        try:
+            return PredictResponse(await self._lane.run(request))
+        except RunError as error:
+            self._explain(request, error)
+            raise
+
+    def _explain(self, request: PredictRequest, error: RunError) -> None:
+        """Say of a run that failed that the model does not declare what its inputs must be, if so.
+
+        Raises:
+            InvalidInputError: It does not.
+        """
+        undeclared = self._undeclared(request)
+        if undeclared is not None:
+            raise InvalidInputError(undeclared) from error
 
     def _undeclared(self, request: PredictRequest) -> Problem | None:
         """What is most likely wrong with inputs that a run failed on; None if every axis but that of rows is declared."""
@@ -108,15 +134,6 @@ class Version:
                     )
                     return Problem("$", message)
         return None
-
-    def _run(self, request: PredictRequest) -> Tensors:
-        """Run the graph here and now, and note when."""
-        record = request.record
-        record.run_rows = request.rows
-        record.run_started_ns = time.perf_counter_ns()
-        outputs = self._session.run(request.inputs, request.outputs)
-        record.run_ended_ns = time.perf_counter_ns()
-        return outputs
 
 
 def _inline_rows(cost: Cost | None, inline_us: float) -> int:

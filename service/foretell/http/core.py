@@ -8,22 +8,23 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
+import numpy as np
 
 from foretell.errors import AsleepError, InvalidInputError, NotFoundError, NotReadyError, Problem
 from foretell.excerpts import shortened
 from foretell.http.catalog import ModelDescription, ModelList, describe_model
 from foretell.http.media import check_json
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_of
-from foretell.prediction import RequestRecord, check_header
+from foretell.prediction import PredictResponse, RequestRecord, check_header
 from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import identity_headers
 from foretell.store.layout import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from foretell.engine.registry import Registry
     from foretell.engine.use import Use
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
     from foretell.http.routes import Route
     from foretell.plugin.faults import Faults
     from foretell.plugin.observers import Observers
-    from foretell.prediction import Choose, Headers
+    from foretell.prediction import CacheStatus, Choose, Headers
     from foretell.protocols.endpoint import Endpoint
+    from foretell.tensors import Array
 
 __all__ = ["CLIENT_GONE", "Answer", "Core"]
 
@@ -43,6 +45,13 @@ CLIENT_GONE: Final = 499
 _LARGE_BYTES: Final = 256 * 1024
 """Longer bodies are decoded in a thread, so that other requests get their turn in between."""
 
+_SOUND_HEADERS: Final = 256
+"""How many headers of plugins are remembered, so that they are not checked again."""
+
+_set_writeable: Final = cast("Callable[[Array, bool], None]", np.ndarray.setflags)
+
+_STATUSES: Final[tuple[CacheStatus, ...]] = ("hit", "miss", "coalesced", "bypass")
+_CACHE: Final = {status: (b"x-foretell-cache", status.encode()) for status in _STATUSES}
 _JSON: Final = (b"content-type", b"application/json")
 _PROBLEM: Final = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
 
@@ -105,6 +114,7 @@ class Core:
         self._prefix = prefix
         self._clock_ns = clock_ns
         self._large = asyncio.Lock()
+        self._sound_headers: set[tuple[bytes, bytes]] = set()  # the same few with every answer
 
     async def predict(self, route: Route, headers: Headers, body: bytes) -> Answer:
         """Answer a prediction. Whatever goes wrong becomes an answer too, but for cancellation."""
@@ -158,8 +168,10 @@ class Core:
             record.decoded_ns = self._clock_ns()
             if endpoint.chain.wrapped:
                 for tensor in request.inputs.values():
-                    tensor.setflags(write=False)
-            response = await endpoint.predict(request)
+                    _set_writeable(tensor, False)
+            response = endpoint.respond(request)
+            if type(response) is not PredictResponse:  # most answer at once
+                response = await cast("Awaitable[PredictResponse]", response)
             record.predicted_ns = self._clock_ns()
             payload = encode(request, response)
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
@@ -181,6 +193,8 @@ class Core:
             if response.source is not None:
                 answered = identity_headers(response.source)
         headers_out = [_JSON, (b"x-request-id", record.request_id.encode()), *answered]
+        if (cache := record.cache) in _CACHE:
+            headers_out.append(_CACHE[cache])
         if record.answer_headers is not None:
             headers_out += self._added(record, record.answer_headers)
         record.finished_ns = self._clock_ns()
@@ -230,8 +244,11 @@ class Core:
         try:
             # A plugin may have left anything there; what was checked is what is sent.
             headers = list(given)
-            for name, value in headers:
-                check_header(name, value)
+            for header in headers:
+                if header not in self._sound_headers:
+                    check_header(*header)
+                    if len(self._sound_headers) < _SOUND_HEADERS:
+                        self._sound_headers.add(header)
         except Exception as error:  # noqa: BLE001 - the boundary of a plugin
             if self._faults is not None:
                 self._faults.failed("unknown", "answer_headers", error, request_id=record.request_id)
@@ -245,6 +262,8 @@ class Core:
         record.finished_ns = self._clock_ns()
         headers = [_PROBLEM, (b"x-request-id", record.request_id.encode())]
         headers += [(name.encode(), value.encode()) for name, value in extra.items()]
+        if (cache := record.cache) in _CACHE:
+            headers.append(_CACHE[cache])
         if record.answer_headers is not None:
             headers += self._added(record, record.answer_headers)
         return Answer(problem.status, headers, problem.encode(), record)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from foretell.errors import AsleepError, NotFoundError, NotReadyError
 from foretell.plugin.call import others_time
 from foretell.plugin.instruments import Instrument
+from foretell.prediction import answered
 
 if TYPE_CHECKING:
     from foretell.engine.registry import Registry
@@ -137,7 +138,7 @@ class ModelsView:
         endpoint.use.enter(time.perf_counter_ns())
         try:
             with others_time(request):
-                return await endpoint.chain.below[self._stage](request)
+                return await answered(endpoint.chain.below[self._stage](request))
         finally:
             endpoint.use.leave()
 

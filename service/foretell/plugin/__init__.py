@@ -3,6 +3,7 @@
 from foretell.plugin.call import others_time
 from foretell.plugin.contract import Host, Models, NoConfig, Plugin, Stage
 from foretell.plugin.instruments import Instrument
+from foretell.plugin.shortcut import Shortcut
 from foretell.prediction import (
     CacheStatus,
     Choose,
@@ -29,6 +30,7 @@ __all__ = [
     "PredictRequest",
     "PredictResponse",
     "RequestRecord",
+    "Shortcut",
     "Stage",
     "Step",
     "others_time",

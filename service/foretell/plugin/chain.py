@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from foretell.plugin.blame import Blame
 from foretell.plugin.choice import compose_choice
+from foretell.plugin.concerns import where_it_concerns
 from foretell.plugin.contract import Stage, overrides
 from foretell.plugin.isolation import Isolation
+from foretell.plugin.short_way import ShortWay
+from foretell.plugin.shortcut import Shortcut
 from foretell.plugin.wrapping import Wrapping
+from foretell.prediction import answered
 
 if TYPE_CHECKING:
     from foretell.plugin.faults import Faults
     from foretell.plugin.loading import LoadedPlugin
-    from foretell.prediction import Choose, ModelInfo, Predict
+    from foretell.prediction import Choose, ModelInfo, Predict, PredictRequest, PredictResponse, Respond
 
 __all__ = ["Chain", "Link", "compose"]
 
@@ -38,23 +43,27 @@ class Chain(msgspec.Struct, frozen=True):
     """What answers the predictions of one version.
 
     Attributes:
-        predict: The whole chain.
+        respond: The whole chain.
         below: The rest of the chain below each stage, for plugins that ask other models.
         links: The enabled plugins, outermost first.
         wrapped: Whether any plugin wraps the version.
         choose: Says which version answers in its place, where it is the default; None if no plugin chooses.
     """
 
-    predict: Predict
-    below: dict[Stage, Predict]
+    respond: Respond
+    below: dict[Stage, Respond]
     links: tuple[Link, ...]
     wrapped: bool
     choose: Choose | None = None
 
     @classmethod
-    def bare(cls, end: Predict) -> Chain:
+    def bare(cls, end: Respond) -> Chain:
         """The chain of a version that no plugin stands around."""
         return cls(end, dict.fromkeys(Stage, end), (), wrapped=False)
+
+    async def predict(self, request: PredictRequest) -> PredictResponse:
+        """Answer a request by the whole chain."""
+        return await answered(self.respond(request))
 
     @property
     def falls_back(self) -> bool:
@@ -65,7 +74,7 @@ class Chain(msgspec.Struct, frozen=True):
 def compose(
     plugins: Sequence[LoadedPlugin],
     model: ModelInfo,
-    end: Predict,
+    end: Respond,
     faults: Faults,
     wrapping: Wrapping | None = None,
 ) -> Chain:
@@ -86,10 +95,10 @@ def compose(
     left_out = set(wrapping.left_out)
     ordered = sorted(plugins, key=lambda loaded: loaded.plugin.stage)
     links: list[Link] = []
-    below: dict[Stage, Predict] = {}
-    predict = end
+    below: dict[Stage, Respond] = {}
+    respond = end
     for stage in reversed(Stage):
-        below[stage] = predict
+        below[stage] = respond
         for loaded in reversed([each for each in ordered if each.plugin.stage == stage]):
             outer = None
             why_not = wrapping.left_out.get(loaded.name)
@@ -97,29 +106,34 @@ def compose(
                 with wrapping.of(loaded, f"to wrap {wrapping.version}"):
                     why_not = _why_not(loaded, model)
                     if why_not is None:
-                        outer = _layer(loaded, faults, predict, model)
+                        outer = _layer(loaded, faults, respond, model)
                 why_not = wrapping.left_out.get(loaded.name, why_not)
             links.append(Link(loaded.name, stage, why_not))
             if outer is not None:
-                predict = outer
+                respond = outer
             if outer is not None or _has_nothing_to_wrap(loaded, wrapping):
                 wrapping.done.add(loaded.name)
     links.reverse()
     if wrapping.left_out.keys() != left_out:  # who is left out must not choose either
         choose = compose_choice(plugins, model, faults, wrapping)
-    return Chain(predict, below, tuple(links), wrapped=predict is not end, choose=choose)
+    return Chain(respond, below, tuple(links), wrapped=respond is not end, choose=choose)
 
 
-def _layer(loaded: LoadedPlugin, faults: Faults, call_next: Predict, model: ModelInfo) -> Predict:
+def _layer(loaded: LoadedPlugin, faults: Faults, call_next: Respond, model: ModelInfo) -> Respond:
     """A plugin around the rest of a chain."""
     plugin = loaded.plugin
-    isolation = Isolation(
-        loaded.name, plugin.stage, faults, timeout_s=loaded.timeout_s, budget_us=loaded.budget_us
-    )
-    layer = isolation.between(plugin.wrap_predict, call_next, model)
+    blame = Blame(loaded.name, plugin.stage, faults, timeout_s=loaded.timeout_s, budget_us=loaded.budget_us)
+    isolation = Isolation(plugin.stage, blame, model, call_next)
+    wrapped: Predict | Shortcut[Any] = plugin.wrap_predict(isolation.call_on, model)
+    if not callable(wrapped):
+        raise TypeError(f"wrap_predict gave {wrapped!r}; it must give an async function")
+    if isinstance(wrapped, Shortcut):
+        layer: Respond = ShortWay(wrapped, isolation, blame, model, call_next).respond
+    else:
+        layer = isolation.around(wrapped)
     if not overrides(plugin, "concerns"):
         return layer
-    return isolation.where_it_concerns(plugin.concerns, layer, call_next)
+    return where_it_concerns(plugin.concerns, layer, call_next, blame)
 
 
 def _has_nothing_to_wrap(loaded: LoadedPlugin, wrapping: Wrapping) -> bool:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from foretell.plugin.contract import Host, Stage
     from foretell.plugin.faults import Faults
     from foretell.plugin.loading import LoadedPlugin, LoadedPlugins
-    from foretell.prediction import ModelInfo, Predict
+    from foretell.prediction import ModelInfo, Respond
 
 __all__ = ["PluginSet"]
 
@@ -136,7 +136,7 @@ class PluginSet:
         """How a plugin crashed that is not optional and has not been put around a single version; None if none is."""
         return next((error for name, error in self._crashes.items() if name not in self._working), None)
 
-    def compose(self, model: ModelInfo, end: Predict, in_store: Mapping[str, Any]) -> Chain:
+    def compose(self, model: ModelInfo, end: Respond, in_store: Mapping[str, Any]) -> Chain:
         """Put the plugins around a version.
 
         Args:

@@ -13,7 +13,7 @@ from foretell.protocols.simple import SimpleBatchCodec, SimpleCodec
 if TYPE_CHECKING:
     from foretell.engine.version import Version
     from foretell.plugin.chain import Chain
-    from foretell.prediction import Choose, ModelInfo, Predict
+    from foretell.prediction import Choose, ModelInfo, Respond
     from foretell.protocols.codec import Codec
 
 __all__ = ["NATIVE", "SIMPLE", "SIMPLE_BATCH", "Endpoint", "identity_headers"]
@@ -36,7 +36,7 @@ class Endpoint:
         codecs: By the name of a route's protocol; a simple one is absent where the model cannot answer one row, or rows.
         headers: The response headers that say what answered.
         chain: The plugins around the version, with the version at their end.
-        predict: The whole chain.
+        respond: The whole chain.
         deadlines: How long its callers wait.
         choose: Says which version answers in its place, where it is the default; None if no plugin chooses.
         stands_in: Whether the version itself does not serve, and only plugins can answer for it.
@@ -52,7 +52,7 @@ class Endpoint:
         self.deadlines = deadlines or Deadlines()
         self.info: ModelInfo = version.info
         self.chain = chain
-        self.predict: Predict = chain.predict
+        self.respond: Respond = chain.respond
         self.choose: Choose | None = chain.choose
         self.stands_in = isinstance(version, StandIn)
         self._version = version

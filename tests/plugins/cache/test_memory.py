@@ -151,10 +151,7 @@ def test_whoever_has_an_answer_may_change_it_and_what_is_kept_stays(array: Array
         kept = memory.get(key("a"))
         assert kept is not None
         assert {name: each.tolist() for name, each in kept.items()} == {"Y": before}
-        with pytest.raises(ValueError, match="read-only"):
-            kept["Y"][0] = 99
-        with pytest.raises(ValueError, match="WRITEABLE"):
-            kept["Y"].setflags(write=True)
+        kept["Y"][0] = 99
         kept["Y"] = array
 
 

@@ -32,10 +32,6 @@ def values(response: PredictResponse) -> Any:
     return response.outputs["Y"].tolist()
 
 
-def headers_of(request: PredictRequest) -> list[tuple[bytes, bytes]]:
-    return request.record.answer_headers or []
-
-
 def test_the_second_equal_question_is_answered_without_a_run() -> None:
     engine = Engine()
     predict = cached(make_cache(), engine)
@@ -43,8 +39,6 @@ def test_the_second_equal_question_is_answered_without_a_run() -> None:
     assert values(run(predict(first))) == values(run(predict(second))) == [3]
     assert len(engine.runs) == 1
     assert (first.record.cache, second.record.cache) == ("miss", "hit")
-    assert headers_of(first) == [(b"x-foretell-cache", b"miss")]
-    assert headers_of(second) == [(b"x-foretell-cache", b"hit")]
 
 
 def test_another_question_is_run() -> None:
@@ -82,15 +76,12 @@ def test_a_version_that_is_loaded_again_begins_anew() -> None:
     assert len(engine.runs) == 2
 
 
-def test_a_kept_answer_cannot_be_changed() -> None:
+def test_whoever_changes_an_answer_changes_nobody_else_s() -> None:
     predict = cached(make_cache(), Engine())
-    answers = [run(predict(ask([1, 2]))) for _ in range(3)]
-    for answer in answers:
+    for _ in range(4):
+        answer = run(predict(ask([1, 2])))
         assert values(answer) == [3]
-        with pytest.raises(ValueError, match="read-only"):
-            answer.outputs["Y"][0] = 99
-    with pytest.raises(ValueError, match="WRITEABLE"):
-        answers[1].outputs["Y"].setflags(write=True)
+        answer.outputs["Y"][0] = 99
 
 
 def test_whoever_asks_first_gets_what_the_version_answered() -> None:
@@ -150,7 +141,6 @@ def test_no_store_is_honoured(value: bytes) -> None:
         request = ask([1, 2], headers=[(b"cache-control", value)])
         run(predict(request))
         assert request.record.cache == "bypass"
-        assert headers_of(request) == [(b"x-foretell-cache", b"bypass")]
     later = ask([1, 2])
     run(predict(later))
     assert later.record.cache == "miss"

@@ -107,11 +107,11 @@ class Server:
         deadlines = Deadlines.of(settings.limits, ModelLimits())
 
         def serve(version: Version, config: ModelConfig) -> Endpoint:
-            chain = self.plugins.compose(version.info, version.predict, config.plugins)
+            chain = self.plugins.compose(version.info, version.respond, config.plugins)
             return Endpoint(version, chain, deadlines)
 
         def stand_in(absent: StandIn, config: ModelConfig) -> Endpoint | None:
-            chain = self.plugins.compose(absent.info, absent.predict, config.plugins)
+            chain = self.plugins.compose(absent.info, absent.respond, config.plugins)
             return Endpoint(absent, chain, deadlines) if chain.falls_back else None
 
         self.registry = Registry(

@@ -1,0 +1,211 @@
+"""The layer of a plugin that has a shortcut: nothing waits there that does not have to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from inspect import iscoroutinefunction
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, cast
+
+from foretell.errors import DeadlineError
+from foretell.plugin.isolation import SAMPLED
+from foretell.prediction import PredictResponse
+
+if TYPE_CHECKING:
+    from foretell.plugin.blame import Blame
+    from foretell.plugin.isolation import Isolation
+    from foretell.plugin.shortcut import Shortcut
+    from foretell.prediction import ModelInfo, PredictRequest, Respond
+
+__all__ = ["ShortWay"]
+
+
+class ShortWay:
+    """Goes around the predictions of one version by a plugin's shortcut.
+
+    As on the long way, what the plugin raises itself is counted, and the prediction goes on without it or ends, as its
+    stage says. That the model runs once, and that nothing calls on later, needs no looking after here.
+
+    Args:
+        shortcut: The plugin's.
+        isolation: What stands around its long way.
+        blame: Judges what it does.
+        model: The version.
+        call_next: The rest of the chain.
+
+    Raises:
+        TypeError: One of the plain functions is none.
+    """
+
+    def __init__(
+        self,
+        shortcut: Shortcut[Any],
+        isolation: Isolation,
+        blame: Blame,
+        model: ModelInfo,
+        call_next: Respond,
+    ) -> None:
+        for name in ("begin", "end", "failed", "limit_s"):
+            if iscoroutinefunction(getattr(shortcut, name)):
+                raise TypeError(f"{name} of the shortcut is async; what has to wait goes the long way")
+        self._shortcut = shortcut
+        self._begin = shortcut.begin
+        self._end = shortcut.end
+        self._isolation = isolation
+        self._long_way = isolation.around(shortcut)
+        self._blame = blame
+        self._model = model
+        self._call_next = call_next
+        self._untimed = 0
+
+    def respond(self, request: PredictRequest) -> PredictResponse | Awaitable[PredictResponse]:
+        """Answer a request. One function for all of the usual way: each further one costs every request."""
+        watch = None
+        if not self._untimed:
+            self._untimed = SAMPLED
+            watch = Stopwatch()
+        self._untimed -= 1
+        try:
+            begun = self._begin(request)
+            if type(begun) is PredictResponse:
+                return self._given(begun, request, watch)
+        except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
+            self._blame.judge(error, "begin", request)
+            return self._call_next(request)
+        if begun is None:
+            return self._long_way(request)
+        if watch is not None:
+            watch.pause()
+        try:
+            response = self._call_next(request)
+        except BaseException as error:  # noqa: BLE001 - it is raised again, unless the plugin answers in its place
+            return self._recovered(request, begun, error)
+        if type(response) is not PredictResponse:
+            return self._wait(request, begun, cast("Awaitable[PredictResponse]", response), watch)
+        if watch is not None:
+            watch.go_on()
+        try:
+            self._end(request, begun, response)
+        except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
+            self._blame.judge(error, "end", request)
+        if watch is not None:
+            watch.pause()
+            self._compare(watch, request)
+        return response
+
+    def _given(
+        self, response: PredictResponse, request: PredictRequest, watch: Stopwatch | None
+    ) -> PredictResponse:
+        """What the plugin answers by itself.
+
+        Raises:
+            PluginError: It is no answer of the version.
+        """
+        complaint = self._isolation.complaint(response, request)
+        if complaint is not None:
+            raise complaint
+        if watch is not None:
+            watch.pause()
+            self._compare(watch, request)
+        return response
+
+    async def _wait(
+        self,
+        request: PredictRequest,
+        begun: Any,
+        answer: Awaitable[PredictResponse],
+        watch: Stopwatch | None,
+    ) -> PredictResponse:
+        """Wait for the rest of the chain, for as long as the plugin says."""
+        try:
+            response = await self._within(request, answer)
+        except BaseException as error:  # noqa: BLE001 - it is raised again, unless the plugin answers in its place
+            return await self._recovered(request, begun, error)
+        if watch is not None:
+            watch.go_on()
+        try:
+            self._end(request, begun, response)
+        except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
+            self._blame.judge(error, "end", request)
+        if watch is not None:
+            watch.pause()
+            self._compare(watch, request)
+        return response
+
+    async def _within(self, request: PredictRequest, answer: Awaitable[PredictResponse]) -> PredictResponse:
+        try:
+            limit_s = self._limit_s(request)
+        except BaseException:
+            if isinstance(answer, CoroutineType):
+                answer.close()  # nobody waits for it
+            raise
+        if limit_s is None:
+            return await answer
+        timer = asyncio.timeout(limit_s)
+        try:
+            async with timer:
+                return await answer
+        except TimeoutError as error:
+            if not timer.expired():
+                raise
+            name, number = self._model.name, self._model.version
+            raise DeadlineError(
+                f"{name} version {number} was given up after {max(limit_s, 0):.3g} s ({self._shortcut.limited_by})"
+            ) from error
+
+    def _recovered(
+        self, request: PredictRequest, begun: Any, error: BaseException
+    ) -> Awaitable[PredictResponse]:
+        """What the plugin gives in place of a failure.
+
+        Raises:
+            BaseException: The failure, if it gives nothing.
+        """
+        recovers = False
+        try:
+            recovers = self._shortcut.failed(request, begun, error)
+            if recovers is not True and recovers is not False:
+                raise self._blame.no_answer("failed", recovers)  # noqa: TRY301 - as what the plugin raises
+        except BaseException as fault:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
+            self._blame.judge(fault, "failed", request)
+            recovers = False
+        if recovers and isinstance(error, Exception):
+            recover = self._shortcut.recover
+            return self._isolation.mended(request, lambda asked: recover(asked, begun, error), error)
+        raise error
+
+    def _compare(self, watch: Stopwatch, request: PredictRequest) -> None:
+        if not self._blame.compare(watch.own_ns / 1000, "wrap_predict", request, sampled=True):
+            self._untimed = 0  # the next one is timed too
+
+    def _limit_s(self, request: PredictRequest) -> float | None:
+        try:
+            limit_s = self._shortcut.limit_s(request)
+            return None if limit_s is None else float(limit_s)
+        except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
+            self._blame.judge(error, "limit_s", request)
+            return None
+
+
+class Stopwatch:
+    """The plugin's own time for one request.
+
+    Attributes:
+        own_ns: How long it ran, ns.
+    """
+
+    __slots__ = ("_went_on_ns", "own_ns")
+
+    def __init__(self) -> None:
+        self.own_ns = 0
+        self._went_on_ns = time.perf_counter_ns()
+
+    def pause(self) -> None:
+        """What comes now is not the plugin's."""
+        self.own_ns += time.perf_counter_ns() - self._went_on_ns
+
+    def go_on(self) -> None:
+        """What comes now is the plugin's."""
+        self._went_on_ns = time.perf_counter_ns()
