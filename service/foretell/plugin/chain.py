@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgspec
 
@@ -127,13 +127,17 @@ def _layer(loaded: LoadedPlugin, faults: Faults, call_next: Respond, model: Mode
     wrapped: Predict | Shortcut[Any] = plugin.wrap_predict(isolation.call_on, model)
     if not callable(wrapped):
         raise TypeError(f"wrap_predict gave {wrapped!r}; it must give an async function")
-    if isinstance(wrapped, Shortcut):
+    if _is_shortcut(wrapped):
         layer: Respond = ShortWay(wrapped, isolation, blame, model, call_next).respond
     else:
         layer = isolation.around(wrapped)
     if not overrides(plugin, "concerns"):
         return layer
     return where_it_concerns(plugin.concerns, layer, call_next, blame)
+
+
+def _is_shortcut(wrapped: Predict | Shortcut[Any]) -> TypeGuard[Shortcut[Any]]:
+    return isinstance(wrapped, Shortcut)
 
 
 def _has_nothing_to_wrap(loaded: LoadedPlugin, wrapping: Wrapping) -> bool:
