@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pytest
 
-from foretell.errors import InvalidInputError, Problem, RunError
+from foretell.errors import InvalidInputError, NotFoundError, Problem, QueueFullError, RunError
 from foretell.logs import RequestLog, open_log
 from foretell.prediction import RequestRecord
 from foretell.settings import LogSettings
@@ -218,6 +218,30 @@ def test_without_a_source_of_chance_it_uses_its_own() -> None:
     stream = io.StringIO()
     RequestLog(open_log(LogSettings(), stream), fraction=1.0).observe([answered()])
     assert len(lines(stream)) == 1
+
+
+def test_a_full_queue_leaves_a_line_a_second_for_each_model_and_says_how_many_it_left_out() -> None:
+    def turned_away(model: str, finished_s: float) -> RequestRecord:
+        return answered(
+            model=model,
+            status=503,
+            failure=QueueFullError("full", retry_after_s=1),
+            finished_ns=int(finished_s * 1e9),
+        )
+
+    stream = io.StringIO()
+    log = RequestLog(open_log(LogSettings(format="json"), stream), fraction=1.0, chance=never)
+    log.observe([turned_away("a", 5 + number / 1000) for number in range(1000)])
+    log.observe([turned_away("b", 5.5), answered(model="a", status=404, failure=NotFoundError("no"))])
+    log.observe([turned_away("a", 6.0), turned_away("a", 6.5), turned_away("a", 8.0), turned_away("a", 9.0)])
+    assert [(line["model"], line["status"], line.get("also")) for line in lines(stream)] == [
+        ("a", 503, 0),
+        ("b", 503, 0),
+        ("a", 404, None),
+        ("a", 503, 999),
+        ("a", 503, 1),
+        ("a", 503, 0),
+    ]
 
 
 WRITER = """

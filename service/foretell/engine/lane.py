@@ -100,9 +100,9 @@ class Lane:
         pool, record = self._pool, request.record
         loop = asyncio.get_running_loop()
         now_ns = pool.clock_ns()
-        ticket = Ticket(request, now_ns, loop)
         with pool.lock:
-            self._admit(ticket, now_ns)
+            self._admit(request, now_ns)
+            ticket = Ticket(request, now_ns, loop)
             if not self._waiting:
                 self._drain.begin(now_ns)
             self._waiting[ticket] = None
@@ -201,8 +201,8 @@ class Lane:
             if self.can_begin:
                 self._pool.offer(self, loop)
 
-    def _admit(self, ticket: Ticket, now_ns: int) -> None:
-        rules, request = self._rules, ticket.request
+    def _admit(self, request: PredictRequest, now_ns: int) -> None:
+        rules = self._rules
         free = max(0, min(self._pool.free, self._most_runs - self._running))
         if len(self._waiting) < free or not self._waiting:
             return
