@@ -4,7 +4,7 @@
 
 A model of some milliseconds a run. First the rows a second of raw `session.run` at each batch size; then those that
 concurrent callers of the loaded version get, each asking for one row after the other; then the latency of one caller
-alone, with shared runs and without, in turns. In one process, without HTTP, whose cost would be the same for all. Needs
+alone, with shared runs and without, by turns and on the same session. In one process, without HTTP, whose cost would be the same for all. Needs
 `make .venv/.dev`.
 """
 
@@ -17,22 +17,22 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+import msgspec
 import numpy as np
 
+from foretell.engine.lane import Lane, LaneRules
 from foretell.engine.loader import Loader
+from foretell.engine.version import Version
 from foretell.prediction import PredictRequest, RequestRecord
 from foretell.settings import EngineSettings, Settings
-from foretell.store.model_config import ModelBatching, ModelConfig
+from foretell.store.model_config import ModelConfig
 
 ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from loadtests.heavy import WIDTH, write_heavy  # noqa: E402 - the path comes first
-
-if TYPE_CHECKING:
-    from foretell.engine.version import Version
 
 SIZES: Final = (1, 2, 4, 8, 16, 32, 64)
 SECONDS: Final = 2.0
@@ -77,24 +77,33 @@ async def served_rate(version: Version, callers: int) -> float:
     return sum(counts) / (time.perf_counter() - began)
 
 
-async def alone_us(version: Version, count: int = 200) -> float:
-    """The median latency of one caller alone, µs."""
-    took: list[float] = []
+async def alone_us(*versions: Version, count: int = 200) -> list[float]:
+    """The median latency of one caller alone, µs, of each of some versions; they take turns, request by request."""
+    took: list[list[float]] = [[] for _ in versions]
     row = rows()[0]
     for _ in range(count):
-        began = time.perf_counter()
-        await version.predict(ask(row))
-        took.append((time.perf_counter() - began) * 1e6)
-    return statistics.median(took)
+        for version, found in zip(versions, took, strict=True):
+            began = time.perf_counter()
+            await version.predict(ask(row))
+            found.append((time.perf_counter() - began) * 1e6)
+    return [statistics.median(found) for found in took]
 
 
-async def measure(callers: int, rounds: int, folder: Path) -> bool:
+def without_sharing(version: Version, loader: Loader) -> Version:
+    """The same version, on the same session, whose requests share no runs."""
+    lane = Lane("heavy", "heavy", version._session, loader.pool, rules=LaneRules(), cost=version.cost)  # noqa: SLF001
+    opened = version._opened  # noqa: SLF001
+    off = msgspec.structs.replace(version.batching, rows=1)
+    return Version(version.info, opened, version.parser, lane, cost=version.cost, batching=off, inline_us=0)
+
+
+async def measure(callers: int, rounds: int, hidden: int, folder: Path) -> bool:
     """Measure, print, and say whether the targets are met."""
     settings = Settings(engine=EngineSettings(run_threads=1, inline_us=0))
     loader = Loader.of(settings)
-    file = write_heavy(folder)
+    file = write_heavy(folder, hidden=hidden)
     version = loader.load("heavy", 1, file.parent, ModelConfig())
-    single = loader.load("heavy", 1, file.parent, ModelConfig(batching=ModelBatching(mode="off")))
+    single = without_sharing(version, loader)
     print(f"one row takes {version.cost.of(1) if version.cost else 0:.0f} µs; {version.batching.reason}")
     raw: dict[int, list[float]] = {size: [] for size in SIZES}
     served: list[float] = []
@@ -106,8 +115,8 @@ async def measure(callers: int, rounds: int, folder: Path) -> bool:
             raw[size].append(raw_rate(version, size))
         served.append(await served_rate(version, callers))
         apart.append(await served_rate(single, callers))
-        shared_alone.append(await alone_us(version))
-        single_alone.append(await alone_us(single))
+        for one, took in zip(await alone_us(version, single), (shared_alone, single_alone), strict=True):
+            took.append(one)
     medians = {size: statistics.median(rates) for size, rates in raw.items()}
     best = max(medians, key=lambda size: medians[size] if size <= callers else 0.0)
     for size, rate in medians.items():
@@ -133,9 +142,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--callers", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--hidden", type=int, default=1536, help="the width of the model")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        met = asyncio.run(measure(arguments.callers, arguments.rounds, Path(folder)))
+        met = asyncio.run(measure(arguments.callers, arguments.rounds, arguments.hidden, Path(folder)))
     raise SystemExit(not met)
 
 

@@ -63,7 +63,7 @@ def write_heavy(
     return folder / "model.onnx"
 
 
-def body(seed: int = 0) -> bytes:
-    """A request of one row."""
-    row = np.random.default_rng(seed).standard_normal(WIDTH).round(3).tolist()
-    return json.dumps({"instances": [row]}).encode()
+def body(rows: int = 1) -> bytes:
+    """A request of some rows."""
+    instances = np.random.default_rng(0).standard_normal((rows, WIDTH)).round(3).tolist()
+    return json.dumps({"instances": instances}).encode()

@@ -21,6 +21,7 @@ ForetellError
 │   └── AsleepError          not yet: it is loaded when somebody asks
 ├── PluginError              a plugin cannot be loaded, or breaks its contract
 ├── DeadlineError            the answer would come too late
+│   └── GivenUpError         a plugin let it take no longer
 ├── QuotaExceededError       the caller has used up what it may
 ├── AccessDeniedError        the caller may not use this model
 ├── RequestError             the caller's request cannot be answered
@@ -42,6 +43,7 @@ __all__ = [
     "ConversionError",
     "DeadlineError",
     "ForetellError",
+    "GivenUpError",
     "IntegrityError",
     "InvalidInputError",
     "InvalidNameError",
@@ -173,6 +175,18 @@ class PluginError(ForetellError):
 
 class DeadlineError(ForetellError, TimeoutError):
     """The answer would come too late."""
+
+
+class GivenUpError(DeadlineError):
+    """A plugin let what it stands around take no longer.
+
+    Attributes:
+        limit_s: How long it could take, seconds.
+    """
+
+    def __init__(self, who: str, limit_s: float, limited_by: str) -> None:
+        self.limit_s = limit_s
+        super().__init__(f"{who} was given up after {max(limit_s, 0):.3g} s ({limited_by})")
 
 
 class QuotaExceededError(ForetellError):

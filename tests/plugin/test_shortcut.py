@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import uvloop
 
 from foretell.errors import DeadlineError, InvalidInputError, PluginError, Problem, RunError
 from foretell.plugin import (
@@ -369,7 +370,7 @@ def test_what_waits_may_take_as_long_as_the_shortcut_says() -> None:
     with pytest.raises(DeadlineError, match=r"m version 1 was given up after 0\.02 s \(the test\)"):
         run(chain(short, Engine(long), faults=faults).predict(ask([1, 2])))
     assert time.monotonic() - began_s < 5
-    assert short.trail == ["begin", "limit_s", "failed begun DeadlineError"]
+    assert short.trail == ["begin", "limit_s", "failed begun GivenUpError"]
     assert faults.errors == {}
 
 
@@ -488,3 +489,63 @@ def test_shortcuts_stand_within_each_other_and_around_async_plugins() -> None:
     composed = chain_of(*plugins, end=AtOnce(), model=info())
     assert run(composed.predict(ask([1, 2]))).outputs["Y"].tolist() == [3]
     assert trail == ["begin a", "slow", "begin b", "begin c", "end c", "end b", "end a"]
+
+
+@every_stage
+def test_a_limit_that_is_no_number_is_a_fault(stage: Stage) -> None:
+    short, faults = Short(limit_s=lambda: float("nan")), make_faults()
+    predicted = chain(short, Engine(a_little), stage=stage, faults=faults).predict(ask([1, 2]))
+    if stage.fails_open:
+        assert run(predicted).outputs["Y"].tolist() == [3]
+    else:
+        with pytest.raises(PluginError, match="'odd' failed"):
+            run(predicted)
+    assert faults.errors == {"odd": 1}
+
+
+@pytest.mark.parametrize("limit_s", [1e300, float("inf")])
+def test_a_limit_beyond_all_bounds_is_none(limit_s: float) -> None:
+    faults = make_faults()
+    around = chain(Short(limit_s=lambda: limit_s), Engine(a_little), faults=faults)
+    assert uvloop.run(around.predict(ask([1, 2]))).outputs["Y"].tolist() == [3]
+    assert faults.errors == {}
+
+
+class BeginsLate(Short):
+    """Its `begin` is a decorated async function, which cannot be told from a plain one."""
+
+    def begin(self, request: PredictRequest) -> Any:
+        return a_little()
+
+
+class EndsLate(Short):
+    """Its `end` is one."""
+
+    def end(self, request: PredictRequest, begun: str, response: PredictResponse) -> Any:
+        return a_little()
+
+
+@pytest.mark.parametrize(("kind", "hook"), [(BeginsLate, "begin"), (EndsLate, "end")])
+@pytest.mark.filterwarnings("error")
+def test_a_guard_whose_hook_gives_a_coroutine_lets_nobody_in(kind: type[Short], hook: str) -> None:
+    faults = make_faults()
+    with pytest.raises(PluginError, match=f"{hook} gave <coroutine"):
+        run(chain(kind(), AtOnce(), stage=Stage.GUARD, faults=faults).predict(ask([1, 2])))
+    assert faults.errors == {"odd": 1}
+
+
+@pytest.mark.parametrize("stage", [Stage.GUARD, Stage.CACHE], ids=str)
+@pytest.mark.parametrize("failed", [crash, refuse], ids=["crash", "verdict"])
+def test_one_that_crashes_when_the_caller_goes_away_cannot_hold_it(stage: Stage, failed: Any) -> None:
+    faults = make_faults()
+
+    async def scenario() -> None:
+        around = chain(Short(failed=failed), Engine(for_ever), stage=stage, faults=faults)
+        task = asyncio.ensure_future(around.predict(ask([1, 2])))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scenario())
+    assert faults.errors == {"odd": 1}

@@ -48,7 +48,11 @@ def land(landing: asyncio.Future[_Outcome] | None, outcome: PredictResponse | Ba
         return
     if isinstance(outcome, PredictResponse):
         # Whoever asked first may change its own before the others have woken up.
-        landing.set_result(_copy(outcome))
+        copy = None
+        try:
+            copy = _copy(outcome)
+        finally:  # plugins may have put anything there: the others ask for themselves
+            landing.set_result(copy)
     elif isinstance(outcome, Exception) and not isinstance(outcome, DeadlineError):
         landing.set_result(outcome)
     else:  # the time of one caller, or its going away, says nothing of the others

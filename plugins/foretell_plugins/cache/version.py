@@ -93,8 +93,8 @@ class CachedVersion(Shortcut[bytes]):
         landing = self._flights.pop(begun)
         if landing is not None:
             land(landing, response)
-        # What is being answered while answers are dropped is found by nobody: the key is one of before.
-        if response.degraded is None:
+        # What is being answered while answers are dropped is not kept.
+        if response.degraded is None and begun.startswith(self._keys.owner):
             self._keep(begun, response, self._ttl_s, self._max_entry_bytes)
 
     def failed(self, request: PredictRequest, begun: MemoryKey, error: BaseException) -> bool:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from foretell.errors import NotReadyError
+from foretell.errors import GivenUpError, NotReadyError
 from foretell.plugin import PredictResponse, Shortcut
 from foretell_plugins.fallback.judge import CALLERS, NOT_ASKED
 from foretell_plugins.fallback.patience import LIMITED_BY, ask
@@ -106,7 +106,7 @@ class Guard(Shortcut[int]):
     async def recover(self, request: PredictRequest, begun: int, error: Exception) -> PredictResponse:
         """Tell the breaker, and ask what is to answer in its place."""
         record = request.record
-        limit_s = self._share_s(record, 0, self._give_up_s, record.decoded_ns)
+        limit_s = error.limit_s if isinstance(error, GivenUpError) else None
         hurried = _is_hurried(record, limit_s, self._give_up_s)
         reason = await self._judge.failed(begun, error, record.cache, hurried=hurried)
         _note(
@@ -119,7 +119,7 @@ class Guard(Shortcut[int]):
 
     def limit_s(self, request: PredictRequest) -> float | None:
         """How long the version may take: what comes after it must still find time before the deadline."""
-        return self._share_s(request.record, 0, self._give_up_s, time.perf_counter_ns())
+        return self._share_s(request.record, 0, self._give_up_s)
 
     async def _fall_back(
         self, request: PredictRequest, reason: str, failure: Exception | None
@@ -160,7 +160,7 @@ class Guard(Shortcut[int]):
         if found.fit is None:
             return None, found.name, "unlike"
         give_up_s = target.give_up_s or self._give_up_s
-        limit_s = self._share_s(request.record, place, give_up_s, time.perf_counter_ns())
+        limit_s = self._share_s(request.record, place, give_up_s)
         if limit_s is not None and limit_s <= 0:
             return None, found.name, "no-time"
         judge, record = found.judge, request.record
@@ -197,20 +197,17 @@ class Guard(Shortcut[int]):
             judge.learn(asked)
         return PredictResponse(outputs, reason, info), found.name, "ok"
 
-    def _share_s(
-        self, record: RequestRecord, place: int, give_up_s: float | None, now_ns: int
-    ) -> float | None:
+    def _share_s(self, record: RequestRecord, place: int, give_up_s: float | None) -> float | None:
         """How long an attempt may take: what comes after it must still find time before the deadline.
 
         Args:
             record: The request's record.
             place: 0 for the version itself, then the targets.
             give_up_s: What the team set, seconds.
-            now_ns: When it begins, ns.
         """
         if not record.deadline_ns:
             return give_up_s
-        left_s = (record.deadline_ns - now_ns) / 1e9
+        left_s = (record.deadline_ns - time.perf_counter_ns()) / 1e9
         if place < len(self.targets):
             left_s *= _HALF
         elif self.value is not None:

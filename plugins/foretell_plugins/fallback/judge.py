@@ -32,8 +32,10 @@ __all__ = ["CALLERS", "NOT_ASKED", "Judge"]
 CALLERS: Final = (RequestError, QuotaExceededError, AccessDeniedError, NotFoundError)
 """What the caller has to mend: no other model would do better, and it says nothing about the one that was asked."""
 
-NOT_ASKED: Final[frozenset[CacheStatus | None]] = frozenset({"hit", "coalesced"})
-"""What a cache says where it did not ask the version for this request, so that its end is no news of the version."""
+NOT_ASKED: Final[tuple[CacheStatus | None, ...]] = ("hit", "coalesced")
+"""What a cache says where it did not ask the version for this request, so that its end is no news of the version.
+
+Compared and not looked up: a plugin may have left anything there."""
 
 _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (DeadlineError, "timeout"),

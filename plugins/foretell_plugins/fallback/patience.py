@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from foretell.errors import DeadlineError
+from foretell.errors import GivenUpError
 from foretell.plugin.steps import DONE, go_on, steps_into
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ async def ask(predict: Predict, request: PredictRequest, limit_s: float | None, 
         who: Its name, for the message.
 
     Raises:
-        DeadlineError: It took longer.
+        GivenUpError: It took longer.
     """
     answer: list[PredictResponse] = []
     steps = steps_into(answer, predict(request))
@@ -40,5 +40,5 @@ async def ask(predict: Predict, request: PredictRequest, limit_s: float | None, 
         except TimeoutError as error:
             if not timer.expired() or limit_s is None:
                 raise
-            raise DeadlineError(f"{who} was given up after {max(limit_s, 0):.3g} s ({LIMITED_BY})") from error
+            raise GivenUpError(who, limit_s, LIMITED_BY) from error
     return answer[0]

@@ -45,13 +45,16 @@ CLIENT_GONE: Final = 499
 _LARGE_BYTES: Final = 256 * 1024
 """Longer bodies are decoded in a thread, so that other requests get their turn in between."""
 
-_SOUND_HEADERS: Final = 256
+_SOUND: Final = 256
 """How many headers of plugins are remembered, so that they are not checked again."""
 
 _set_writeable: Final = cast("Callable[[Array, bool], None]", np.ndarray.setflags)
 
 _STATUSES: Final[tuple[CacheStatus, ...]] = ("hit", "miss", "coalesced", "bypass")
-_CACHE: Final = {status: (b"x-foretell-cache", status.encode()) for status in _STATUSES}
+_CACHE_HEADER: Final = b"x-foretell-cache"
+_CACHE: Final[dict[str, tuple[bytes, bytes]]] = {
+    status: (_CACHE_HEADER, status.encode()) for status in _STATUSES
+}
 _JSON: Final = (b"content-type", b"application/json")
 _PROBLEM: Final = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
 
@@ -114,7 +117,7 @@ class Core:
         self._prefix = prefix
         self._clock_ns = clock_ns
         self._large = asyncio.Lock()
-        self._sound_headers: set[tuple[bytes, bytes]] = set()  # the same few with every answer
+        self._sound: set[tuple[bytes, bytes]] = set()  # the same few with every answer
 
     async def predict(self, route: Route, headers: Headers, body: bytes) -> Answer:
         """Answer a prediction. Whatever goes wrong becomes an answer too, but for cancellation."""
@@ -193,9 +196,7 @@ class Core:
             if response.source is not None:
                 answered = identity_headers(response.source)
         headers_out = [_JSON, (b"x-request-id", record.request_id.encode()), *answered]
-        if (cache := record.cache) in _CACHE:
-            headers_out.append(_CACHE[cache])
-        if record.answer_headers is not None:
+        if record.cache is not None or record.answer_headers is not None:
             headers_out += self._added(record, record.answer_headers)
         record.finished_ns = self._clock_ns()
         return Answer(200, headers_out, payload, record)
@@ -238,21 +239,31 @@ class Core:
             route.path,
         )
 
-    def _added(self, record: RequestRecord, given: list[tuple[bytes, bytes]]) -> Headers:
-        """The headers that plugins gave the answer; those that would break it are left out, and counted."""
+    def _added(self, record: RequestRecord, given: list[tuple[bytes, bytes]] | None) -> Headers:
+        """The headers that say what a cache did, and those that plugins gave the answer.
+
+        A plugin may have left anything in either place: headers that would break the answer are left out, and counted.
+        """
         headers: list[tuple[bytes, bytes]] = []
-        try:
-            # A plugin may have left anything there; what was checked is what is sent.
-            headers = list(given)
-            for header in headers:
-                if header not in self._sound_headers:
-                    check_header(*header)
-                    if len(self._sound_headers) < _SOUND_HEADERS:
-                        self._sound_headers.add(header)
-        except Exception as error:  # noqa: BLE001 - the boundary of a plugin
-            if self._faults is not None:
-                self._faults.failed("unknown", "answer_headers", error, request_id=record.request_id)
-            return _sound(headers)
+        if given is not None:
+            try:
+                headers = list(given)  # what was checked is what is sent
+                for name, value in headers:
+                    if (
+                        type(name) is not bytes
+                        or type(value) is not bytes
+                        or (name, value) not in self._sound
+                    ):
+                        check_header(name, value)
+                        if len(self._sound) < _SOUND:
+                            self._sound.add((name, value))
+            except Exception as error:  # noqa: BLE001 - the boundary of a plugin
+                if self._faults is not None:
+                    self._faults.failed("unknown", "answer_headers", error, request_id=record.request_id)
+                headers = _sound(headers)
+        cache: object = record.cache
+        if type(cache) is str and cache in _CACHE and all(name != _CACHE_HEADER for name, _ in headers):
+            headers.append(_CACHE[cache])
         return headers
 
     def _failed(self, error: Exception, route: Route, record: RequestRecord) -> Answer:
@@ -262,9 +273,7 @@ class Core:
         record.finished_ns = self._clock_ns()
         headers = [_PROBLEM, (b"x-request-id", record.request_id.encode())]
         headers += [(name.encode(), value.encode()) for name, value in extra.items()]
-        if (cache := record.cache) in _CACHE:
-            headers.append(_CACHE[cache])
-        if record.answer_headers is not None:
+        if record.cache is not None or record.answer_headers is not None:
             headers += self._added(record, record.answer_headers)
         return Answer(problem.status, headers, problem.encode(), record)
 
@@ -335,7 +344,7 @@ class Core:
         )
 
 
-def _sound(headers: list[tuple[bytes, bytes]]) -> Headers:
+def _sound(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """What in place of headers is headers."""
     sound: list[tuple[bytes, bytes]] = []
     for header in headers:

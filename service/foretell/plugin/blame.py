@@ -61,12 +61,12 @@ class Blame:
         """Count a fault of which nobody else hears."""
         self._faults.failed(self.plugin, hook, error, request_id=request.record.request_id)
 
-    def no_answer(self, hook: str, given: object) -> PluginError:
-        """What is wrong with something that `hook` gave in place of True or False."""
+    def no_answer(self, hook: str, given: object, wanted: str = "True or False") -> PluginError:
+        """What is wrong with something that a hook gave in place of what is wanted."""
         if isinstance(given, CoroutineType):
             given.close()  # nobody waits for it
         return PluginError(
-            f"plugin {self.plugin!r}: {hook} gave {given!r}; it must give True or False, and at once"
+            f"plugin {self.plugin!r}: {hook} gave {given!r}; it must give {wanted}, and at once"
         )
 
     def compare(self, own_us: float, hook: str, request: PredictRequest, *, sampled: bool) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from foretell.errors import DeadlineError
+from foretell.errors import GivenUpError
 from foretell.plugin.isolation import SAMPLED
 from foretell.prediction import PredictResponse
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from foretell.prediction import ModelInfo, PredictRequest, Respond
 
 __all__ = ["ShortWay"]
+
+_FOR_EVER_S: Final = 1e7
+"""More than that is no limit: event loops cannot count so far."""
 
 
 class ShortWay:
@@ -52,7 +56,8 @@ class ShortWay:
                 raise TypeError(f"{name} of the shortcut is async; what has to wait goes the long way")
         self._shortcut = shortcut
         self._begin = shortcut.begin
-        self._end = shortcut.end
+        # What was made for None may give anything.
+        self._end: Callable[[PredictRequest, Any, PredictResponse], object] = shortcut.end
         self._isolation = isolation
         self._long_way = isolation.around(shortcut)
         self._blame = blame
@@ -71,6 +76,8 @@ class ShortWay:
             begun = self._begin(request)
             if type(begun) is PredictResponse:
                 return self._given(begun, request, watch)
+            if type(begun) is CoroutineType:
+                raise self._blame.no_answer("begin", begun, "what `end` is to be given")  # noqa: TRY301 - as above
         except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
             self._blame.judge(error, "begin", request)
             return self._call_next(request)
@@ -87,7 +94,8 @@ class ShortWay:
         if watch is not None:
             watch.go_on()
         try:
-            self._end(request, begun, response)
+            if (given := self._end(request, begun, response)) is not None:
+                raise self._blame.no_answer("end", given, "nothing")  # noqa: TRY301 - as what the plugin raises
         except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
             self._blame.judge(error, "end", request)
         if watch is not None:
@@ -126,7 +134,8 @@ class ShortWay:
         if watch is not None:
             watch.go_on()
         try:
-            self._end(request, begun, response)
+            if (given := self._end(request, begun, response)) is not None:
+                raise self._blame.no_answer("end", given, "nothing")  # noqa: TRY301 - as what the plugin raises
         except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
             self._blame.judge(error, "end", request)
         if watch is not None:
@@ -135,14 +144,16 @@ class ShortWay:
         return response
 
     async def _within(self, request: PredictRequest, answer: Awaitable[PredictResponse]) -> PredictResponse:
+        refusal = None
         try:
             limit_s = self._limit_s(request)
-        except BaseException:
-            if isinstance(answer, CoroutineType):
-                answer.close()  # nobody waits for it
-            raise
+        except Exception as error:  # noqa: BLE001 - it is raised when those further in, who have begun, are done
+            limit_s, refusal = None, error
         if limit_s is None:
-            return await answer
+            response = await answer
+            if refusal is not None:
+                raise refusal
+            return response
         timer = asyncio.timeout(limit_s)
         try:
             async with timer:
@@ -150,10 +161,8 @@ class ShortWay:
         except TimeoutError as error:
             if not timer.expired():
                 raise
-            name, number = self._model.name, self._model.version
-            raise DeadlineError(
-                f"{name} version {number} was given up after {max(limit_s, 0):.3g} s ({self._shortcut.limited_by})"
-            ) from error
+            who = f"{self._model.name} version {self._model.version}"
+            raise GivenUpError(who, limit_s, self._shortcut.limited_by) from error
 
     def _recovered(
         self, request: PredictRequest, begun: Any, error: BaseException
@@ -169,8 +178,11 @@ class ShortWay:
             if recovers is not True and recovers is not False:
                 raise self._blame.no_answer("failed", recovers)  # noqa: TRY301 - as what the plugin raises
         except BaseException as fault:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
-            self._blame.judge(fault, "failed", request)
             recovers = False
+            if isinstance(error, Exception):
+                self._blame.judge(fault, "failed", request)
+            else:  # the caller is gone, and there is nobody to refuse
+                self._blame.count(fault, "failed", request)
         if recovers and isinstance(error, Exception):
             recover = self._shortcut.recover
             return self._isolation.mended(request, lambda asked: recover(asked, begun, error), error)
@@ -183,7 +195,11 @@ class ShortWay:
     def _limit_s(self, request: PredictRequest) -> float | None:
         try:
             limit_s = self._shortcut.limit_s(request)
-            return None if limit_s is None else float(limit_s)
+            if limit_s is None:
+                return None
+            if math.isnan(limit_s):
+                raise ValueError("limit_s gave no number")  # noqa: TRY301 - as what the plugin raises
+            return None if limit_s > _FOR_EVER_S else float(limit_s)
         except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
             self._blame.judge(error, "limit_s", request)
             return None
