@@ -77,7 +77,7 @@ class ShortWay:
             if type(begun) is PredictResponse:
                 return self._given(begun, request, watch)
             if type(begun) is CoroutineType:
-                raise self._blame.no_answer("begin", begun, "what `end` is to be given")  # noqa: TRY301 - as above
+                raise self._blame.no_answer("begin", cast("object", begun), "what `end` is to be given")  # noqa: TRY301 - as above
         except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
             self._blame.judge(error, "begin", request)
             return self._call_next(request)
