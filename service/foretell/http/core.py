@@ -52,9 +52,7 @@ _set_writeable: Final = cast("Callable[[Array, bool], None]", np.ndarray.setflag
 
 _STATUSES: Final[tuple[CacheStatus, ...]] = ("hit", "miss", "coalesced", "bypass")
 _CACHE_HEADER: Final = b"x-foretell-cache"
-_CACHE: Final[dict[str, tuple[bytes, bytes]]] = {
-    status: (_CACHE_HEADER, status.encode()) for status in _STATUSES
-}
+_CACHE: Final[dict[str, Headers]] = {status: ((_CACHE_HEADER, status.encode()),) for status in _STATUSES}
 _JSON: Final = (b"content-type", b"application/json")
 _PROBLEM: Final = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
 
@@ -244,27 +242,25 @@ class Core:
 
         A plugin may have left anything in either place: headers that would break the answer are left out, and counted.
         """
-        headers: list[tuple[bytes, bytes]] = []
-        if given is not None:
-            try:
-                headers = list(given)  # what was checked is what is sent
-                for name, value in headers:
-                    if (
-                        type(name) is not bytes
-                        or type(value) is not bytes
-                        or (name, value) not in self._sound
-                    ):
-                        check_header(name, value)
-                        if len(self._sound) < _SOUND:
-                            self._sound.add((name, value))
-            except Exception as error:  # noqa: BLE001 - the boundary of a plugin
-                if self._faults is not None:
-                    self._faults.failed("unknown", "answer_headers", error, request_id=record.request_id)
-                headers = _sound(headers)
         cache: object = record.cache
-        if type(cache) is str and cache in _CACHE and all(name != _CACHE_HEADER for name, _ in headers):
-            headers.append(_CACHE[cache])
-        return headers
+        told = _CACHE.get(cache, ()) if type(cache) is str else ()
+        if given is None:
+            return told
+        headers: list[tuple[bytes, bytes]] = []
+        try:
+            headers = list(given)  # what was checked is what is sent
+            for header in headers:
+                name, value = header
+                known = type(name) is bytes and type(value) is bytes and (name, value) in self._sound
+                if not known:
+                    check_header(name, value)
+                    if len(self._sound) < _SOUND:
+                        self._sound.add((name, value))
+        except Exception as error:  # noqa: BLE001 - the boundary of a plugin
+            if self._faults is not None:
+                self._faults.failed("unknown", "answer_headers", error, request_id=record.request_id)
+            headers = _sound(headers)
+        return headers if any(name == _CACHE_HEADER for name, _ in headers) else [*headers, *told]
 
     def _failed(self, error: Exception, route: Route, record: RequestRecord) -> Answer:
         problem, extra = problem_of(error, path=route.path, request_id=record.request_id, prefix=self._prefix)
