@@ -142,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--callers", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--hidden", type=int, default=1536, help="the width of the model")
+    parser.add_argument("--hidden", type=int, default=3072, help="the width of the model")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         met = asyncio.run(measure(arguments.callers, arguments.rounds, arguments.hidden, Path(folder)))

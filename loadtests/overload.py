@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--times", type=float, default=4)
     parser.add_argument("--deadline", type=float, default=2)
-    parser.add_argument("--hidden", type=int, default=1536, help="the width of the model")
+    parser.add_argument("--hidden", type=int, default=6144, help="the width of the model")
     arguments = parser.parse_args()
     cpus = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:

@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--callers", type=int, default=16)
     parser.add_argument("--hidden", type=int, default=3072, help="the width of the model")
-    parser.add_argument("--rows", type=int, default=32, help="the rows of a request")
+    parser.add_argument("--rows", type=int, default=64, help="the rows of a request")
     arguments = parser.parse_args()
     asked = body(arguments.rows)
     rates: dict[int, list[float]] = {1: [], 2: []}
