@@ -128,7 +128,8 @@ def test_a_model_that_raises(store: Path, start: Callable[..., RunningServer]) -
             body = answer.json()
             assert (body["predictions"], body["degraded"], body["served_by"]) == ([7.0], True, "m/1")
             assert (body["model_version"], answer.headers["x-model-version"]) == ("1", "1")
-        assert server.wait_for("breaker", state="open")["version"] == 2
+        line = server.wait_for("breaker", state="open")
+        assert (line["version"], line["reason"].partition(":")[0]) == (2, "RunError")
         # Once the breaker is half-open, a probe that fails opens it again, and one that succeeds closes it.
         until(client, "half-open")
         assert ask(client, 7).headers["x-foretell-degraded"] == "error"

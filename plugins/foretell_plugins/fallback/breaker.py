@@ -43,10 +43,11 @@ class Breaker:
     Args:
         rules: When it opens and closes.
         clock_s: A monotonic clock, seconds.
-        changed: Is told every new state.
+        changed: Is told every new state, and the reason.
 
     Attributes:
         ticket: What `admit` gives while the breaker is closed, which is nearly always; else 0.
+        reason: How the last call failed, in words; for whoever hands it tickets to set.
     """
 
     def __init__(
@@ -54,12 +55,13 @@ class Breaker:
         rules: BreakerRules,
         *,
         clock_s: Callable[[], float] = time.monotonic,
-        changed: Callable[[BreakerState], None] = lambda _: None,
+        changed: Callable[[BreakerState, str], None] = lambda _, __: None,
     ) -> None:
         self._rules = rules
         self._clock_s = clock_s
         self._changed = changed
         self.ticket = 1
+        self.reason = ""
         self._state: BreakerState = "closed"
         self._epoch = 1  # the ticket of every call that was admitted since the last change of state
         # What has ended within the window, by tenths of it. The last is the present one.
@@ -195,7 +197,7 @@ class Breaker:
             self._good = self._bad = self._suspect = 0
             self._slot_end_s = self._clock_s() + self._slot_s
         self.ticket = self._epoch if state == "closed" else 0
-        self._changed(state)
+        self._changed(state, self.reason)
 
     def _slide(self, now_s: float) -> None:
         """Begin a new slot, and forget what has left the window."""

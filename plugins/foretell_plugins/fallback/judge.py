@@ -98,6 +98,7 @@ class Judge:
         Returns:
             What the failure is called.
         """
+        self.breaker.reason = f"{type(error).__name__}: {error}"
         reason = next((name for kind, name in _REASONS if isinstance(error, kind)), "error")
         hurried = hurried and isinstance(error, DeadlineError)
         breaker = self.breaker

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakValueDictionary
 
 from foretell.errors import PluginError
+from foretell.excerpts import shortened
 from foretell.plugin import Instrument, Plugin, Stage
 from foretell_plugins.fallback.breaker import Breaker, BreakerState
 from foretell_plugins.fallback.config import Config
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fallback"]
 
+_SHOWN_REASON: Final = 500
 _STATES: Final[dict[BreakerState, int]] = {"closed": 0, "half-open": 1, "open": 2}
 
 
@@ -159,9 +161,12 @@ class Fallback(Plugin[Config]):
         return [guard for ref in self._guards.valuerefs() if (guard := ref()) is not None]
 
     def _new_judge(self, info: ModelInfo, host: Host) -> Judge:
-        def changed(state: BreakerState) -> None:
-            write = host.log.warning if state == "open" else host.log.info
-            write("breaker", model=info.name, version=info.version, state=state)
+        def changed(state: BreakerState, reason: str) -> None:
+            told = {"model": info.name, "version": info.version, "state": state}
+            if state == "open":
+                host.log.warning("breaker", **told, reason=shortened(reason, _SHOWN_REASON))
+            else:
+                host.log.info("breaker", **told)
 
         config = self.config_for(info.name)
         breaker = Breaker(config.rules(), changed=changed)

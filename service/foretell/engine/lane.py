@@ -210,15 +210,16 @@ class Lane:
         waiting_rows = self.waiting_rows - sum(each.request.rows for each in islice(self._waiting, free))
         rows = waiting_rows + request.rows
         wait_ns = self._drain.wait_ns(waiting_rows, now_ns)
+        run_ns, ends_ns = self._expected_ns(request.rows), request.record.deadline_ns
         if rows > rules.max_queue_rows:
             reason = f"{waiting_rows} rows wait, and no more than {rules.max_queue_rows} may (limits.max_queue_rows)"
         elif wait_ns > rules.max_queue_s * 1e9:
             reason = f"it would wait about {wait_ns / 1e9:.2g} s, and no longer than {rules.max_queue_s:g} s is allowed (limits.max_queue_s)"
-        elif (
-            request.record.deadline_ns
-            and now_ns + wait_ns * _CAUTION + self._expected_ns(request.rows) > request.record.deadline_ns
-        ):
-            reason = f"it would wait about {wait_ns / 1e9:.2g} s, which is longer than its deadline allows"
+        elif ends_ns and now_ns + wait_ns * _CAUTION + run_ns > ends_ns:
+            reason = (
+                f"it would wait about {wait_ns / 1e9:.2g} s and its run takes {run_ns / 1e9:.2g} s, which is more than "
+                f"the {max(ends_ns - now_ns, 0) / 1e9:.2g} s that are left to its deadline allow"
+            )
         else:
             return
         retry_after_s = min(_LONGEST_RETRY_S, max(1, math.ceil(wait_ns / 1e9)))

@@ -28,7 +28,7 @@ def state(breaker: Breaker) -> str:
 
 def make(rules: BreakerRules = RULES) -> tuple[Breaker, Clock, list[BreakerState]]:
     clock, states = Clock(), list[BreakerState]()
-    return Breaker(rules, clock_s=clock, changed=states.append), clock, states
+    return Breaker(rules, clock_s=clock, changed=lambda state, _: states.append(state)), clock, states
 
 
 def fail(breaker: Breaker, times: int = 1, *, given_up: bool = False) -> None:
