@@ -28,8 +28,8 @@ serve: .venv/.serve ## start the server (installs foretell and what serving need
 convert: .venv/.convert ## install what publishing needs besides: scikit-learn, pandas and the converters
 	@echo "foretell can publish now: source .venv/bin/activate" >&2
 
-# All of them are shared out between as many processes as there are CPUs.
-ALL_TESTS := --numprocesses=auto --dist=worksteal --cov-fail-under=$(MIN_COVERAGE)
+# All of them are shared out between one process more than there are CPUs: many of them wait for servers.
+ALL_TESTS := --numprocesses=$(shell expr $$(nproc) + 1) --dist=worksteal --cov-fail-under=$(MIN_COVERAGE)
 
 test: .venv/.dev ## run the tests with branch coverage; with ARGS, those tests and no coverage floor
 	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered $(or $(ARGS),$(ALL_TESTS))
