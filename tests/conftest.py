@@ -47,9 +47,13 @@ def shared_processes() -> Iterator[Serve]:
     servers: list[RunningServer] = []
 
     def start(
-        command: list[str], *, cwd: Path = ROOT, environ: dict[str, str] | None = None
+        command: list[str],
+        *,
+        cwd: Path = ROOT,
+        environ: dict[str, str] | None = None,
+        measured: bool = True,
     ) -> RunningServer:
-        servers.append(RunningServer(command, cwd=cwd, environ=environ))
+        servers.append(RunningServer(command, cwd=cwd, environ=environ, measured=measured))
         return servers[-1]
 
     yield start
@@ -66,17 +70,18 @@ def shared_store(shared_processes: Serve) -> ServeStore:
 
 
 @pytest.fixture
-def serve_processes(shared_processes: Serve) -> Iterator[Serve]:
-    """Start commands that serve this test.
+def serve_processes(shared_processes: Serve, request: pytest.FixtureRequest) -> Iterator[Serve]:
+    """Start commands that serve this test; their lines count as covered where it is marked `measures_servers`.
 
     After it they are told to stop, so that none takes time from the next test; the end of all tests waits for theirs.
     """
+    measured = request.node.get_closest_marker("measures_servers") is not None
     servers: list[RunningServer] = []
 
     def start(
         command: list[str], *, cwd: Path = ROOT, environ: dict[str, str] | None = None
     ) -> RunningServer:
-        servers.append(shared_processes(command, cwd=cwd, environ=environ))
+        servers.append(shared_processes(command, cwd=cwd, environ=environ, measured=measured))
         return servers[-1]
 
     yield start

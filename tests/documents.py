@@ -27,7 +27,7 @@ import tomlkit
 
 from foretell.settings import load_settings
 from foretell.store.model_config import ModelConfig
-from tests.servers import ROOT, RunningServer
+from tests.servers import ROOT, RunningServer, environment
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SERVERS = re.compile(r"make serve|foretell serve|litestar run|(?:^| )(?:hypercorn|uvicorn) ")
@@ -158,7 +158,7 @@ class Document:
         run = subprocess.run(
             command,
             cwd=self._folder,
-            env=self._environ,
+            env=environment(self._environ),
             capture_output=True,
             text=True,
             timeout=300,

@@ -12,6 +12,8 @@ import pytest
 from tests.models import linear_model_bytes, write_version
 from tests.servers import ServeStore
 
+pytestmark = pytest.mark.measures_servers
+
 
 @pytest.fixture
 def small(store: Path) -> Path:

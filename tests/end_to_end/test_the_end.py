@@ -15,6 +15,8 @@ from tests.load import Load
 from tests.models import linear_model_bytes, write_version
 from tests.servers import ROOT, RunningServer, Serve, ServeStore
 
+pytestmark = pytest.mark.measures_servers
+
 LONG = ("--set", "server.linger_s=3600", "--set", "server.drain_s=3600")
 ROW = b'{"features": [1, 2]}'
 QUESTION = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(ROW), ROW)

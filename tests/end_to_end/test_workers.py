@@ -29,6 +29,8 @@ import asyncio, os, time
 import msgspec
 from foretell.plugin import ModelInfo, Plugin, Predict, PredictRequest, PredictResponse, Stage
 
+pytestmark = pytest.mark.measures_servers
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refuse: bool = False
 
