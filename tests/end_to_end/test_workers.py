@@ -21,6 +21,8 @@ from tests.load import Load
 from tests.models import endless_model_bytes, linear_model_bytes, write_version
 from tests.servers import ROOT, RunningServer, Serve, ServeStore
 
+pytestmark = pytest.mark.measures_servers
+
 CLIENTS = 8
 ABORT, HANG, INTERRUPT = 666, 667, 668
 
@@ -28,8 +30,6 @@ CHAOS = f"""
 import asyncio, os, time
 import msgspec
 from foretell.plugin import ModelInfo, Plugin, Predict, PredictRequest, PredictResponse, Stage
-
-pytestmark = pytest.mark.measures_servers
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refuse: bool = False
