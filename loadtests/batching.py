@@ -4,8 +4,8 @@
 
 A model of some milliseconds a run. First the rows a second of raw `session.run` at each batch size; then those that
 concurrent callers of the loaded version get, each asking for one row after the other; then the latency of one caller
-alone, with shared runs and without, by turns and on the same session. In one process, without HTTP, whose cost would be the same for all. Needs
-`make .venv/.dev`.
+alone, with shared runs and without, by turns and on the same session. In one process, without HTTP, whose cost would be
+the same for all. Needs `make .venv/.dev`.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
     python loadtests/workers.py [--rounds 3] [--seconds 8]
 
-A real server with one thread for runs in each worker, and requests that take a run of some hundred milliseconds, so that
-the callers, who share the CPUs with it, do not matter: several rows each, so that the time goes into computing. One row
-at a time would be spent on reading the weights, and two workers share the memory. Needs `make .venv/.dev` and two CPUs that are free.
+A real server with one thread for runs in each worker, and requests that take a run of some ten milliseconds, so that the
+callers, who share the CPUs with it, do not matter: several rows each, so that the time goes into computing. One row at a
+time would be spent on reading the weights, and two workers share the memory. Needs `make .venv/.dev` and two CPUs that
+are free.
 """
 
 from __future__ import annotations

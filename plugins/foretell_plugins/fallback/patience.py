@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
-from foretell.errors import GivenUpError
+from foretell.plugin.patience import give_up_after
 from foretell.plugin.steps import DONE, go_on, steps_into
 
 if TYPE_CHECKING:
@@ -33,12 +32,5 @@ async def ask(predict: Predict, request: PredictRequest, limit_s: float | None, 
     steps = steps_into(answer, predict(request))
     waiting = next(steps, DONE)
     if waiting is not DONE:
-        timer = asyncio.timeout(limit_s)
-        try:
-            async with timer:
-                await go_on(steps, waiting)
-        except TimeoutError as error:
-            if not timer.expired() or limit_s is None:
-                raise
-            raise GivenUpError(who, limit_s, LIMITED_BY) from error
+        await give_up_after(limit_s, go_on(steps, waiting), who, LIMITED_BY)
     return answer[0]

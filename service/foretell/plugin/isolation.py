@@ -12,7 +12,7 @@ from foretell.plugin.answers import AnswerCheck
 from foretell.plugin.call import CLOSED, NOTHING, Call
 from foretell.plugin.contract import Stage
 from foretell.plugin.steps import DONE, Steps, go_on, steps_into
-from foretell.prediction import PredictRequest, PredictResponse
+from foretell.prediction import PredictRequest, PredictResponse, answered
 
 if TYPE_CHECKING:
     from foretell.plugin.blame import Blame
@@ -168,8 +168,7 @@ class Isolation:
             raise error
         self._blame.judge(error, "wrap_predict", request)
         if not started:
-            response = self._call_next(request)
-            return response if type(response) is PredictResponse else await cast("Any", response)
+            return await answered(self._call_next(request))
         if (
             call.inside
         ):  # it left its call to a task of its own: that one's outcome counts, there is no second run

@@ -1,4 +1,4 @@
-"""Waiting for a plugin to open and to close, but not for ever."""
+"""Waiting for plugins, and for what they stand around, but not for ever."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, Final, TypeVar, cast
 
-from foretell.errors import PluginError
+from foretell.errors import GivenUpError, PluginError
 from foretell.plugin.steps import DONE, go_on, steps_into
 
-__all__ = ["within"]
+__all__ = ["give_up_after", "within"]
 
 T = TypeVar("T")
 
@@ -35,6 +35,28 @@ async def within(awaitable: Awaitable[T], limit_s: float, complaint: str) -> T:
         await _go_on(steps, waiting, limit_s, complaint)
     result: T = answer[0]
     return result
+
+
+async def give_up_after(limit_s: float | None, awaitable: Awaitable[T], who: str, limited_by: str) -> T:
+    """Wait for something, and cancel it after a while.
+
+    Args:
+        limit_s: How long, seconds; None means as long as it likes.
+        awaitable: What is waited for.
+        who: Its name, for the message.
+        limited_by: Where the limit comes from, for the message.
+
+    Raises:
+        GivenUpError: It took longer.
+    """
+    timer = asyncio.timeout(limit_s)
+    try:
+        async with timer:
+            return await awaitable
+    except TimeoutError as error:
+        if not timer.expired() or limit_s is None:
+            raise
+        raise GivenUpError(who, limit_s, limited_by) from error
 
 
 async def _go_on(steps: Any, waiting: Any, limit_s: float, complaint: str) -> None:

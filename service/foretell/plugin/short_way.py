@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -10,8 +9,8 @@ from inspect import iscoroutinefunction
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from foretell.errors import GivenUpError
 from foretell.plugin.isolation import SAMPLED
+from foretell.plugin.patience import give_up_after
 from foretell.prediction import PredictResponse
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class ShortWay:
         self._untimed = 0
 
     def respond(self, request: PredictRequest) -> PredictResponse | Awaitable[PredictResponse]:
-        """Answer a request. One function for all of the usual way: each further one costs every request."""
+        """Answer a request."""
         watch = None
         if not self._untimed:
             self._untimed = SAMPLED
@@ -91,6 +90,12 @@ class ShortWay:
             return self._recovered(request, begun, error)
         if type(response) is not PredictResponse:
             return self._wait(request, begun, cast("Awaitable[PredictResponse]", response), watch)
+        return self._ended(request, begun, response, watch)
+
+    def _ended(
+        self, request: PredictRequest, begun: Any, response: PredictResponse, watch: Stopwatch | None
+    ) -> PredictResponse:
+        """The answer of the rest of the chain, once the plugin has heard of it."""
         if watch is not None:
             watch.go_on()
         try:
@@ -131,17 +136,7 @@ class ShortWay:
             response = await self._within(request, answer)
         except BaseException as error:  # noqa: BLE001 - it is raised again, unless the plugin answers in its place
             return await self._recovered(request, begun, error)
-        if watch is not None:
-            watch.go_on()
-        try:
-            if (given := self._end(request, begun, response)) is not None:
-                raise self._blame.no_answer("end", given, "nothing")  # noqa: TRY301 - as what the plugin raises
-        except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
-            self._blame.judge(error, "end", request)
-        if watch is not None:
-            watch.pause()
-            self._compare(watch, request)
-        return response
+        return self._ended(request, begun, response, watch)
 
     async def _within(self, request: PredictRequest, answer: Awaitable[PredictResponse]) -> PredictResponse:
         refusal = None
@@ -154,15 +149,8 @@ class ShortWay:
             if refusal is not None:
                 raise refusal
             return response
-        timer = asyncio.timeout(limit_s)
-        try:
-            async with timer:
-                return await answer
-        except TimeoutError as error:
-            if not timer.expired():
-                raise
-            who = f"{self._model.name} version {self._model.version}"
-            raise GivenUpError(who, limit_s, self._shortcut.limited_by) from error
+        who = f"{self._model.name} version {self._model.version}"
+        return await give_up_after(limit_s, answer, who, self._shortcut.limited_by)
 
     def _recovered(
         self, request: PredictRequest, begun: Any, error: BaseException
