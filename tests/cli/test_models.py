@@ -54,9 +54,18 @@ def test_a_broken_model_toml_is_listed_with_its_reason(run: Run, filled: Path) -
     assert table(out)[1] == [
         "bare",
         "3",
-        "3",
+        "?",
         f"{path}: Object contains unknown field `enabeld`; did you mean 'enabled'?",
     ]
+
+
+def test_a_broken_model_toml_leaves_open_what_answers_by_default(run: Run, filled: Path) -> None:
+    write_model_toml(filled, "churn", 'default = "champion"\n[batching]\nmode = "sometimes"\n')
+    _, out, _ = run("models", "list", "--store", filled)
+    assert table(out)[2][:3] == ["churn", "1, 2", "?"]
+    code, _, err = run("models", "show", "churn", "--store", filled)
+    assert code == 2
+    assert "name a version: its model.toml cannot be read" in err
 
 
 @pytest.mark.parametrize("command", ["list", "verify"])

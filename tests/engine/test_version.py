@@ -29,7 +29,7 @@ from tests.models import (
     slow_model_bytes,
 )
 
-INLINE = Cost(0, 0)
+INLINE = Cost(0, 0, 5000)
 MakeVersion = Callable[..., Version]
 
 
@@ -107,15 +107,25 @@ def test_runs_at_once_are_bounded_by_the_threads(make_version: MakeVersion) -> N
 @pytest.mark.parametrize(
     ("cost", "rows", "inline"),
     [
-        (Cost(10, 9), 10, True),
-        (Cost(10, 9), 11, False),
-        (Cost(10, 90), 1, True),
-        (Cost(10, 91), 1, False),
-        (Cost(0, 0), 5000, True),
+        (Cost(10, 9, 64), 10, True),
+        (Cost(10, 9, 64), 11, False),
+        (Cost(10, 90, 64), 1, True),
+        (Cost(10, 91, 64), 1, False),
+        (Cost(0, 0, 5000), 5000, True),
+        (Cost(0, 0, 5000), 5001, False),
         (Cost(101, 0), 1, False),
         (None, 1, False),
     ],
-    ids=["as long as allowed", "longer", "one row", "one row too long", "rows are free", "slow", "unknown"],
+    ids=[
+        "as long as allowed",
+        "longer",
+        "one row",
+        "one row too long",
+        "rows are free",
+        "never tried",
+        "slow",
+        "unknown",
+    ],
 )
 def test_the_expected_duration_decides(
     make_version: MakeVersion, cost: Cost | None, rows: int, inline: bool

@@ -88,6 +88,21 @@ def test_a_cost_is_measured(model: bytes) -> None:
     assert 0 < cost.of(1) < math.inf
 
 
+def test_a_longer_run_is_timed_where_a_short_one_tells_too_little() -> None:
+    fast, slow = cost_of(linear_model_bytes()), cost_of(slow_model_bytes(512, 8))
+    assert fast is not None
+    assert slow is not None
+    assert fast.rows == 1000  # as many as a request may have, and still fast
+    assert slow.rows == 64
+
+
+def test_no_run_is_timed_for_which_much_memory_would_have_to_be_filled() -> None:
+    wide = identity_bytes("float32", ("batch", 16 * 1024))
+    cost = cost_of(wide)
+    assert cost is not None
+    assert cost.rows <= 256  # of 64 KB each
+
+
 def test_a_run_of_fixed_shape_costs_the_same_for_any_number_of_rows() -> None:
     cost = cost_of(identity_bytes("float32", (4, 2)))
     assert cost is not None

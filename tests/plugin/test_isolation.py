@@ -453,6 +453,22 @@ def test_a_slow_plugin_is_told_off() -> None:
     assert event["own_us"] >= 2000
 
 
+def test_what_a_plugin_may_take_grows_with_the_inputs() -> None:
+    def dawdle(request: PredictRequest, call_next: Predict) -> Any:
+        until = time.perf_counter() + 0.0002
+        while time.perf_counter() < until:
+            pass
+        return call_next(request)
+
+    events: list[dict[str, Any]] = []
+    slow = loaded(plugin(Stage.OBSERVE, dawdle), name="slow", budget_us=100)
+    for rows, expected in ((40_000, 0), (1, 1)):  # 40,000 of them are many times 16 KB
+        chain = chain_of(slow, end=Engine(), faults=make_faults(events))
+        for _ in range(70):
+            asyncio.run(_run(chain.predict(ask(*[[1.0, 2.0]] * rows))))
+        assert len(events) == expected
+
+
 @pytest.mark.parametrize("engine", [Engine, lambda: Engine(wait_a_little)], ids=["inline", "waiting"])
 def test_blocking_for_longer_than_it_may_take_is_a_fault_each_time_and_the_answer_stands(
     engine: Callable[[], Engine],

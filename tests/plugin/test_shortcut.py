@@ -389,7 +389,9 @@ def test_a_time_limit_of_the_model_s_own_is_not_taken_for_that_of_the_shortcut()
 
 @every_stage
 @pytest.mark.parametrize(
-    "limit", [crash, lambda: "soon", lambda: float("nan")], ids=["crash", "text", "no number"]
+    "limit",
+    [crash, lambda: "soon", lambda: float("nan"), lambda: -1.0],
+    ids=["crash", "text", "no number", "negative"],
 )
 @pytest.mark.filterwarnings("error")
 def test_one_that_cannot_say_how_long_is_left_out_or_ends_the_prediction(stage: Stage, limit: Any) -> None:
@@ -434,6 +436,16 @@ def test_one_that_takes_too_long_is_counted_and_its_answer_stands() -> None:
     for count in (1, 2, 3):
         assert around.respond(ask([1, 2])) is own
         assert faults.errors == {"odd": count}
+
+
+@pytest.mark.parametrize("name", ["begin", "__call__"])
+def test_one_that_lacks_a_way_is_not_put_around_a_version(name: str) -> None:
+    class Half(Short):
+        pass
+
+    setattr(Half, name, getattr(Shortcut, name))
+    with pytest.raises(PluginError, match=f"the shortcut has no {name}"):
+        chain(Half(), AtOnce())
 
 
 @pytest.mark.parametrize("name", ["begin", "end", "failed", "limit_s"])

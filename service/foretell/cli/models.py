@@ -47,7 +47,7 @@ def list_models(store: Path) -> None:
         broken = (
             not default or int(default) not in model.versions or visible_fault(model.versions[int(default)])
         )
-        shown = f"{default} (broken)" if default and broken else default
+        shown = "?" if model.config is None else f"{default} (broken)" if default and broken else default
         notes = [*(() if config.enabled else ("disabled",)), *faults]
         rows.append((model.name, ", ".join(map(str, model.versions)), shown, aliases, "; ".join(notes)))
     print_table(("model", "versions", "default", "aliases", "note"), rows)
@@ -65,6 +65,10 @@ def show_model(name: str, version: str | None, store: Path) -> None:
     The exit status is 1 if the version is damaged or incomplete.
     """
     model = find_model(store, name)
+    if version is None and model.config is None:
+        raise click.UsageError(
+            "name a version: its model.toml cannot be read, which says what answers by default"
+        )
     number = int(_default(model) or 0) if version is None else _number(model, version)
     folder = _version_folder(model, number)
     click.secho(f"{name} version {number}", bold=True)
@@ -194,7 +198,10 @@ def verify_models(names: tuple[str, ...], store: Path) -> None:
 
 
 def _default(model: CatalogModel) -> str:
-    config = model.config or ModelConfig()
+    """The version that answers by default; empty if there is none, or if a model.toml that cannot be read says which."""
+    config = model.config
+    if config is None:
+        return ""
     choice = config.aliases[config.default] if isinstance(config.default, str) else config.default
     return str(choice or max(model.versions, default=""))
 

@@ -137,7 +137,7 @@ class Version:
 
 
 def _inline_rows(cost: Cost | None, inline_us: float) -> int:
-    """The greatest number of rows whose run is short enough for the event loop."""
+    """The greatest number of rows whose run is short enough for the event loop; none that was never tried."""
     if cost is None or cost.of(1) > inline_us:
         return 0
-    return int(min((inline_us - cost.base_us) / max(cost.row_us, 1e-3), 1_000_000))
+    return int(min((inline_us - cost.base_us) / max(cost.row_us, 1e-3), cost.rows))

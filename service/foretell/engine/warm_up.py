@@ -20,7 +20,19 @@ if TYPE_CHECKING:
 __all__ = ["Cost", "completed", "measure", "time_us", "trial_inputs", "varied", "zero_inputs"]
 
 _REPEATS: Final = 5
-_BIG: Final = 64
+_REPEATS_OF_SHORT: Final = 25
+_SHORT_US: Final = 2_000
+"""Runs are repeated more often until they have taken as long as this together."""
+
+_BIG: Final = (64, 512, 4096, 32_768, 262_144)
+"""How many rows the second measured run has: the first of these that shows what a row costs."""
+
+_TELLING_US: Final = 1000.0
+"""A run that takes as long as this tells what its rows cost: what else happens on the machine is small against it."""
+
+_MOST_BYTES: Final = 16 * 1024**2
+"""The greatest size of inputs that are made up to measure a run of more than the fewest rows, bytes."""
+
 _PATIENCE_US: Final = 200_000
 
 
@@ -30,10 +42,12 @@ class Cost(msgspec.Struct, frozen=True):
     Attributes:
         base_us: What a run costs apart from its rows, µs.
         row_us: What each row adds, µs.
+        rows: How many rows the longer of the two had: more were never run.
     """
 
     base_us: float
     row_us: float
+    rows: int = 1
 
     def of(self, rows: int) -> float:
         """The expected duration of a run, µs."""
@@ -77,7 +91,7 @@ def varied(inputs: Tensors) -> Tensors:
 
 
 def measure(session: Session, signature: Signature, parser: Parser) -> Cost | None:
-    """Time a version on one row and on many.
+    """Time a version on one row and on as many as it takes to tell what a row costs.
 
     Returns:
         Its cost; None if it runs on one row and not on many, so that a run's cost cannot be told from its rows.
@@ -86,15 +100,25 @@ def measure(session: Session, signature: Signature, parser: Parser) -> Cost | No
         RunError: It does not run.
     """
     signature = completed(signature, session)
-    one = time_us(session, trial_inputs(signature, parser, 1))
+    inputs = trial_inputs(signature, parser, 1)
+    one = time_us(session, inputs)
     if not signature.batched:
         return Cost(one, 0.0)
-    try:
-        many = time_us(session, trial_inputs(signature, parser, _BIG))
-    except RunError:
-        return None
-    row = max(0.0, (many - one) / (_BIG - 1))
-    return Cost(max(0.0, one - row), row)
+    bytes_of_row = sum(tensor.nbytes for tensor in inputs.values())
+    most = max(_BIG[0], min(parser.max_rows, _MOST_BYTES // max(bytes_of_row, 1)))
+    rows, many = 1, one
+    for size in _BIG:
+        try:
+            many = time_us(session, trial_inputs(signature, parser, min(size, most)))
+        except RunError:
+            if rows == 1:
+                return None
+            break
+        rows = min(size, most)
+        if many >= _TELLING_US or rows == most:
+            break
+    row = max(0.0, (many - one) / (rows - 1))
+    return Cost(max(0.0, one - row), row, rows)
 
 
 def completed(signature: Signature, session: Session) -> Signature:
@@ -119,7 +143,7 @@ def completed(signature: Signature, session: Session) -> Signature:
 
 
 def time_us(session: Session, inputs: Tensors) -> float:
-    """The median duration of a few runs after a first one, µs; a slow model is run fewer times.
+    """The median duration of a few runs after a first one, µs; a slow model is run fewer times, a fast one more often.
 
     It is this thread's CPU time: other models load at the same time, and waiting for them is no cost of this one.
 
@@ -128,8 +152,12 @@ def time_us(session: Session, inputs: Tensors) -> float:
     """
     durations: list[float] = []
     session.try_run(inputs)
-    while len(durations) < _REPEATS and sum(durations) < _PATIENCE_US:
+    taken_us = 0.0
+    while (
+        len(durations) < (_REPEATS if taken_us > _SHORT_US else _REPEATS_OF_SHORT) and taken_us < _PATIENCE_US
+    ):
         started = time.thread_time_ns()
         session.try_run(inputs)
         durations.append((time.thread_time_ns() - started) / 1000)
+        taken_us += durations[-1]
     return statistics.median(durations)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import CoroutineType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from foretell.errors import ForetellError, PluginError
 from foretell.plugin.contract import Stage
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["Blame"]
 
 
+_BUDGETED_BYTES: Final = 16 * 1024
+
+
 class Blame:
     """Judges what one plugin does around the predictions of one version.
 
@@ -24,7 +27,8 @@ class Blame:
         stage: Its stage.
         faults: Where faults go.
         timeout_s: How long it may take, apart from what it calls on, seconds.
-        budget_us: How long it should take at most, apart from what it calls on, µs.
+        budget_us: How long it should take at most, apart from what it calls on, for a request of up to 16 KB of
+            inputs, µs; for a larger one so many times as long.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class Blame:
             self.count(error, hook, request)
             return False
         if sampled:
+            own_us /= max(1.0, sum(tensor.nbytes for tensor in request.inputs.values()) / _BUDGETED_BYTES)
             known = self._own_us
             self._own_us = own_us if known is None else known + (own_us - known) / 8
             if self._own_us > self._budget_us:

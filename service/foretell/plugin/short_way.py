@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from foretell.plugin.isolation import SAMPLED
 from foretell.plugin.patience import give_up_after
+from foretell.plugin.shortcut import Shortcut
 from foretell.prediction import PredictResponse
 
 if TYPE_CHECKING:
     from foretell.plugin.blame import Blame
     from foretell.plugin.isolation import Isolation
-    from foretell.plugin.shortcut import Shortcut
     from foretell.prediction import ModelInfo, PredictRequest, Respond
 
 __all__ = ["ShortWay"]
@@ -39,7 +38,7 @@ class ShortWay:
         call_next: The rest of the chain.
 
     Raises:
-        TypeError: One of the plain functions is none.
+        TypeError: One of the plain functions is none, or one that must be there is not.
     """
 
     def __init__(
@@ -50,6 +49,11 @@ class ShortWay:
         model: ModelInfo,
         call_next: Respond,
     ) -> None:
+        for name in ("begin", "__call__"):
+            if getattr(type(shortcut), name) is getattr(Shortcut, name):
+                raise TypeError(
+                    f"the shortcut has no {name}: begin says which way a request goes, and __call__ is the long one"
+                )
         for name in ("begin", "end", "failed", "limit_s"):
             if iscoroutinefunction(getattr(shortcut, name)):
                 raise TypeError(f"{name} of the shortcut is async; what has to wait goes the long way")
@@ -185,8 +189,8 @@ class ShortWay:
             limit_s = self._shortcut.limit_s(request)
             if limit_s is None:
                 return None
-            if math.isnan(limit_s):
-                raise ValueError("limit_s gave no number")  # noqa: TRY301 - as what the plugin raises
+            if not limit_s >= 0:
+                raise ValueError(f"limit_s gave {limit_s}, which is no number of seconds")  # noqa: TRY301 - as what the plugin raises
             return None if limit_s > _FOR_EVER_S else float(limit_s)
         except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
             self._blame.judge(error, "limit_s", request)
