@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ hypothesis.settings.register_profile(
     "foretell", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("foretell")
+
+# Under nohup servers would inherit that hang-ups are ignored.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
