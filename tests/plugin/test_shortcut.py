@@ -87,7 +87,7 @@ class Short(Shortcut[str]):
 
 
 def chain(
-    short: Short,
+    short: Any,
     end: Predict,
     *,
     stage: Stage = Stage.CACHE,
@@ -438,14 +438,24 @@ def test_one_that_takes_too_long_is_counted_and_its_answer_stands() -> None:
         assert faults.errors == {"odd": count}
 
 
-@pytest.mark.parametrize("name", ["begin", "__call__"])
-def test_one_that_lacks_a_way_is_not_put_around_a_version(name: str) -> None:
-    class Half(Short):
-        pass
+def test_one_without_begin_is_not_put_around_a_version() -> None:
+    class Endless(Shortcut[str]):
+        def end(self, request: PredictRequest, begun: str, response: PredictResponse) -> None:
+            pass
 
-    setattr(Half, name, getattr(Shortcut, name))
-    with pytest.raises(PluginError, match=f"the shortcut has no {name}"):
-        chain(Half(), AtOnce())
+    with pytest.raises(PluginError, match="the shortcut has no begin"):
+        chain(Endless(), AtOnce())
+
+
+def test_one_without_a_long_way_that_goes_it_is_told_what_is_missing() -> None:
+    class Half(Shortcut[str]):
+        def begin(self, request: PredictRequest) -> None:
+            return None
+
+    events: list[dict[str, Any]] = []
+    around = chain(Half(), AtOnce(), faults=make_faults(events))
+    assert run(around.predict(ask([1, 2]))).outputs["Y"].tolist() == [3]
+    assert "begin gave None, and the shortcut has no long way: define async __call__" in str(events)
 
 
 @pytest.mark.parametrize("name", ["begin", "end", "failed", "limit_s"])

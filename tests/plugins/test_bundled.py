@@ -56,6 +56,8 @@ def test_they_answer_together(server: RunningServer) -> None:
 
 
 def test_the_instruments_of_every_plugin_are_in_a_scrape_and_in_the_document(server: RunningServer) -> None:
+    ask(server, "m")
+    ask(server, "n")
     scrape = httpx.get(f"{server.url}/metrics").text
     text = (ROOT / "docs" / "metrics.md").read_text().partition("### From the other plugins")[2]
     documented = TABLE.findall(text.partition("### Outcomes")[0])

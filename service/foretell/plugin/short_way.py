@@ -49,11 +49,8 @@ class ShortWay:
         model: ModelInfo,
         call_next: Respond,
     ) -> None:
-        for name in ("begin", "__call__"):
-            if getattr(type(shortcut), name) is getattr(Shortcut, name):
-                raise TypeError(
-                    f"the shortcut has no {name}: begin says which way a request goes, and __call__ is the long one"
-                )
+        if type(shortcut).begin is Shortcut.begin:
+            raise TypeError("the shortcut has no begin, which says how a request goes on")
         for name in ("begin", "end", "failed", "limit_s"):
             if iscoroutinefunction(getattr(shortcut, name)):
                 raise TypeError(f"{name} of the shortcut is async; what has to wait goes the long way")

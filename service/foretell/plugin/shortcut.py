@@ -26,8 +26,12 @@ class Shortcut(Generic[B]):
     limited_by: ClassVar[str] = "limit_s of a plugin"
 
     async def __call__(self, request: PredictRequest) -> PredictResponse:
-        """Go around a prediction the long way: as the async function that `wrap_predict` may return, calling on itself."""
-        raise NotImplementedError
+        """Go around a prediction the long way: as the async function that `wrap_predict` may return, calling on itself.
+
+        It need not be there where `begin` never gives None.
+        """
+        del request
+        raise NotImplementedError("begin gave None, and the shortcut has no long way: define async __call__")
 
     def begin(self, request: PredictRequest) -> B | PredictResponse | None:
         """Before the prediction, at once.
