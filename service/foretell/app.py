@@ -202,6 +202,7 @@ def wire(
         deadlines=Deadlines.of(settings.limits, ModelLimits()),
         plugin_status=plugins.status,
         prefix=prefix,
+        max_body_bytes=settings.limits.max_body_bytes,
     )
     guard = admin_guard(settings.admin.key_sha256)
 

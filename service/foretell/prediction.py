@@ -123,6 +123,7 @@ class RequestRecord(msgspec.Struct):
         method: The HTTP method.
         path: The path that was asked.
         deadline_ns: When the caller no longer wants the answer, ns; 0 means never.
+        body_deadline: What in the body has set the deadline; None if nothing has.
         model: The model's name; empty if the request named none that exists.
         version: The version that was to answer; 0 if there is none.
         rows: The number of rows; 0 if the request was refused before they were counted.
@@ -155,6 +156,7 @@ class RequestRecord(msgspec.Struct):
     method: str = "POST"
     path: str = ""
     deadline_ns: int = 0
+    body_deadline: str | None = None
     model: str = ""
     version: int = 0
     rows: int = 0
@@ -189,7 +191,14 @@ class RequestRecord(msgspec.Struct):
     @property
     def sets_deadline(self) -> bool:
         """Whether the caller has said itself how long it waits."""
-        return self.header(b"x-request-timeout") is not None
+        return self.body_deadline is not None or self.header(b"x-request-timeout") is not None
+
+    @property
+    def deadline_source(self) -> str:
+        """Where the deadline comes from, for messages."""
+        if self.header(b"x-request-timeout") is not None:
+            return "X-Request-Timeout"
+        return self.body_deadline or "limits.deadline_s"
 
     def add_step(
         self, name: str, started_ns: int, ended_ns: int, attributes: dict[str, Any] | None = None

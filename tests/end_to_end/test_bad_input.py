@@ -157,13 +157,16 @@ CASES = {
         ("utf-16", "UTF-8"),
         headers=(("content-type", "application/json; charset=utf-16"),),
     ),
-    "compressed": Case(IRIS, b"\x1f\x8b", 415, ("gzip",), headers=(("content-encoding", "gzip"),)),
-    "compressed, said with two headers": Case(
+    "compressed, cut short": Case(IRIS, b"\x1f\x8b", 400, ("gzip",), headers=(("content-encoding", "gzip"),)),
+    "compressed in an unknown way": Case(
+        IRIS, b"x", 415, ("br", "gzip"), headers=(("content-encoding", "br"),)
+    ),
+    "compressed twice, said with two headers": Case(
         IRIS,
         b"\x1f\x8b",
         415,
         ("gzip",),
-        headers=(("content-encoding", "gzip"), ("content-encoding", "identity")),
+        headers=(("content-encoding", "gzip"), ("content-encoding", "gzip")),
     ),
     "a key that imitates a place": Case(
         IRIS, b'{"z` - at `$[%s]": 1}' % (b"9" * 5000), 422, ("is not known",), "$"

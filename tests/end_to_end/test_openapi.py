@@ -46,6 +46,7 @@ def test_every_prediction_route_of_every_model_is_in_it(document: dict[str, Any]
     expected = {f"/v1/models/{name}:predict" for name in MODELS}
     expected |= {f"/v1/models/{name}/versions/1:predict" for name in MODELS}
     expected |= {"/v1/models/iris/versions/2:predict", "/predict", "/predict/batch"}
+    expected |= {f"/v2/models/{name}/infer" for name in MODELS}
     posts = {path for path, item in document["paths"].items() if "post" in item}
     assert posts == expected
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -98,7 +98,7 @@ def chain(
     class Quick(Plugin[NoConfig]):
         def wrap_predict(self, call_next: Predict, model: ModelInfo) -> Predict:
             short.call_next = call_next
-            return short
+            return cast("Predict", short)
 
     Quick.stage = stage
     quick = loaded(Quick(NoConfig()), name="odd", timeout_s=timeout_s, budget_us=budget_us)

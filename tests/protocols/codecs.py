@@ -12,6 +12,7 @@ import pytest
 from foretell.errors import InvalidInputError, MalformedError
 from foretell.parser import Parser
 from foretell.prediction import PredictResponse, RequestRecord
+from foretell.protocols.codec import body_of as written
 from foretell.protocols.native import NativeCodec
 from foretell.protocols.simple import SimpleBatchCodec, SimpleCodec
 
@@ -77,7 +78,7 @@ def decode(codec: Codec, body: object) -> Tensors:
 def answer(codec: Codec, body: object, outputs: Tensors) -> Any:
     """The answer to a request, read back from its bytes and checked against the schema of answers."""
     request, encode = codec.decode(body_of(body), record())
-    given = json.loads(encode(request, PredictResponse(outputs)), parse_constant=pytest.fail)
+    given = json.loads(written(encode(request, PredictResponse(outputs))), parse_constant=pytest.fail)
     assert fits(codec.response_schema(), given)
     return given
 

@@ -12,7 +12,8 @@ import pytest
 
 from foretell.plugin.chain import Chain
 from foretell.prediction import answered
-from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH, Endpoint
+from foretell.protocols.codec import body_of as written
+from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH, V2, Endpoint
 from foretell.settings import LimitSettings
 from foretell.store.model_config import ModelConfig
 from tests.engine.loaders import LOADER
@@ -30,11 +31,11 @@ def endpoint(store: Path, model: bytes) -> Endpoint:
 @pytest.mark.parametrize(
     ("shape", "protocols"),
     [
-        (("batch", 2), {NATIVE, SIMPLE, SIMPLE_BATCH}),
-        ((1, 2), {NATIVE, SIMPLE, SIMPLE_BATCH}),
-        ((3, 2), {NATIVE, SIMPLE_BATCH}),
-        ((), {NATIVE}),
-        ((11, 2), {NATIVE}),
+        (("batch", 2), {NATIVE, V2, SIMPLE, SIMPLE_BATCH}),
+        ((1, 2), {NATIVE, V2, SIMPLE, SIMPLE_BATCH}),
+        ((3, 2), {NATIVE, V2, SIMPLE_BATCH}),
+        ((), {NATIVE, V2}),
+        ((11, 2), {NATIVE, V2}),
     ],
     ids=["any number of rows", "one row", "three rows", "no rows", "more rows than are allowed"],
 )
@@ -67,7 +68,7 @@ def test_every_protocol_answers_with_what_the_model_computes(
     request, encode = served.codecs[protocol].decode(json.dumps(body).encode(), record())
 
     async def predict() -> bytes:
-        return encode(request, await answered(served.respond(request)))
+        return written(encode(request, await answered(served.respond(request))))
 
     answer = json.loads(asyncio.run(predict()))
     assert answer[key] == expected

@@ -10,6 +10,7 @@ import pytest
 
 from foretell.errors import InvalidInputError
 from foretell.prediction import PredictResponse
+from foretell.protocols.codec import body_of as written
 from foretell.signature import BATCH, Signature, Tensor
 from foretell.tensors import Array
 from tests.parser.signatures import column, nested, packed
@@ -133,7 +134,7 @@ def test_the_identity_of_a_request_is_repeated_whatever_it_holds() -> None:
     codec = native(TWO)
     request, encode = codec.decode(body_of(ROWS), record('null "🌸"'))
     given = encode(request, PredictResponse({"y": np.array([1, 2], dtype=np.float32)}))
-    assert json.loads(given)["request_id"] == 'null "🌸"'
+    assert json.loads(written(given))["request_id"] == 'null "🌸"'
 
 
 @pytest.mark.parametrize(

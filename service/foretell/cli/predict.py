@@ -43,6 +43,7 @@ def predict(name: str, body: str, version: int | None, alias: str | None, store:
     from foretell.engine.registry import Registry
     from foretell.plugin.chain import Chain
     from foretell.prediction import RequestRecord, answered
+    from foretell.protocols.codec import body_of
     from foretell.protocols.endpoint import NATIVE, Endpoint
 
     config = find_model(store, name).config
@@ -78,7 +79,7 @@ def predict(name: str, body: str, version: int | None, alias: str | None, store:
                 'send {"instances": [row, …]} or {"inputs": columns}: `features` is only for POST /predict'
             )
             raise InvalidInputError(Problem("$", message)) from error
-        return encode(request, await answered(endpoint.respond(request)))
+        return body_of(encode(request, await answered(endpoint.respond(request))))
 
     try:
         click.echo(asyncio.run(answer()))

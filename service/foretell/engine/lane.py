@@ -231,7 +231,7 @@ class Lane:
     def _expire(self, ticket: Ticket) -> None:
         if not ticket.future.done():
             self._leave(ticket)
-            reason = "X-Request-Timeout" if ticket.request.record.sets_deadline else "limits.deadline_s"
+            reason = ticket.request.record.deadline_source
             ticket.future.set_exception(
                 DeadlineError(f"{self._name} did not answer before the deadline ({reason})")
             )

@@ -6,20 +6,22 @@ They are `@asgi` handlers, which cost half of what typed handlers do, and own ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from litestar import asgi
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
-from foretell.errors import NotFoundError, RequestError, TooLargeError
+from foretell.errors import NotFoundError, NotReadyError, RequestError, TooLargeError
 from foretell.excerpts import shortened
 from foretell.http.lifecycle import closes_connection
+from foretell.http.pages import Readiness
 from foretell.http.problems import MethodNotAllowedError
 from foretell.http.routes import MODELS, Route, route_of_models
+from foretell.http.v2 import V2_ROOT, Liveness, route_of_v2, server_metadata
 from foretell.plugin.steps import DONE, go_on, steps_into
-from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH
+from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH, V2
 
 if TYPE_CHECKING:
     from litestar.handlers import ASGIRouteHandler
@@ -41,7 +43,7 @@ class _ClientGoneError(Exception):
 def prediction_routes(
     core: Core, lifecycle: Lifecycle, *, max_body_bytes: int, prefix: str = ""
 ) -> list[ASGIRouteHandler]:
-    """The handlers of the native and the simple protocol.
+    """The handlers of the prediction protocols.
 
     Args:
         core: What answers.
@@ -75,7 +77,14 @@ def prediction_routes(
         else:
             await _close(send)
 
-    return [predict, predict_batch, models]
+    @asgi(V2_ROOT, is_mount=True, copy_scope=False, name="v2")
+    async def v2(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == _HTTP:
+            await adapter.v2(scope, receive, send)
+        else:
+            await _close(send)
+
+    return [predict, predict_batch, models, v2]
 
 
 class _Adapter:
@@ -86,6 +95,11 @@ class _Adapter:
         self._lifecycle = lifecycle
         self._prefix = prefix
         self._max_body_bytes = max_body_bytes
+        self._server_state: dict[str, Callable[[], object]] = {
+            "server": server_metadata,
+            "live": Liveness,
+            "ready": self._check_readiness,
+        }
 
     async def models(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """A path of the models: a prediction if it ends in a verb, a description if not."""
@@ -108,6 +122,33 @@ class _Adapter:
             await self._send(self._core.describe(route, _headers(scope), scope["method"]), scope, send)
         else:
             await self._refuse_method(route, "GET, HEAD", scope, send)
+
+    async def v2(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """A path of the Open Inference Protocol."""
+        rest = scope["path"]
+        route = route_of_v2("" if rest == "/" else rest, self._prefix)
+        if route is None:
+            route = Route(self._prefix + V2_ROOT + rest.rstrip("/"), V2)
+            error = NotFoundError(f"there is nothing at {shortened(route.path)}; GET / tells what there is")
+            await self._send(self._core.refuse(route, _headers(scope), scope["method"], error), scope, send)
+        elif route.verb == "model_infer":
+            await self.predict(route, scope, receive, send)
+        elif scope["method"] not in {"GET", "HEAD"}:
+            await self._refuse_method(route, "GET, HEAD", scope, send)
+        else:
+            headers, method = _headers(scope), scope["method"]
+            if route.verb == "metadata":
+                answer = self._core.describe_v2(route, headers, method)
+            elif route.verb == "model_ready":
+                answer = self._core.ready_v2(route, headers, method)
+            else:
+                answer = self._core.tell(route, headers, method, self._server_state[route.verb or ""])
+            await self._send(answer, scope, send)
+
+    def _check_readiness(self) -> Readiness:
+        if not self._lifecycle.ready:
+            raise NotReadyError("the server is not ready; GET /health says why")
+        return Readiness(ready=True)
 
     async def predict(self, route: Route, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """A prediction."""

@@ -13,11 +13,19 @@ from typing import TYPE_CHECKING, Final, cast
 import msgspec
 import numpy as np
 
-from foretell.errors import AsleepError, InvalidInputError, NotFoundError, NotReadyError, Problem
+from foretell.errors import (
+    AsleepError,
+    InvalidInputError,
+    NotFoundError,
+    NotReadyError,
+    Problem,
+    TooLargeError,
+)
 from foretell.excerpts import shortened
 from foretell.http.catalog import ModelDescription, ModelList, describe_model
-from foretell.http.media import check_json
+from foretell.http.coding import coding_of, decompressed
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_of
+from foretell.http.v2 import ModelMetadata, model_metadata, model_readiness
 from foretell.prediction import PredictResponse, RequestRecord, check_header
 from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import identity_headers
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
     from foretell.plugin.faults import Faults
     from foretell.plugin.observers import Observers
     from foretell.prediction import CacheStatus, Choose, Headers
+    from foretell.protocols.codec import Payload
     from foretell.protocols.endpoint import Endpoint
     from foretell.tensors import Array
 
@@ -86,6 +95,7 @@ class Core:
         plugin_status: What plugins tell of a version.
         prefix: Where in another application the routes are, for messages.
         clock_ns: The clock of `RequestRecord`, ns.
+        max_body_bytes: The greatest length of a body when decompressed, bytes.
 
     Attributes:
         in_flight: How many predictions are going on now.
@@ -103,6 +113,7 @@ class Core:
         plugin_status: PluginStatus = lambda _, __: {},
         prefix: str = "",
         clock_ns: Callable[[], int] = time.perf_counter_ns,
+        max_body_bytes: int = 16 * 1024**2,
     ) -> None:
         self._registry = registry
         self._default_model = default_model
@@ -114,6 +125,7 @@ class Core:
         self._plugin_status = plugin_status
         self._prefix = prefix
         self._clock_ns = clock_ns
+        self._max_body_bytes = max_body_bytes
         self._large = asyncio.Lock()
         self._sound: set[tuple[bytes, bytes]] = set()  # the same few with every answer
 
@@ -155,11 +167,14 @@ class Core:
             record.version = endpoint.info.version
             patience_ns = endpoint.deadlines.patience_ns(timeout)
             record.deadline_ns = started_ns + patience_ns if patience_ns else 0
-            check_json(content_type, content_encoding)
+            coding = None if content_encoding is None else coding_of(content_encoding)
             codec = endpoint.codecs.get(route.protocol)
             if codec is None:
                 message = f"model {record.model!r} does not answer one row at a time; send `inputs` to /v1/models/{record.model}:predict"
                 return self._failed(InvalidInputError(Problem("$", message)), route, record)
+            codec.check_media(content_type)
+            if coding is not None:
+                body = await self._decompressed(body, coding)
             if len(body) <= _LARGE_BYTES:
                 request, encode = codec.decode(body, record)
             else:  # one at a time: what is made of them takes many times their memory
@@ -193,7 +208,13 @@ class Core:
             record.served_by = response.served_by
             if response.source is not None:
                 answered = identity_headers(response.source)
-        headers_out = [_JSON, (b"x-request-id", record.request_id.encode()), *answered]
+        headers_out = [(b"x-request-id", record.request_id.encode()), *answered]
+        if type(payload) is bytes:
+            headers_out.insert(0, _JSON)
+        else:
+            payload = cast("Payload", payload)
+            headers_out += payload.headers
+            payload = payload.body
         if record.cache is not None or record.answer_headers is not None:
             headers_out += self._added(record, record.answer_headers)
         record.finished_ns = self._clock_ns()
@@ -201,9 +222,26 @@ class Core:
 
     def describe(self, route: Route, headers: Headers, method: str) -> Answer:
         """Answer what is known of a model, of one of its versions, or which models there are."""
+        return self.tell(route, headers, method, lambda: self._description(route))
+
+    def describe_v2(self, route: Route, headers: Headers, method: str) -> Answer:
+        """Answer what a model takes and gives."""
+
+        def metadata() -> ModelMetadata:
+            endpoint = self._endpoint(route)
+            return model_metadata(self._registry.model(endpoint.info.name), endpoint)
+
+        return self.tell(route, headers, method, metadata)
+
+    def ready_v2(self, route: Route, headers: Headers, method: str) -> Answer:
+        """Answer whether a model, or one of its versions, answers predictions."""
+        return self.tell(route, headers, method, lambda: model_readiness(self._endpoint(route)))
+
+    def tell(self, route: Route, headers: Headers, method: str, make: Callable[[], object]) -> Answer:
+        """Answer with what is made for it; what is raised meanwhile becomes an answer too."""
         record = self._record(route, headers, method)
         try:
-            payload = msgspec.json.encode(self._description(route))
+            payload = msgspec.json.encode(make())
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
             return self._failed(error, route, record)
         record.status = 200
@@ -224,6 +262,13 @@ class Core:
     def observe(self, record: RequestRecord) -> None:
         """Hand the record of an answered request to the observers."""
         self._observers.add(record)
+
+    async def _decompressed(self, body: bytes, coding: bytes) -> bytes:
+        """A body as it was before it was compressed; what may be large is made in a thread."""
+        with suppress(TooLargeError):
+            return decompressed(body, coding, max_bytes=min(_LARGE_BYTES, self._max_body_bytes))
+        async with self._large:
+            return await asyncio.to_thread(decompressed, body, coding, max_bytes=self._max_body_bytes)
 
     def _record(self, route: Route, headers: Headers, method: str) -> RequestRecord:
         request_id = next((value for name, value in headers if name == b"x-request-id"), None)
@@ -263,7 +308,13 @@ class Core:
         return headers if any(name == _CACHE_HEADER for name, _ in headers) else [*headers, *told]
 
     def _failed(self, error: Exception, route: Route, record: RequestRecord) -> Answer:
-        problem, extra = problem_of(error, path=route.path, request_id=record.request_id, prefix=self._prefix)
+        problem, extra = problem_of(
+            error,
+            path=route.path,
+            request_id=record.request_id,
+            prefix=self._prefix,
+            invalid=route.invalid,
+        )
         record.status = problem.status
         record.failure = error
         record.finished_ns = self._clock_ns()

@@ -14,7 +14,9 @@ from foretell.http.catalog import ModelDescription, ModelList
 from foretell.http.documentation import DocumentationPage
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_schema
 from foretell.http.routes import MODELS
-from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH
+from foretell.http.v2 import V2_ROOT
+from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH, V2
+from foretell.protocols.v2.codec import V2Codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,6 +40,11 @@ _REFUSALS: Final = {
     "422": "The body is not what the model takes; `errors` tells places",
     "500": "The server failed; its log has the request id",
     "503": "The model does not serve, or not yet",
+}
+
+_V2_REFUSALS: Final = {
+    **{status: text for status, text in _REFUSALS.items() if status != "422"},
+    "400": "The body is not well-formed, or not what the model takes",
 }
 
 
@@ -105,7 +112,14 @@ class ModelDocument(JsonRenderPlugin):
             summary = f"What is known of {name} and its versions"
             paths[f"{base}/{name}"] = {"get": _reading(f"describe:{name}", summary, model)}
         for (path, operation_id, codec, summary), body in zip(operations, bodies, strict=True):
-            paths[self._prefix + path] = {"post": _operation(operation_id, codec, summary, body)}
+            paths[self._prefix + path] = {"post": _operation(operation_id, codec, summary, body, _REFUSALS)}
+        for path, operation_id, codec, summary in self._v2_operations():
+            body = codec.request_schema()
+            paths[self._prefix + path] = {
+                "post": _operation(
+                    operation_id, codec, summary, body, _V2_REFUSALS, tag="open inference protocol"
+                )
+            }
         return {
             **openapi_schema,
             "paths": paths,
@@ -140,13 +154,33 @@ class ModelDocument(JsonRenderPlugin):
                     f"Predict with version {number} of {name}",
                 )
 
+    def _v2_operations(self) -> Iterator[tuple[str, str, V2Codec, str]]:
+        """The same of the Open Inference Protocol, whose bodies are described by schemas of their own."""
+        for name, model in sorted(self._registry.models.items()):
+            codec = None if model.default is None else model.default.codecs[V2]
+            if isinstance(codec, V2Codec):
+                yield (
+                    f"{V2_ROOT}/models/{name}/infer",
+                    f"infer:{name}",
+                    codec,
+                    f"Predict with whole tensors of {name}",
+                )
+
 
 def _reading(operation_id: str, summary: str, reference: dict[str, Any]) -> dict[str, Any]:
     found = {"description": "What there is", "content": {"application/json": {"schema": reference}}}
     return {"operationId": operation_id, "summary": summary, "tags": ["models"], "responses": {"200": found}}
 
 
-def _operation(operation_id: str, codec: Codec, summary: str, reference: dict[str, Any]) -> dict[str, Any]:
+def _operation(
+    operation_id: str,
+    codec: Codec,
+    summary: str,
+    reference: dict[str, Any],
+    refusals: dict[str, str],
+    *,
+    tag: str = "predictions",
+) -> dict[str, Any]:
     body: dict[str, Any] = {"schema": reference}
     example = codec.example()
     if example is not None:
@@ -155,7 +189,7 @@ def _operation(operation_id: str, codec: Codec, summary: str, reference: dict[st
     return {
         "operationId": operation_id,
         "summary": summary,
-        "tags": ["predictions"],
+        "tags": [tag],
         "parameters": [
             {
                 "name": "X-Request-ID",
@@ -171,6 +205,6 @@ def _operation(operation_id: str, codec: Codec, summary: str, reference: dict[st
                 "description": "The answer",
                 "content": {"application/json": {"schema": codec.response_schema()}},
             },
-            **{status: {"description": text, "content": refused} for status, text in _REFUSALS.items()},
+            **{status: {"description": text, "content": refused} for status, text in refusals.items()},
         },
     }

@@ -88,7 +88,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def problem_of(
-    error: Exception, *, path: str, request_id: str, prefix: str = ""
+    error: Exception, *, path: str, request_id: str, prefix: str = "", invalid: int = 422
 ) -> tuple[Problem, dict[str, str]]:
     """What the caller sees of an error, and the headers that belong to it.
 
@@ -99,8 +99,11 @@ def problem_of(
         path: The path that was asked.
         request_id: The identity of the request.
         prefix: Where in another application the routes are that a message may name.
+        invalid: The status of what is well-formed, but not what the model takes; protocols differ in it.
     """
     status = next((code for kind, code in _STATUSES.items() if isinstance(error, kind)), None)
+    if status is HTTPStatus.UNPROCESSABLE_ENTITY:
+        status = HTTPStatus(invalid)
     headers: dict[str, str] = {}
     if isinstance(error, MethodNotAllowedError):
         status, headers = HTTPStatus.METHOD_NOT_ALLOWED, {"allow": error.allowed}

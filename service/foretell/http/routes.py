@@ -27,6 +27,7 @@ class Route(msgspec.Struct, frozen=True, gc=False):
         alias: The alias, if one was named.
         verb: What is to be done: ``predict``, or None to describe.
         template: The path as it is documented, for traces.
+        invalid: The HTTP status of a request that is well-formed, but not what the model takes.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     alias: str | None = None
     verb: str | None = _PREDICT
     template: str = ""
+    invalid: int = 422
 
 
 def route_of_models(rest: str, prefix: str = "") -> Route | None:

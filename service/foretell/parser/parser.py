@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Meta
 
 from foretell.errors import InvalidInputError, Problem
+from foretell.excerpts import shortened
 from foretell.parser.columns import ColumnLayout
 from foretell.parser.nested import NestedLayout
+from foretell.parser.rules import rules_of
 from foretell.parser.types import list_type
 from foretell.signature import check_record_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from foretell.parser.capacity import Capacity
     from foretell.parser.layout import Layout, Tensors
     from foretell.parser.types import Type
-    from foretell.signature import Signature
+    from foretell.signature import Signature, Tensor
 
 __all__ = ["Parser"]
 
@@ -47,7 +49,9 @@ class Parser:
             check_record_key(named.name)
         make = ColumnLayout if signature.columns else NestedLayout
         self._layout: Layout = make(signature, max_rows=max_rows, name=name)
-        self._equal_axes = _equal_axes(signature)
+        self._equal_axes = [] if signature.columns else _equal_axes(signature)
+        self._tensor_axes = _equal_axes(signature)
+        self._rules = rules_of(signature)
         self.columns: Type = self._layout.columns
         counts = _row_counts(signature, max_rows)
         self.row: Type | None = self._layout.row if counts is not None and counts.min_length == 1 else None
@@ -92,24 +96,65 @@ class Parser:
         self._check_axes(tensors, at)
         return tensors, len(tensors[self.signature.inputs[0].name]) if self.signature.batched else 1
 
+    def check_tensors(self, tensors: Tensors, paths: Mapping[str, str]) -> int:
+        """Check input tensors that came as such: shapes, numbers of rows, and what the columns ask.
+
+        Args:
+            tensors: One tensor for each input, each of its dtype.
+            paths: The JSON path of each, by its name.
+
+        Returns:
+            The number of rows; 1 for a model without a row axis.
+
+        Raises:
+            InvalidInputError: They are not what the model takes.
+        """
+        for tensor in self.signature.inputs:
+            _check_shape(tensor, tensors[tensor.name].shape, paths[tensor.name])
+        first = self.signature.inputs[0].name
+        rows = len(tensors[first]) if self.signature.batched else 1
+        if not 1 <= rows <= self.max_rows:
+            raise InvalidInputError(
+                Problem(f"{paths[first]}.shape", f"expected 1 to {self.max_rows} rows, got {rows}")
+            )
+        _check_axes(self._tensor_axes, tensors, "$.inputs")
+        for name, rules in self._rules.items():
+            rules.check(tensors[name], paths[name])
+        return rows
+
     def _check_axes(self, tensors: Tensors, at: str) -> None:
-        """Refuse inputs that give one named axis two lengths; the graph would fail on them."""
-        for (first, first_axis), *others in self._equal_axes:
-            expected = tensors[first].shape[first_axis]
-            for name, axis in others:
-                length = tensors[name].shape[axis]
-                if length != expected:
-                    message = (
-                        f"axis {axis} of {name!r} has the length {length} and axis {first_axis} of {first!r} has "
-                        f"{expected}; they must be equal"
-                    )
-                    raise InvalidInputError(Problem(at, message))
+        _check_axes(self._equal_axes, tensors, at)
+
+
+def _check_axes(equal_axes: list[list[tuple[str, int]]], tensors: Tensors, at: str) -> None:
+    """Refuse inputs that give one named axis two lengths; the graph would fail on them."""
+    for (first, first_axis), *others in equal_axes:
+        expected = tensors[first].shape[first_axis]
+        for name, axis in others:
+            length = tensors[name].shape[axis]
+            if length != expected:
+                message = (
+                    f"axis {axis} of {name!r} has the length {length} and axis {first_axis} of {first!r} has "
+                    f"{expected}; they must be equal"
+                )
+                raise InvalidInputError(Problem(at, message))
+
+
+def _check_shape(tensor: Tensor, shape: tuple[int, ...], path: str) -> None:
+    """Refuse a shape that the signature does not allow."""
+    declared = tensor.shape
+    if len(shape) == len(declared) and all(
+        not isinstance(length, int) or length == got for length, got in zip(declared, shape, strict=True)
+    ):
+        return
+    wanted = [length if isinstance(length, int) else -1 for length in declared]
+    message = f"expected the shape {wanted} for {shortened(tensor.name)!r}, got {shortened(str(list(shape)))}"
+    remedy = ", where -1 is any length" if -1 in wanted else ""
+    raise InvalidInputError(Problem(f"{path}.shape", message + remedy))
 
 
 def _equal_axes(signature: Signature) -> list[list[tuple[str, int]]]:
-    """The axes that must be equally long: all that count rows, and all of one name. Columns see to it themselves."""
-    if signature.columns:
-        return []
+    """The axes that must be equally long: all that count rows, and all of one name."""
     axes: dict[str | None, list[tuple[str, int]]] = {}
     for tensor in signature.inputs:
         for axis, dimension in enumerate(tensor.shape):

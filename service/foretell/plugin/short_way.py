@@ -49,7 +49,9 @@ class ShortWay:
         model: ModelInfo,
         call_next: Respond,
     ) -> None:
-        if type(shortcut).begin is Shortcut.begin:
+        if "begin" not in {
+            name for base in type(shortcut).__mro__ if base is not Shortcut for name in vars(base)
+        }:
             raise TypeError("the shortcut has no begin, which says how a request goes on")
         for name in ("begin", "end", "failed", "limit_s"):
             if iscoroutinefunction(getattr(shortcut, name)):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from foretell.signature import Column, Scalar, Signature
 
-__all__ = ["DECODE_ERRORS", "complaint"]
+__all__ = ["DECODE_ERRORS", "complaint", "malformed"]
 
 DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Everything that a msgspec decoder raises on bad input."""
@@ -54,10 +54,11 @@ def complaint(error: Exception, body: bytes, request_type: type, signature: Sign
     """
     if isinstance(error, msgspec.ValidationError):
         return InvalidInputError(_problem(str(error), body, request_type, signature))
-    return MalformedError(_malformed(error, body))
+    return MalformedError(malformed(error, body))
 
 
-def _malformed(error: Exception, body: bytes) -> str:
+def malformed(error: Exception, body: bytes) -> str:
+    """What keeps a body from being JSON."""
     if not body.strip():
         return "the body is empty; send a JSON object"
     if isinstance(error, UnicodeDecodeError):

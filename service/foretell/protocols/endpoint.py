@@ -9,6 +9,7 @@ from foretell.engine.use import Use
 from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.native import NativeCodec
 from foretell.protocols.simple import SimpleBatchCodec, SimpleCodec
+from foretell.protocols.v2.codec import V2Codec
 
 if TYPE_CHECKING:
     from foretell.engine.version import Version
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
     from foretell.prediction import Choose, ModelInfo, Respond
     from foretell.protocols.codec import Codec
 
-__all__ = ["NATIVE", "SIMPLE", "SIMPLE_BATCH", "Endpoint", "identity_headers"]
+__all__ = ["NATIVE", "SIMPLE", "SIMPLE_BATCH", "V2", "Endpoint", "identity_headers"]
 
 NATIVE = "native"
 SIMPLE = "simple"
 SIMPLE_BATCH = "simple-batch"
+V2 = "v2"
 
 
 def identity_headers(info: ModelInfo) -> list[tuple[bytes, bytes]]:
@@ -60,7 +62,8 @@ class Endpoint:
         name, number, parser = version.info.name, version.info.version, version.parser
         self.headers = identity_headers(version.info)
         self.codecs: dict[str, Codec] = {
-            NATIVE: NativeCodec(parser, model=name, version=number, name=f"{name}.{number}.")
+            NATIVE: NativeCodec(parser, model=name, version=number, name=f"{name}.{number}."),
+            V2: V2Codec(parser, model=name, version=number, deadlines=self.deadlines),
         }
         if parser.row is not None:
             self.codecs[SIMPLE] = SimpleCodec(parser, model=name, version=number, name=f"{name}.{number}.")

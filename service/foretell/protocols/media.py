@@ -1,4 +1,4 @@
-"""Which request bodies are taken as JSON."""
+"""Which media types of request bodies are taken as JSON."""
 
 from __future__ import annotations
 
@@ -20,20 +20,15 @@ _USUAL: Final = frozenset(
 _CHARSETS: Final = frozenset((b"utf-8", b"utf8", b"us-ascii"))
 
 
-def check_json(content_type: bytes | None, content_encoding: bytes | None) -> None:
-    """Check that a body is said to be JSON, in UTF-8 and as it is.
+def check_json(content_type: bytes | None) -> None:
+    """Check that a body is said to be JSON in UTF-8.
 
     Args:
         content_type: The value of ``Content-Type``, if there is one; of several, joined by commas.
-        content_encoding: The value of ``Content-Encoding``, if there is one; of several, joined by commas.
 
     Raises:
         UnsupportedMediaError: It is said to be something else.
     """
-    codings = (content_encoding or b"").lower().split(b",")
-    if any(coding.strip() not in {b"", b"identity"} for coding in codings):
-        shown = shortened((content_encoding or b"").decode("latin-1"))
-        raise UnsupportedMediaError(f"the content encoding {shown!r} is not accepted; send the body as it is")
     if content_type in _USUAL:
         return
     media_type, *parameters = [part.strip() for part in (content_type or b"").lower().split(b";")]

@@ -18,6 +18,7 @@ from foretell.protocols.complaints import DECODE_ERRORS, complaint
 from foretell.protocols.encoding import json_values
 from foretell.protocols.excess import check_excess
 from foretell.protocols.identity import Identity
+from foretell.protocols.media import check_json
 from foretell.protocols.rows import example_row, prediction_rows
 from foretell.protocols.schemas import answer_schema, output_tensor_schema, prediction_row_schema
 
@@ -52,6 +53,10 @@ class NativeCodec:
         self.request_type = msgspec.defstruct(f"{name}Request", fields, forbid_unknown_fields=True)
         self._capacity = parser.capacity()
         self._decode: Any = msgspec.json.Decoder(self.request_type).decode
+
+    def check_media(self, content_type: bytes | None) -> None:
+        """See `Codec`."""
+        check_json(content_type)
 
     def decode(self, body: bytes, record: RequestRecord) -> tuple[PredictRequest, Encode]:
         """See `Codec`."""

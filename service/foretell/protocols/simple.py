@@ -16,6 +16,7 @@ from foretell.prediction import PredictRequest, PredictResponse, RequestRecord
 from foretell.protocols.complaints import DECODE_ERRORS, complaint
 from foretell.protocols.excess import check_excess
 from foretell.protocols.identity import Identity
+from foretell.protocols.media import check_json
 from foretell.protocols.rows import example_row, prediction_rows, rows_of
 from foretell.protocols.schemas import (
     answer_schema,
@@ -87,6 +88,10 @@ class SimpleCodec:
         self._capacity = parser.capacity(1)
         self._decode: Any = msgspec.json.Decoder(self.request_type).decode
 
+    def check_media(self, content_type: bytes | None) -> None:
+        """See `Codec`."""
+        check_json(content_type)
+
     def decode(self, body: bytes, record: RequestRecord) -> tuple[PredictRequest, Encode]:
         """See `Codec`."""
         try:
@@ -123,6 +128,10 @@ class SimpleBatchCodec:
         )
         self._capacity = parser.capacity()
         self._decode: Any = msgspec.json.Decoder(self.request_type).decode
+
+    def check_media(self, content_type: bytes | None) -> None:
+        """See `Codec`."""
+        check_json(content_type)
 
     def decode(self, body: bytes, record: RequestRecord) -> tuple[PredictRequest, Encode]:
         """See `Codec`."""

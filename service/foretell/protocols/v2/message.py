@@ -1,0 +1,90 @@
+"""The JSON of a request, with the data of its tensors left unread.
+
+What the protocol does not know is ignored, as it asks.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from foretell.errors import InvalidInputError, MalformedError, Problem
+from foretell.protocols.complaints import DECODE_ERRORS, malformed
+
+__all__ = ["InferRequest", "InputTensor", "Parameters", "RequestedOutput", "decode_message"]
+
+Parameters = dict[str, bool | int | float | str | None]
+"""What may be said of a request or a tensor; values are plain."""
+
+_BEFORE_PLACE: Final = " - at `"
+
+
+class InputTensor(msgspec.Struct, frozen=True):
+    """One input tensor.
+
+    Attributes:
+        name: Its name.
+        shape: The length of each axis; empty for a scalar.
+        datatype: The protocol's name of its element type.
+        parameters: What is said of it.
+        data: Its elements as JSON, flat or nested; absent where they come as binary data.
+    """
+
+    name: str
+    shape: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(max_length=64)]
+    datatype: str
+    parameters: Parameters | None = None
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class RequestedOutput(msgspec.Struct, frozen=True):
+    """One output that is wanted.
+
+    Attributes:
+        name: Its name.
+        parameters: What is said of it.
+    """
+
+    name: str
+    parameters: Parameters | None = None
+
+
+class InferRequest(msgspec.Struct, frozen=True):
+    """A request.
+
+    Attributes:
+        inputs: The input tensors, in any order.
+        id: What the answer is to repeat.
+        parameters: What is said of the request.
+        outputs: The outputs that are wanted; all if there are none.
+    """
+
+    inputs: list[InputTensor]
+    id: str | None = None
+    parameters: Parameters | None = None
+    outputs: list[RequestedOutput] | None = None
+
+
+_DECODER: Final = msgspec.json.Decoder(InferRequest)
+
+
+def decode_message(body: bytes | memoryview) -> InferRequest:
+    """Read the JSON of a request.
+
+    Raises:
+        MalformedError: It is no JSON.
+        InvalidInputError: It is not what the protocol says.
+    """
+    try:
+        return _DECODER.decode(body)
+    except msgspec.ValidationError as error:
+        # No text of the caller stands in these messages: it names no key that it does not know, and no value.
+        what, place, path = str(error).rpartition(_BEFORE_PLACE)
+        message = (what if place else str(error)).replace("`", "'")
+        raise InvalidInputError(
+            Problem(path[:-1] if place else "$", message[:1].lower() + message[1:])
+        ) from error
+    except DECODE_ERRORS as error:
+        raise MalformedError(malformed(error, bytes(body))) from error
