@@ -112,6 +112,7 @@ def test_data_is_flat_or_nested(data: Any) -> None:
         ([1, 2, 3, 4], {"shape": [4, 1]}, r"expected the shape \[-1, 2\]"),
         ([1, 2, 3, 4], {"shape": [-1, 2]}, r"\$\.inputs\[0\]\.shape\[0\]"),
         ([], {"shape": [0, 2]}, "expected 1 to 10 rows, got 0"),
+        ([1, 2], {"shape": [10**30, 2]}, r"\$\.inputs\[0\]\.shape\[0\]"),
         ([1] * 22, {"shape": [11, 2]}, "expected 1 to 10 rows, got 11"),
         ([1, 2, 3, 4], {"name": "W"}, "'W' is not an input: expected 'X'"),
         ([1, 2, 3, 4], {"parameters": {"shared_memory_region": "a"}}, "shared memory is not supported"),
@@ -310,6 +311,19 @@ def test_a_body_may_be_the_only_tensor() -> None:
     for wrong in (b"\0" * 9, b""):
         with pytest.raises(InvalidInputError):
             decode(codec_of(), wrong, (HEADER, b"0"))
+
+
+def test_nothing_is_read_of_a_tensor_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object, **__: object) -> None:
+        pytest.fail("it was read")
+
+    for name in ("tensor_of_bytes", "tensor_of_json"):
+        monkeypatch.setattr(f"foretell.protocols.v2.codec.{name}", read)
+    body, header = framed(x_binary(1000 * 8, (1000, 2)), bytes(1000 * 8))
+    with pytest.raises(InvalidInputError, match="expected 1 to 10 rows, got 1000"):
+        decode(codec_of(), body, header)
+    with pytest.raises(InvalidInputError, match="expected 1 to 10 rows, got 1000"):
+        ask(codec_of(), [0] * 2000, shape=[1000, 2])
 
 
 # ------------------------------------------------------------------ answers

@@ -96,8 +96,24 @@ class Parser:
         self._check_axes(tensors, at)
         return tensors, len(tensors[self.signature.inputs[0].name]) if self.signature.batched else 1
 
+    def check_shape(self, tensor: Tensor, shape: Sequence[int], path: str) -> None:
+        """Check the shape of an input before it is read, so that nobody reads more than the model takes.
+
+        Args:
+            tensor: The input.
+            shape: Its shape in a request.
+            path: The JSON path of the tensor.
+
+        Raises:
+            InvalidInputError: The signature does not allow it, or it has too few or too many rows.
+        """
+        _check_shape(tensor, shape, path)
+        if self.signature.batched and not 1 <= shape[0] <= self.max_rows:
+            message = f"expected 1 to {self.max_rows} rows, got {shortened(str(shape[0]))}"
+            raise InvalidInputError(Problem(f"{path}.shape", message))
+
     def check_tensors(self, tensors: Tensors, paths: Mapping[str, str]) -> int:
-        """Check input tensors that came as such: shapes, numbers of rows, and what the columns ask.
+        """Check input tensors that came as such, whose shapes `check_shape` has seen: their axes, and what columns ask.
 
         Args:
             tensors: One tensor for each input, each of its dtype.
@@ -109,18 +125,10 @@ class Parser:
         Raises:
             InvalidInputError: They are not what the model takes.
         """
-        for tensor in self.signature.inputs:
-            _check_shape(tensor, tensors[tensor.name].shape, paths[tensor.name])
-        first = self.signature.inputs[0].name
-        rows = len(tensors[first]) if self.signature.batched else 1
-        if not 1 <= rows <= self.max_rows:
-            raise InvalidInputError(
-                Problem(f"{paths[first]}.shape", f"expected 1 to {self.max_rows} rows, got {rows}")
-            )
         _check_axes(self._tensor_axes, tensors, "$.inputs")
         for name, rules in self._rules.items():
             rules.check(tensors[name], paths[name])
-        return rows
+        return len(tensors[self.signature.inputs[0].name]) if self.signature.batched else 1
 
     def _check_axes(self, tensors: Tensors, at: str) -> None:
         _check_axes(self._equal_axes, tensors, at)
@@ -140,7 +148,7 @@ def _check_axes(equal_axes: list[list[tuple[str, int]]], tensors: Tensors, at: s
                 raise InvalidInputError(Problem(at, message))
 
 
-def _check_shape(tensor: Tensor, shape: tuple[int, ...], path: str) -> None:
+def _check_shape(tensor: Tensor, shape: Sequence[int], path: str) -> None:
     """Refuse a shape that the signature does not allow."""
     declared = tensor.shape
     if len(shape) == len(declared) and all(

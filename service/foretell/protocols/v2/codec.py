@@ -132,6 +132,7 @@ class V2Codec:
                 message = f"expected a multiple of {size} bytes for {_shown(tensor)}, got {len(data)}"
                 raise InvalidInputError(Problem("$", message))
             shape = [length if isinstance(length, int) else len(data) // size for length in tensor.shape]
+        self._parser.check_shape(tensor, shape, "$")
         inputs = {tensor.name: tensor_of_bytes(data, tensor.type, shape, "$")}
         rows = self._parser.check_tensors(inputs, {tensor.name: "$"})
         return PredictRequest(inputs, rows, record), _Writer(self, None, None)
@@ -168,6 +169,7 @@ class V2Codec:
                     f"expected {datatype} for {shortened(each.name)!r}, got {shortened(each.datatype)!r}"
                 )
                 raise InvalidInputError(Problem(f"{path}.datatype", message))
+            self._parser.check_shape(tensor, each.shape, path)
             if each.parameters is not None and _SHARED_MEMORY in each.parameters:
                 raise InvalidInputError(Problem(f"{path}.parameters", "shared memory is not supported"))
             size = None if each.parameters is None else each.parameters.get("binary_data_size")

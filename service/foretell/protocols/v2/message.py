@@ -18,6 +18,8 @@ __all__ = ["InferRequest", "InputTensor", "Parameters", "RequestedOutput", "deco
 Parameters = dict[str, bool | int | float | str | None]
 """What may be said of a request or a tensor; values are plain."""
 
+_LONGEST: Final = 2**62
+_MOST_AXES: Final = 64
 _BEFORE_PLACE: Final = " - at `"
 
 
@@ -33,7 +35,7 @@ class InputTensor(msgspec.Struct, frozen=True):
     """
 
     name: str
-    shape: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(max_length=64)]
+    shape: Annotated[list[Annotated[int, Meta(ge=0, le=_LONGEST)]], Meta(max_length=_MOST_AXES)]
     datatype: str
     parameters: Parameters | None = None
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
