@@ -42,6 +42,23 @@ def test_a_plugin_wakes_the_model_that_it_asks(store: Path, deadline_s: float) -
     asyncio.run(main())
 
 
+def test_a_bare_model_is_woken_without_waiting_for_its_files_to_hold_still(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_version(store, "m", 1, linear_model_bytes(), manifest=False)
+    monkeypatch.setattr("foretell.engine.arrival._SETTLE_S", 3600.0)
+
+    async def main() -> None:
+        server = Server(store, lazy=True)
+        await server.registry.load()
+        async with asyncio.timeout(60):
+            response = await ModelsView(server.registry, Stage.FALLBACK).predict("m", None, request())
+        assert response.outputs["Y"].tolist() == [[2.0]]
+        server.close()
+
+    asyncio.run(main())
+
+
 def test_a_plugin_waits_no_longer_than_the_caller_it_asks_for(store: Path) -> None:
     write_version(store, "m", 1, endless_model_bytes(), manifest=False)
 

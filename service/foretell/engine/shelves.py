@@ -170,7 +170,8 @@ class Shelves(Generic[S]):
             if shelf.asleep:
                 self._make_room(1)
                 shelf.asleep = False
-                self.bring(shelf, retry=("any change", "any look"))
+                # Its files lay there when the store was last looked at; should they change meanwhile, it is tried again.
+                self.bring(shelf, retry=("any change", "any look"), patient=False)
             if not await self.wait([shelf], timeout_s=timeout_s):
                 raise DeadlineError(
                     f"model {name!r} was not loaded before the deadline (X-Request-Timeout, or else limits.deadline_s)"
