@@ -78,6 +78,11 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return DTYPES[self.dtype]
 
     @property
+    def lengths(self) -> tuple[int, ...]:
+        """The length of each axis as protocols write it: -1 where it is variable."""
+        return tuple(length if isinstance(length, int) else -1 for length in self.shape)
+
+    @property
     def batched(self) -> bool:
         """Whether the first axis is variable, so that it can count rows."""
         return bool(self.shape) and not isinstance(self.shape[0], int)

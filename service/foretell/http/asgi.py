@@ -16,10 +16,10 @@ from litestar.types import Receive, Scope, Send
 from foretell.errors import NotFoundError, NotReadyError, RequestError, TooLargeError
 from foretell.excerpts import shortened
 from foretell.http.lifecycle import closes_connection
-from foretell.http.pages import Readiness
+from foretell.http.pages import Liveness, Readiness
 from foretell.http.problems import MethodNotAllowedError
 from foretell.http.routes import MODELS, Route, route_of_models
-from foretell.http.v2 import V2_ROOT, Liveness, route_of_v2, server_metadata
+from foretell.http.v2 import V2_ROOT, route_of_v2, server_metadata
 from foretell.plugin.steps import DONE, go_on, steps_into
 from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH, V2
 
@@ -110,9 +110,7 @@ class _Adapter:
             else route_of_models(rest, self._prefix)
         )
         if route is None:
-            route = Route(self._prefix + MODELS + rest.rstrip("/"), NATIVE)
-            error = NotFoundError(f"there is nothing at {shortened(route.path)}; GET / tells what there is")
-            await self._send(self._core.refuse(route, _headers(scope), scope["method"], error), scope, send)
+            await self._refuse_path(Route(self._prefix + MODELS + rest.rstrip("/"), NATIVE), scope, send)
         elif route.verb == "predict":
             await self.predict(route, scope, receive, send)
         elif route.verb is not None:
@@ -128,9 +126,7 @@ class _Adapter:
         rest = scope["path"]
         route = route_of_v2("" if rest == "/" else rest, self._prefix)
         if route is None:
-            route = Route(self._prefix + V2_ROOT + rest.rstrip("/"), V2)
-            error = NotFoundError(f"there is nothing at {shortened(route.path)}; GET / tells what there is")
-            await self._send(self._core.refuse(route, _headers(scope), scope["method"], error), scope, send)
+            await self._refuse_path(Route(self._prefix + V2_ROOT + rest.rstrip("/"), V2), scope, send)
         elif route.verb == "model_infer":
             await self.predict(route, scope, receive, send)
         elif scope["method"] not in {"GET", "HEAD"}:
@@ -191,6 +187,10 @@ class _Adapter:
             if not message.get("more_body", False):
                 return b"".join((*chunks, chunk)) if chunks else chunk
             chunks.append(chunk)
+
+    async def _refuse_path(self, route: Route, scope: HTTPScope, send: Send) -> None:
+        error = NotFoundError(f"there is nothing at {shortened(route.path)}; GET / tells what there is")
+        await self._send(self._core.refuse(route, _headers(scope), scope["method"], error), scope, send)
 
     async def _refuse_method(self, route: Route, allowed: str, scope: HTTPScope, send: Send) -> None:
         error = MethodNotAllowedError(scope["method"], allowed)

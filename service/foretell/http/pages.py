@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from foretell.http.lifecycle import Lifecycle
     from foretell.protocols.endpoint import Endpoint
 
-__all__ = ["Health", "Index", "ModelHealth", "Readiness", "ordinary_routes"]
+__all__ = ["Health", "Index", "Liveness", "ModelHealth", "Readiness", "ordinary_routes"]
 
 
 class Index(msgspec.Struct, frozen=True):

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "V2_ROOT",
-    "Liveness",
     "ModelMetadata",
     "ServerMetadata",
     "model_metadata",
@@ -85,12 +84,6 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     platform: str
     inputs: tuple[TensorMetadata, ...]
     outputs: tuple[TensorMetadata, ...]
-
-
-class Liveness(msgspec.Struct, frozen=True):
-    """That the process answers."""
-
-    live: bool = True
 
 
 class ModelReadiness(msgspec.Struct, frozen=True):
@@ -159,5 +152,4 @@ def route_of_v2(rest: str, prefix: str = "") -> Route | None:
 
 
 def _tensor(tensor: Tensor) -> TensorMetadata:
-    shape = tuple(length if isinstance(length, int) else -1 for length in tensor.shape)
-    return TensorMetadata(tensor.name, DATATYPES[tensor.dtype], shape)
+    return TensorMetadata(tensor.name, DATATYPES[tensor.dtype], tensor.lengths)

@@ -155,7 +155,7 @@ def _check_shape(tensor: Tensor, shape: Sequence[int], path: str) -> None:
         not isinstance(length, int) or length == got for length, got in zip(declared, shape, strict=True)
     ):
         return
-    wanted = [length if isinstance(length, int) else -1 for length in declared]
+    wanted = list(tensor.lengths)
     message = f"expected the shape {wanted} for {shortened(tensor.name)!r}, got {shortened(str(list(shape)))}"
     remedy = ", where -1 is any length" if -1 in wanted else ""
     raise InvalidInputError(Problem(f"{path}.shape", message + remedy))

@@ -295,5 +295,4 @@ def _flat(tensor: Array) -> Array:
 
 
 def _shown(tensor: Tensor) -> str:
-    shape = [length if isinstance(length, int) else -1 for length in tensor.shape]
-    return f"{shortened(tensor.name)!r} of {tensor.dtype} and the shape {shape}"
+    return f"{shortened(tensor.name)!r} of {tensor.dtype} and the shape {list(tensor.lengths)}"
