@@ -24,13 +24,18 @@ from foretell.first_load import load_first
 from foretell.http.admin import admin_guard
 from foretell.http.asgi import prediction_routes
 from foretell.http.core import Core
+from foretell.http.default_model import DefaultModelRouting
 from foretell.http.exceptions import problem_handler
 from foretell.http.host import ServerHost
 from foretell.http.identity import identity_middleware
 from foretell.http.lifecycle import Lifecycle
+from foretell.http.lookup import Lookup
+from foretell.http.native import MODELS, NativeRouting
 from foretell.http.openapi import openapi_config
 from foretell.http.pages import ordinary_routes
 from foretell.http.request_ids import RequestIds
+from foretell.http.v2.repository import Repository
+from foretell.http.v2.routing import V2_ROOT, V2Routing
 from foretell.logs import Logger, RequestLog, open_log
 from foretell.plugin.discovery import discover
 from foretell.plugin.faults import Faults
@@ -38,7 +43,7 @@ from foretell.plugin.loading import load_plugins
 from foretell.plugin.observers import Observer, Observers
 from foretell.plugin.plugin_set import PluginSet
 from foretell.protocols.deadlines import Deadlines
-from foretell.protocols.endpoint import Endpoint
+from foretell.protocols.endpoint import SIMPLE, SIMPLE_BATCH, Endpoint
 from foretell.settings import Settings, load_settings
 from foretell.settings.fingerprint import fingerprint
 from foretell.store.model_config import ModelLimits
@@ -48,6 +53,7 @@ if TYPE_CHECKING:
 
     from foretell.engine.stand_in import StandIn
     from foretell.engine.version import Version
+    from foretell.http.routes import Routing
     from foretell.plugin.contract import Stage
     from foretell.store.model_config import ModelConfig
 
@@ -60,7 +66,7 @@ class Parts(msgspec.Struct, frozen=True):
     """What answers predictions, without the routes that lead there.
 
     Attributes:
-        registry: The models, none of which is loaded yet.
+        lookup: The models, none of which is loaded yet, by what routes name.
         plugins: The enabled plugins, started.
         core: What answers requests.
         observers: What takes records.
@@ -68,7 +74,7 @@ class Parts(msgspec.Struct, frozen=True):
         log: The server's log.
     """
 
-    registry: Registry[Endpoint]
+    lookup: Lookup
     plugins: PluginSet
     core: Core
     observers: Observers
@@ -193,16 +199,16 @@ def wire(
         journal=Journal(log),
     )
     observers = Observers(faults)
+    lookup = Lookup(registry, settings.store.default_model)
     core = Core(
-        registry,
-        default_model=settings.store.default_model,
+        lookup,
         request_ids=request_ids,
         observers=observers,
         faults=faults,
         deadlines=Deadlines.of(settings.limits, ModelLimits()),
-        plugin_status=plugins.status,
         prefix=prefix,
         max_body_bytes=settings.limits.max_body_bytes,
+        compress_min_bytes=settings.server.compress_min_bytes,
     )
     guard = admin_guard(settings.admin.key_sha256)
 
@@ -220,7 +226,7 @@ def wire(
         )
 
     plugins.start(host_of)
-    return Parts(registry, plugins, core, observers, request_ids, log)
+    return Parts(lookup, plugins, core, observers, request_ids, log)
 
 
 def assemble(
@@ -261,7 +267,8 @@ def assemble(
         server=server,
         shared_weights=shared_weights,
     )
-    registry, plugins, core, observers = parts.registry, parts.plugins, parts.core, parts.observers
+    lookup, plugins, core, observers = parts.lookup, parts.plugins, parts.core, parts.observers
+    registry = lookup.registry
     request_ids, events = parts.request_ids, parts.log
     request_log = RequestLog(events, fraction=settings.log.predictions)
 
@@ -311,7 +318,13 @@ def assemble(
     middleware: list[Middleware] = [identity_middleware(request_ids, events)]
     return Assembly(
         handlers=[
-            *prediction_routes(core, life, max_body_bytes=settings.limits.max_body_bytes, prefix=prefix),
+            *prediction_routes(
+                core,
+                life,
+                _routings(settings, lookup, plugins, life),
+                max_body_bytes=settings.limits.max_body_bytes,
+                prefix=prefix,
+            ),
             ordinary_routes(
                 registry,
                 plugins.missing,
@@ -324,5 +337,26 @@ def assemble(
         lifespan=lifespan,
         init_app=plugins.init_app,
         exception_handler=problem_handler(request_ids, events, prefix=prefix),
-        openapi=openapi_config(registry, core.default_endpoint, middleware=middleware, prefix=prefix),
+        openapi=openapi_config(registry, lookup.default, middleware=middleware, prefix=prefix),
     )
+
+
+def _routings(
+    settings: Settings, lookup: Lookup, plugins: PluginSet, lifecycle: Lifecycle
+) -> dict[str, Routing]:
+    """The prediction protocols, by the path where each begins."""
+    repository = Repository(
+        lookup.registry, alone=settings.store.follow != "off" or make_plan(settings).workers == 1
+    )
+    return {
+        "/predict": DefaultModelRouting(SIMPLE, "/predict"),
+        "/predict/batch": DefaultModelRouting(SIMPLE_BATCH, "/predict/batch"),
+        MODELS: NativeRouting(lookup, plugins.status),
+        V2_ROOT: V2Routing(
+            lookup,
+            lifecycle,
+            repository,
+            statistics=plugins.statistics,
+            admin_key_sha256=settings.admin.key_sha256,
+        ),
+    }

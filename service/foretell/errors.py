@@ -24,6 +24,7 @@ ForetellError
 │   └── GivenUpError         a plugin let it take no longer
 ├── QuotaExceededError       the caller has used up what it may
 ├── AccessDeniedError        the caller may not use this model
+├── AdminKeyError            the caller must show the admin key
 ├── RequestError             the caller's request cannot be answered
 │   ├── MalformedError       it is not well-formed JSON
 │   ├── InvalidInputError    it is well-formed, but not what the model takes
@@ -38,6 +39,7 @@ from typing import NamedTuple
 
 __all__ = [
     "AccessDeniedError",
+    "AdminKeyError",
     "ArgumentError",
     "AsleepError",
     "ConversionError",
@@ -199,6 +201,13 @@ class QuotaExceededError(ForetellError):
 
 class AccessDeniedError(ForetellError, PermissionError):
     """The caller may not use this model; for plugins of stage GUARD."""
+
+
+class AdminKeyError(ForetellError):
+    """What is asked is for those who have the admin key, and the caller has not shown it."""
+
+    def __init__(self) -> None:
+        super().__init__("the admin key is wanted: Authorization: Bearer <key>")
 
 
 class RequestError(ForetellError, ValueError):

@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from foretell.errors import MalformedError, TooLargeError, UnsupportedMediaError
-from foretell.http.coding import coding_of, decompressed
+from foretell.http.coding import accepted_coding, coding_of, compressed, decompressed
 
 TEXT = b'{"instances": [[1, 2]]}' * 50
 
@@ -74,3 +74,32 @@ def test_a_bomb_is_refused_before_it_has_gone_off() -> None:
         assert tracemalloc.get_traced_memory()[1] < 10 * 1024**2
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("value", "coding"),
+    [
+        (b"", None),
+        (b"gzip", b"gzip"),
+        (b"deflate, GZIP", b"gzip"),
+        (b"br, deflate;q=0.5", b"deflate"),
+        (b"gzip;q=0.2, deflate;q=0.8", b"deflate"),
+        (b"gzip;q=0", None),
+        (b"gzip;q=0, *", b"deflate"),
+        (b"*", b"gzip"),
+        (b"identity, gzip;q=0.5", None),
+        (b"gzip;q=what", None),
+        (b"br", None),
+        (b";;=,q=1," * 1000, None),
+    ],
+    ids=[f"case-{number}" for number in range(12)],
+)
+def test_what_a_caller_likes_best_is_chosen(value: bytes, coding: bytes | None) -> None:
+    assert accepted_coding(value) == coding
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"deflate"])
+def test_what_is_compressed_comes_back(coding: bytes) -> None:
+    packed = compressed(TEXT, coding)
+    assert len(packed) < len(TEXT) / 2
+    assert decompressed(packed, coding, max_bytes=len(TEXT)) == TEXT

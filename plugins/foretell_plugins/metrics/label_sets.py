@@ -14,6 +14,7 @@ __all__ = ["OTHER", "LabelSet", "label_set_of"]
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 _REJECTIONS: Final = frozenset({403, 429, 503})
+_REPOSITORY: Final = "/v2/repository/"
 _CLIENT_GONE: Final = 499
 _WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -47,8 +48,8 @@ class LabelSet(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def is_prediction(self) -> bool:
-        """Whether a prediction was asked, and not what is known of a model."""
-        return self.method == "POST"
+        """Whether a prediction was asked, and not what is known of a model, or that the store be changed."""
+        return self.method == "POST" and not self.route.startswith(_REPOSITORY)
 
     @property
     def outcome(self) -> str:

@@ -19,6 +19,7 @@ from foretell_plugins.metrics.instruments import Instruments
 from foretell_plugins.metrics.journal import Journal, in_memory
 from foretell_plugins.metrics.push import LONGEST_S, Pusher, push_settings
 from foretell_plugins.metrics.state import State, gather, merge
+from foretell_plugins.metrics.statistics import statistics_of
 from foretell_plugins.metrics.totals import Totals
 from foretell_plugins.metrics.workers import Shared, may_share, shared_folder
 from foretell_plugins.otlp import URL_FORM
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from litestar.config.app import AppConfig
 
     from foretell.plugin import Host, ModelInfo, RequestRecord
+    from foretell.statistics import VersionStatistics
 
 __all__ = ["Metrics", "MetricsConfig"]
 
@@ -103,6 +105,11 @@ class Metrics(Plugin[MetricsConfig]):
         if journal is not None:
             for record in records:
                 journal.append(record)
+
+    async def statistics(self) -> list[VersionStatistics]:
+        """What the predictions of each version came to: all workers together."""
+        self._host.flush()
+        return await asyncio.to_thread(lambda: statistics_of(self._all()[0]))
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add the route that is scraped."""
@@ -208,13 +215,17 @@ class Metrics(Plugin[MetricsConfig]):
         return gather(self._host, self._instruments)
 
     def _write(self, state: State, models: list[ModelInfo], accept: str) -> tuple[bytes, str]:
+        totals, of_others = self._all()
+        return self._exposition.write(families_of(totals, merge([state, *of_others]), models), accept)
+
+    def _all(self) -> tuple[Totals, list[State]]:
+        """What all workers have counted, and how the others are."""
         totals = self._totals()
-        states = [state]
-        if self._shared is not None:
-            others, of_others = self._shared.others()
-            totals.merge(others)
-            states += of_others
-        return self._exposition.write(families_of(totals, merge(states), models), accept)
+        if self._shared is None:
+            return totals, []
+        others, of_others = self._shared.others()
+        totals.merge(others)
+        return totals, of_others
 
     def _totals(self) -> Totals:
         """What this worker has counted."""

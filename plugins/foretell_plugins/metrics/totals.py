@@ -1,7 +1,8 @@
 """Sums and histograms of requests, as rows of whole numbers: one row for each label set.
 
 A row holds the number of requests, the sums, the buckets of the histograms (each bucket by itself, not cumulative),
-and for each bucket of the duration the last request in it that left a trace.
+the time of the runs in each bucket of rows, when the last request was answered, and for each bucket of the duration
+the last request in it that left a trace.
 """
 
 from __future__ import annotations
@@ -52,8 +53,10 @@ _SIZES: Final = len(ROW_BOUNDS) + 1
 _COUNT, _ROWS, _TOTAL_NS, _STAGE_NS, _RUN_ROWS, _TOTAL_BUCKETS = 0, 1, 2, 3, 7, 8
 _STAGE_BUCKETS: Final = _TOTAL_BUCKETS + _DURATIONS
 _ROW_BUCKETS: Final = _STAGE_BUCKETS + len(STAGES) * _DURATIONS
-_SUMMED: Final = _ROW_BUCKETS + _SIZES
-_EXEMPLARS: Final = _SUMMED
+_RUN_NS_BY_ROWS: Final = _ROW_BUCKETS + _SIZES
+_SUMMED: Final = _RUN_NS_BY_ROWS + _SIZES
+_LAST: Final = _SUMMED
+_EXEMPLARS: Final = _LAST + 1
 _EXEMPLAR_WORDS: Final = 5
 
 ROW_WORDS: Final = _EXEMPLARS + _DURATIONS * _EXEMPLAR_WORDS
@@ -102,14 +105,18 @@ def add_records(
     np.add.at(flat, at + np.arange(_TOTAL_NS, _TOTAL_NS + len(spans))[:, None], spans)
     inside: Words = np.asarray((at + columns)[there], dtype=np.int64)
     np.add.at(flat, inside, 1)
-    sizes = np.asarray(at + _ROW_BUCKETS + np.searchsorted(ROW_BOUNDS, run_rows), dtype=np.int64)
-    np.add.at(flat, sizes[run_rows > 0], 1)
+    sizes = np.asarray(at + np.searchsorted(ROW_BOUNDS, run_rows), dtype=np.int64)[run_rows > 0]
+    np.add.at(flat, sizes + _ROW_BUCKETS, 1)
+    np.add.at(flat, sizes + _RUN_NS_BY_ROWS, spans[3][run_rows > 0])
+    last = np.zeros(len(found), dtype=np.int64)
+    np.maximum.at(last, inverse, finished + wall_offset_ns)
 
     if new is None:
         new = old
     elif stale is not None:
         new[stale] = old[stale]
     new[found, :_SUMMED] = old[found, :_SUMMED] + added
+    new[found, _LAST] = np.maximum(old[found, _LAST], last)
     new[found, _EXEMPLARS:] = old[found, _EXEMPLARS:]
     traced = np.flatnonzero(records[:, 10] | records[:, 11])
     if len(traced):
@@ -185,6 +192,27 @@ class Row:
         return int(self._words[_ROWS])
 
     @property
+    def last_ns(self) -> int:
+        """When the last of them was answered, ns since 1970."""
+        return int(self._words[_LAST])
+
+    @property
+    def total_ns(self) -> int:
+        """How long they took in all, ns."""
+        return int(self._words[_TOTAL_NS])
+
+    def stage_total(self, stage: int) -> tuple[int, int]:
+        """How many of them came to one of `STAGES`, and how long it took in all, ns."""
+        start = _STAGE_BUCKETS + stage * _DURATIONS
+        return int(self._words[start : start + _DURATIONS].sum()), int(self._words[_STAGE_NS + stage])
+
+    def runs_by_rows(self) -> list[tuple[int, int]]:
+        """For each of `ROW_BOUNDS`, and what is above, how many runs there were, and their time, ns."""
+        counts = self._words[_ROW_BUCKETS : _ROW_BUCKETS + _SIZES].tolist()
+        times = self._words[_RUN_NS_BY_ROWS : _RUN_NS_BY_ROWS + _SIZES].tolist()
+        return list(zip(counts, times, strict=True))
+
+    @property
     def duration(self) -> Histogram:
         """From the request's being taken up to its answer's being ready, ns."""
         buckets = self._words[_TOTAL_BUCKETS : _TOTAL_BUCKETS + _DURATIONS]
@@ -231,6 +259,7 @@ class Totals:
             self.rows[label_set] = words.copy()
             return
         before[:_SUMMED] += words[:_SUMMED]
+        before[_LAST] = max(before[_LAST], words[_LAST])
         ours = before[_EXEMPLARS:].reshape(_DURATIONS, _EXEMPLAR_WORDS)
         theirs = words[_EXEMPLARS:].reshape(_DURATIONS, _EXEMPLAR_WORDS)
         later = theirs[:, 0] > ours[:, 0]

@@ -41,8 +41,8 @@ def show_chain(model: str, version: int | None, **options: Any) -> None:
     find_model(Path(effective.settings.store.path), model)
     parts = wire(effective.settings, origins=effective.origins)
     try:
-        asyncio.run(parts.registry.load())
-        found = parts.registry.model(model)
+        asyncio.run(parts.lookup.registry.load())
+        found = parts.lookup.registry.model(model)
         numbers = sorted({*found.versions, *found.failures})
         if version is not None and version not in numbers:
             there = ", ".join(map(str, numbers)) or "none"
@@ -54,7 +54,7 @@ def show_chain(model: str, version: int | None, **options: Any) -> None:
         if any(number in found.failures for number in shown):
             raise SystemExit(1)
     finally:
-        parts.registry.close()
+        parts.lookup.registry.close()
 
 
 def _rows(parts: Parts, model: Model[Endpoint], number: int) -> list[_Row]:

@@ -85,7 +85,7 @@ def _survey(effective: EffectiveSettings, found: dict[str, FoundPlugin]) -> _Sur
     # As if all were optional: what fails is left out with its reason.
     lenient = tuple(msgspec.structs.replace(each, optional=True) for each in loaded.plugins)
     plugins = PluginSet(LoadedPlugins(lenient, loaded.missing, loaded.known), faults)
-    wire(effective.settings, plugins=plugins).registry.close()
+    wire(effective.settings, plugins=plugins).lookup.registry.close()
     plugins.init_app(AppConfig())
     group = PluginCommands()
     commands: dict[str, list[str]] = {}

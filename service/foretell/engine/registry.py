@@ -99,6 +99,7 @@ class Registry(Generic[S]):
         )
         self._snapshot: Snapshot | None = None
         self._disabled: frozenset[str] = frozenset()
+        self._looking = asyncio.Lock()
 
     @property
     def ready(self) -> bool:
@@ -131,6 +132,22 @@ class Registry(Generic[S]):
             return ""
         close = get_close_matches(name, self.models, n=1)
         return f"; did you mean {close[0]!r}?" if close else ""
+
+    @property
+    def disabled(self) -> dict[str, list[int]]:
+        """The models that the store holds and that are not to be served, and their versions."""
+        found = {} if self._snapshot is None else self._snapshot.models
+        return {name: list(found[name].versions) for name in sorted(self._disabled & found.keys())}
+
+    def folder(self, name: str) -> Path:
+        """The folder of a model that the store holds, whether it is served or not.
+
+        Raises:
+            NotFoundError: It holds none of that name.
+        """
+        if name not in self._disabled:
+            self.model(name)
+        return self._store / name
 
     def default(self, name: str) -> S:
         """What answers for a model when the caller names no version.
@@ -201,6 +218,10 @@ class Registry(Generic[S]):
 
         A store that cannot be read, or is another and empty, changes nothing: it is reported in `error`.
         """
+        async with self._looking:  # what was seen later is not followed by what was seen before
+            await self._follow()
+
+    async def _follow(self) -> None:
         try:
             snapshot = await self._look()
             _check_not_vanished(self._snapshot, snapshot, self._store)

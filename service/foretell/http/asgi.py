@@ -6,22 +6,18 @@ They are `@asgi` handlers, which cost half of what typed handlers do, and own ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from litestar import asgi
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
-from foretell.errors import NotFoundError, NotReadyError, RequestError, TooLargeError
-from foretell.excerpts import shortened
+from foretell.errors import NotFoundError, RequestError, TooLargeError
 from foretell.http.lifecycle import closes_connection
-from foretell.http.pages import Liveness, Readiness
 from foretell.http.problems import MethodNotAllowedError
-from foretell.http.routes import MODELS, Route, route_of_models
-from foretell.http.v2 import V2_ROOT, route_of_v2, server_metadata
+from foretell.http.routes import PREDICT, READ, Question, Route
 from foretell.plugin.steps import DONE, go_on, steps_into
-from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH, V2
 
 if TYPE_CHECKING:
     from litestar.handlers import ASGIRouteHandler
@@ -29,6 +25,7 @@ if TYPE_CHECKING:
 
     from foretell.http.core import Answer, Core
     from foretell.http.lifecycle import Lifecycle
+    from foretell.http.routes import Routing
     from foretell.prediction import Headers
 
 __all__ = ["prediction_routes"]
@@ -41,117 +38,87 @@ class _ClientGoneError(Exception):
 
 
 def prediction_routes(
-    core: Core, lifecycle: Lifecycle, *, max_body_bytes: int, prefix: str = ""
+    core: Core,
+    lifecycle: Lifecycle,
+    routings: Mapping[str, Routing],
+    *,
+    max_body_bytes: int,
+    prefix: str = "",
 ) -> list[ASGIRouteHandler]:
     """The handlers of the prediction protocols.
 
     Args:
         core: What answers.
         lifecycle: Says when answers close their connections.
+        routings: The protocols, by the path where each begins.
         max_body_bytes: The greatest length of a body, bytes.
         prefix: Where in another application the routes are, for messages.
     """
-    adapter = _Adapter(core, lifecycle, max_body_bytes, prefix)
+    adapter = _Adapter(core, lifecycle, max_body_bytes)
+    return [_handler(adapter, path, prefix, routing) for path, routing in routings.items()]
 
-    @asgi("/predict", copy_scope=False, name="predict")
-    async def predict(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == _HTTP:
-            await adapter.predict(Route(scope["path"], SIMPLE, template="/predict"), scope, receive, send)
-        else:
-            await _close(send)
 
-    @asgi("/predict/batch", copy_scope=False, name="predict_batch")
-    async def predict_batch(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == _HTTP:
-            await adapter.predict(
-                Route(scope["path"], SIMPLE_BATCH, template="/predict/batch"), scope, receive, send
-            )
-        else:
-            await _close(send)
+def _handler(adapter: _Adapter, begins: str, prefix: str, routing: Routing) -> ASGIRouteHandler:
+    mount = routing.has_paths_below
 
     # A mount: Litestar 2.25 cannot route a request to an `@asgi` handler whose path has parameters.
-    @asgi(MODELS, is_mount=True, copy_scope=False, name="models")
-    async def models(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == _HTTP:
-            await adapter.models(scope, receive, send)
-        else:
+    @asgi(begins, is_mount=mount, copy_scope=False, name=begins)
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != _HTTP:
             await _close(send)
-
-    @asgi(V2_ROOT, is_mount=True, copy_scope=False, name="v2")
-    async def v2(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == _HTTP:
-            await adapter.v2(scope, receive, send)
+        elif mount:
+            rest = scope["path"].rstrip("/")
+            await adapter.handle(routing, prefix + begins + rest, rest, scope, receive, send)
         else:
-            await _close(send)
+            await adapter.handle(routing, scope["path"], "", scope, receive, send)
 
-    return [predict, predict_batch, models, v2]
+    return handle
 
 
 class _Adapter:
     """Between ASGI and the core."""
 
-    def __init__(self, core: Core, lifecycle: Lifecycle, max_body_bytes: int, prefix: str) -> None:
+    def __init__(self, core: Core, lifecycle: Lifecycle, max_body_bytes: int) -> None:
         self._core = core
         self._lifecycle = lifecycle
-        self._prefix = prefix
         self._max_body_bytes = max_body_bytes
-        self._server_state: dict[str, Callable[[], object]] = {
-            "server": server_metadata,
-            "live": Liveness,
-            "ready": self._check_readiness,
-        }
 
-    async def models(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        """A path of the models: a prediction if it ends in a verb, a description if not."""
-        rest = scope["path"]
-        route = (
-            Route(self._prefix + MODELS, NATIVE, verb=None, template=MODELS)
-            if rest == "/"
-            else route_of_models(rest, self._prefix)
-        )
-        if route is None:
-            await self._refuse_path(Route(self._prefix + MODELS + rest.rstrip("/"), NATIVE), scope, send)
-        elif route.verb == "predict":
-            await self.predict(route, scope, receive, send)
-        elif route.verb is not None:
-            error = NotFoundError(f"there is no verb {shortened(route.verb)!r}; POST to …:predict")
-            await self._send(self._core.refuse(route, _headers(scope), scope["method"], error), scope, send)
-        elif scope["method"] in {"GET", "HEAD"}:
-            await self._send(self._core.describe(route, _headers(scope), scope["method"]), scope, send)
+    async def handle(
+        self, routing: Routing, path: str, rest: str, scope: HTTPScope, receive: Receive, send: Send
+    ) -> None:
+        """A request: a prediction, or a question of another kind."""
+        headers, method = _headers(scope), scope["method"]
+        try:
+            route = routing.route(path, rest, headers)
+        except NotFoundError as error:
+            await self._refuse(Route(path, routing.protocol), scope, send, error)
+            return
+        if method not in route.methods:
+            refusal = MethodNotAllowedError(method, ", ".join(route.methods))
+            await self._refuse(route, scope, send, refusal)
+        elif route.verb == PREDICT:
+            await self._predict(route, headers, scope, receive, send)
         else:
-            await self._refuse_method(route, "GET, HEAD", scope, send)
+            await self._answer(routing, route, headers, scope, receive, send)
 
-    async def v2(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        """A path of the Open Inference Protocol."""
-        rest = scope["path"]
-        route = route_of_v2("" if rest == "/" else rest, self._prefix)
-        if route is None:
-            await self._refuse_path(Route(self._prefix + V2_ROOT + rest.rstrip("/"), V2), scope, send)
-        elif route.verb == "model_infer":
-            await self.predict(route, scope, receive, send)
-        elif scope["method"] not in {"GET", "HEAD"}:
-            await self._refuse_method(route, "GET, HEAD", scope, send)
+    async def _answer(
+        self, routing: Routing, route: Route, headers: Headers, scope: HTTPScope, receive: Receive, send: Send
+    ) -> None:
+        method = scope["method"]
+        try:
+            body = b"" if method in READ else await self._body(headers, receive)
+        except RequestError as error:
+            await self._refuse(route, scope, send, error)
+        except _ClientGoneError:
+            return
         else:
-            headers, method = _headers(scope), scope["method"]
-            if route.verb == "metadata":
-                answer = self._core.describe_v2(route, headers, method)
-            elif route.verb == "model_ready":
-                answer = self._core.ready_v2(route, headers, method)
-            else:
-                answer = self._core.tell(route, headers, method, self._server_state[route.verb or ""])
+            question = Question(route, headers, method, body)
+            answer = await self._core.tell(route, headers, method, lambda: routing.answer(question))
             await self._send(answer, scope, send)
 
-    def _check_readiness(self) -> Readiness:
-        if not self._lifecycle.ready:
-            raise NotReadyError("the server is not ready; GET /health says why")
-        return Readiness(ready=True)
-
-    async def predict(self, route: Route, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        """A prediction."""
-        if scope["method"] != "POST":
-            await self._refuse_method(route, "POST", scope, send)
-            return
-        headers = _headers(scope)
+    async def _predict(
+        self, route: Route, headers: Headers, scope: HTTPScope, receive: Receive, send: Send
+    ) -> None:
         try:
             body = await self._body(headers, receive)
         except RequestError as error:
@@ -188,12 +155,7 @@ class _Adapter:
                 return b"".join((*chunks, chunk)) if chunks else chunk
             chunks.append(chunk)
 
-    async def _refuse_path(self, route: Route, scope: HTTPScope, send: Send) -> None:
-        error = NotFoundError(f"there is nothing at {shortened(route.path)}; GET / tells what there is")
-        await self._send(self._core.refuse(route, _headers(scope), scope["method"], error), scope, send)
-
-    async def _refuse_method(self, route: Route, allowed: str, scope: HTTPScope, send: Send) -> None:
-        error = MethodNotAllowedError(scope["method"], allowed)
+    async def _refuse(self, route: Route, scope: HTTPScope, send: Send, error: Exception) -> None:
         await self._send(self._core.refuse(route, _headers(scope), scope["method"], error), scope, send)
 
     async def _send(self, answer: Answer, scope: HTTPScope, send: Send) -> None:

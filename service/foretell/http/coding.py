@@ -1,4 +1,4 @@
-"""Content codings: compressed bodies are read as far as the limit goes."""
+"""Content codings: compressed bodies are read as far as the limit goes, and large answers are compressed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from typing import Final
 from foretell.errors import MalformedError, TooLargeError, UnsupportedMediaError
 from foretell.excerpts import shortened
 
-__all__ = ["coding_of", "decompressed"]
+__all__ = ["accepted_coding", "coding_of", "compressed", "decompressed"]
 
 _WINDOWS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 """What tells zlib the format that a coding has. Source: RFC 9110, section 8.4.1; the zlib manual, inflateInit2."""
+
+
+_OFFERED: Final = (b"gzip", b"deflate")
+"""What answers are compressed with; of what a caller likes as much, the first."""
+
+_LEVEL: Final = 1  # numbers as text: higher levels take several times as long for a tenth less
 
 
 def coding_of(content_encoding: bytes) -> bytes | None:
@@ -64,3 +70,30 @@ def decompressed(body: bytes, coding: bytes, *, max_bytes: int) -> bytes:
     if stream.unused_data:
         raise MalformedError(f"the body goes on behind the end of its {name}")
     return made
+
+
+def accepted_coding(accept_encoding: bytes) -> bytes | None:
+    """The coding that a caller wants its answer in; None if it wants it as it is, or says nothing that can be had.
+
+    Args:
+        accept_encoding: The value of ``Accept-Encoding``; of several, joined by commas; empty if there is none.
+
+    Source: RFC 9110, section 12.5.3.
+    """
+    weights: dict[bytes, float] = {}
+    for each in accept_encoding.lower().split(b","):
+        coding, _, parameter = each.partition(b";")
+        name, _, weight = parameter.partition(b"=")
+        try:
+            weights[coding.strip()] = float(weight) if name.strip() == b"q" else 1.0
+        except ValueError:
+            weights[coding.strip()] = 0.0
+    liked = {coding: weights.get(coding, weights.get(b"*", 0.0)) for coding in _OFFERED}
+    best = max(_OFFERED, key=lambda coding: liked[coding])
+    return best if liked[best] > 0 and liked[best] >= weights.get(b"identity", 0.0) else None
+
+
+def compressed(body: bytes, coding: bytes) -> bytes:
+    """A body in one of the codings that `accepted_coding` gives."""
+    stream = zlib.compressobj(_LEVEL, wbits=_WINDOWS[coding])
+    return stream.compress(body) + stream.flush()

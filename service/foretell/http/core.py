@@ -6,44 +6,33 @@ It knows neither ASGI nor a server; adapters are thin.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 import numpy as np
 
-from foretell.errors import (
-    AsleepError,
-    InvalidInputError,
-    NotFoundError,
-    NotReadyError,
-    Problem,
-    TooLargeError,
-)
-from foretell.excerpts import shortened
-from foretell.http.catalog import ModelDescription, ModelList, describe_model
-from foretell.http.coding import coding_of, decompressed
+from foretell.errors import AsleepError, InvalidInputError, Problem, TooLargeError
+from foretell.http.coding import accepted_coding, coding_of, compressed, decompressed
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_of
-from foretell.http.v2 import ModelMetadata, model_metadata, model_readiness
 from foretell.prediction import PredictResponse, RequestRecord, check_header
 from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import identity_headers
-from foretell.store.layout import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
-    from foretell.engine.registry import Registry
     from foretell.engine.use import Use
-    from foretell.http.catalog import PluginStatus
+    from foretell.http.lookup import Lookup
     from foretell.http.request_ids import RequestIds
     from foretell.http.routes import Route
     from foretell.plugin.faults import Faults
     from foretell.plugin.observers import Observers
-    from foretell.prediction import CacheStatus, Choose, Headers
+    from foretell.prediction import CacheStatus, Headers
     from foretell.protocols.codec import Payload
-    from foretell.protocols.endpoint import Endpoint
     from foretell.tensors import Array
 
 __all__ = ["CLIENT_GONE", "Answer", "Core"]
@@ -63,6 +52,8 @@ _STATUSES: Final[tuple[CacheStatus, ...]] = ("hit", "miss", "coalesced", "bypass
 _CACHE_HEADER: Final = b"x-foretell-cache"
 _CACHE: Final[dict[str, Headers]] = {status: ((_CACHE_HEADER, status.encode()),) for status in _STATUSES}
 _JSON: Final = (b"content-type", b"application/json")
+_JSON_CONTENT: Final = (_JSON,)
+_VARY: Final = (b"vary", b"accept-encoding")
 _PROBLEM: Final = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
 
 
@@ -86,16 +77,16 @@ class Core:
     """Answers the routes of the prediction protocols.
 
     Args:
-        registry: The models.
-        default_model: The model of the simple protocol; None means the only one there is.
+        lookup: The models.
         request_ids: Gives requests their identity.
         observers: Are handed the records of requests after their answers were sent.
         faults: Where faults go that plugins leave in records; None if nobody asks.
         deadlines: How long callers wait for a model that is loaded when it is asked; for ever if None.
-        plugin_status: What plugins tell of a version.
         prefix: Where in another application the routes are, for messages.
         clock_ns: The clock of `RequestRecord`, ns.
         max_body_bytes: The greatest length of a body when decompressed, bytes.
+        compress_min_bytes: The length from which on answers are compressed for those who accept that, bytes; 0 for
+            never.
 
     Attributes:
         in_flight: How many predictions are going on now.
@@ -103,29 +94,27 @@ class Core:
 
     def __init__(
         self,
-        registry: Registry[Endpoint],
+        lookup: Lookup,
         *,
-        default_model: str | None,
         request_ids: RequestIds,
         observers: Observers,
         faults: Faults | None = None,
         deadlines: Deadlines | None = None,
-        plugin_status: PluginStatus = lambda _, __: {},
         prefix: str = "",
         clock_ns: Callable[[], int] = time.perf_counter_ns,
         max_body_bytes: int = 16 * 1024**2,
+        compress_min_bytes: int = 0,
     ) -> None:
-        self._registry = registry
-        self._default_model = default_model
+        self._lookup = lookup
         self._request_ids = request_ids
         self.in_flight = 0
         self._observers = observers
         self._faults = faults
         self._deadlines = deadlines or Deadlines()
-        self._plugin_status = plugin_status
         self._prefix = prefix
         self._clock_ns = clock_ns
         self._max_body_bytes = max_body_bytes
+        self._compress_from = compress_min_bytes or math.inf
         self._large = asyncio.Lock()
         self._sound: set[tuple[bytes, bytes]] = set()  # the same few with every answer
 
@@ -154,14 +143,14 @@ class Core:
         use: Use | None = None
         try:
             try:
-                endpoint = self._endpoint(route)
+                endpoint = self._lookup.endpoint(route)
             except AsleepError as asleep:
                 waits_ns = self._deadlines.patience_ns(timeout)
                 record.deadline_ns = started_ns + waits_ns if waits_ns else 0
-                endpoint = await self._wake(asleep.model, route, record.deadline_ns)
+                endpoint = await self._lookup.wake(asleep.model, route, record.deadline_ns)
             record.model = endpoint.info.name
             if endpoint.choose is not None and route.version is None and route.alias is None:
-                endpoint = self._chosen(endpoint, endpoint.choose, record)
+                endpoint = self._lookup.chosen(endpoint, endpoint.choose, record)
             use = endpoint.use  # entered in the step of the look-up: nothing is closed in between
             use.enter(started_ns)
             record.version = endpoint.info.version
@@ -189,7 +178,14 @@ class Core:
             if type(response) is not PredictResponse:  # most answer at once
                 response = await cast("Awaitable[PredictResponse]", response)
             record.predicted_ns = self._clock_ns()
-            payload = encode(request, response)
+            written = encode(request, response)
+            if type(written) is bytes:
+                payload, content = written, _JSON_CONTENT
+            else:
+                written = cast("Payload", written)
+                payload, content = written.body, written.headers
+            if len(payload) >= self._compress_from:
+                payload, content = await self._compressed(payload, content, headers)
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
             return self._failed(error, route, record)
         except asyncio.CancelledError:
@@ -208,40 +204,22 @@ class Core:
             record.served_by = response.served_by
             if response.source is not None:
                 answered = identity_headers(response.source)
-        headers_out = [(b"x-request-id", record.request_id.encode()), *answered]
-        if type(payload) is bytes:
-            headers_out.insert(0, _JSON)
-        else:
-            payload = cast("Payload", payload)
-            headers_out += payload.headers
-            payload = payload.body
+        headers_out = [*content, (b"x-request-id", record.request_id.encode()), *answered]
         if record.cache is not None or record.answer_headers is not None:
             headers_out += self._added(record, record.answer_headers)
         record.finished_ns = self._clock_ns()
         return Answer(200, headers_out, payload, record)
 
-    def describe(self, route: Route, headers: Headers, method: str) -> Answer:
-        """Answer what is known of a model, of one of its versions, or which models there are."""
-        return self.tell(route, headers, method, lambda: self._description(route))
-
-    def describe_v2(self, route: Route, headers: Headers, method: str) -> Answer:
-        """Answer what a model takes and gives."""
-
-        def metadata() -> ModelMetadata:
-            endpoint = self._endpoint(route)
-            return model_metadata(self._registry.model(endpoint.info.name), endpoint)
-
-        return self.tell(route, headers, method, metadata)
-
-    def ready_v2(self, route: Route, headers: Headers, method: str) -> Answer:
-        """Answer whether a model, or one of its versions, answers predictions."""
-        return self.tell(route, headers, method, lambda: model_readiness(self._endpoint(route)))
-
-    def tell(self, route: Route, headers: Headers, method: str, make: Callable[[], object]) -> Answer:
+    async def tell(
+        self, route: Route, headers: Headers, method: str, make: Callable[[], object | Awaitable[object]]
+    ) -> Answer:
         """Answer with what is made for it; what is raised meanwhile becomes an answer too."""
         record = self._record(route, headers, method)
         try:
-            payload = msgspec.json.encode(make())
+            made = make()
+            if isinstance(made, Awaitable):
+                made = await cast("Awaitable[object]", made)
+            payload = msgspec.json.encode(made)
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
             return self._failed(error, route, record)
         record.status = 200
@@ -251,13 +229,6 @@ class Core:
     def refuse(self, route: Route, headers: Headers, method: str, error: Exception) -> Answer:
         """Answer a request that an adapter could not even read."""
         return self._failed(error, route, self._record(route, headers, method))
-
-    def default_endpoint(self) -> Endpoint | None:
-        """What answers the simple protocol at the moment; None if nothing does."""
-        try:
-            return self._registry.default(self._default_name())
-        except (NotFoundError, NotReadyError):
-            return None
 
     def observe(self, record: RequestRecord) -> None:
         """Hand the record of an answered request to the observers."""
@@ -269,6 +240,20 @@ class Core:
             return decompressed(body, coding, max_bytes=min(_LARGE_BYTES, self._max_body_bytes))
         async with self._large:
             return await asyncio.to_thread(decompressed, body, coding, max_bytes=self._max_body_bytes)
+
+    async def _compressed(
+        self, payload: bytes, content: tuple[tuple[bytes, bytes], ...], headers: Headers
+    ) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
+        """An answer as its caller wants it, and the headers that say so; what is large is compressed in a thread."""
+        content = (*content, _VARY)
+        coding = accepted_coding(b",".join(value for name, value in headers if name == b"accept-encoding"))
+        if coding is None:
+            return payload, content
+        if len(payload) <= _LARGE_BYTES:
+            payload = compressed(payload, coding)
+        else:
+            payload = await asyncio.to_thread(compressed, payload, coding)
+        return payload, (*content, (b"content-encoding", coding))
 
     def _record(self, route: Route, headers: Headers, method: str) -> RequestRecord:
         request_id = next((value for name, value in headers if name == b"x-request-id"), None)
@@ -323,72 +308,6 @@ class Core:
         if record.cache is not None or record.answer_headers is not None:
             headers += self._added(record, record.answer_headers)
         return Answer(problem.status, headers, problem.encode(), record)
-
-    def _description(self, route: Route) -> ModelList | ModelDescription:
-        if route.model is None:
-            return ModelList(sorted(self._registry.models))
-        model = self._registry.model(route.model)
-        if route.version is None and route.alias is None:
-            return describe_model(model, status=self._plugin_status)
-        number = (
-            model.config.aliases.get(route.alias)
-            if route.alias is not None
-            else parse_version(route.version or "")
-        )
-        if number not in model.failures and number not in model.unloaded:
-            number = self._endpoint(route).info.version
-        return describe_model(model, {number}, status=self._plugin_status)
-
-    async def _wake(self, model: str, route: Route, deadline_ns: int) -> Endpoint:
-        """What answers a route whose model is loaded when it is asked; a deadline of 0 means never.
-
-        Raises:
-            DeadlineError: That takes too long.
-        """
-        while True:
-            left_ns = max(deadline_ns - self._clock_ns(), 0)
-            await self._registry.wake(model, timeout_s=left_ns / 1e9 if deadline_ns else None)
-            try:
-                return self._endpoint(route)
-            except AsleepError:  # it had to make room for others in the same moment
-                continue
-
-    def _endpoint(self, route: Route) -> Endpoint:
-        name = route.model if route.model is not None else self._default_name()
-        if route.version is None and route.alias is None:
-            try:
-                return self._registry.default(name)
-            except NotFoundError as error:
-                if route.model is None:
-                    raise NotFoundError(f"{error}; the setting store.default_model names it") from error
-                raise
-        model = self._registry.model(name)
-        if route.alias is not None:
-            return model.alias(route.alias)
-        number = parse_version(route.version or "")
-        if number is None:
-            raise NotFoundError(
-                f"{shortened(route.version or '')!r} is not a version: versions are positive whole numbers"
-            )
-        return model.version(number)
-
-    def _chosen(self, default: Endpoint, choose: Choose, record: RequestRecord) -> Endpoint:
-        """What plugins choose in place of the default; the default where that does not serve."""
-        record.version = default.info.version
-        number = choose(record)
-        if number == default.info.version:
-            return default
-        return self._registry.model(default.info.name).versions.get(number, default)
-
-    def _default_name(self) -> str:
-        if self._default_model is not None:
-            return self._default_model
-        models = self._registry.models
-        if len(models) == 1:
-            return next(iter(models))
-        raise NotFoundError(
-            "there is no default model: set store.default_model, or name the model: POST /v1/models/<model>:predict"
-        )
 
 
 def _sound(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

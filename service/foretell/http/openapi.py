@@ -12,9 +12,9 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from foretell.http.catalog import ModelDescription, ModelList
 from foretell.http.documentation import DocumentationPage
+from foretell.http.native import MODELS
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_schema
-from foretell.http.routes import MODELS
-from foretell.http.v2 import V2_ROOT
+from foretell.http.v2.routing import V2_ROOT
 from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH, V2
 from foretell.protocols.v2.codec import V2Codec
 

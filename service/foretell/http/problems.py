@@ -13,6 +13,7 @@ import msgspec
 
 from foretell.errors import (
     AccessDeniedError,
+    AdminKeyError,
     DeadlineError,
     ForetellError,
     InvalidInputError,
@@ -38,6 +39,7 @@ _STATUSES: Final[dict[type[ForetellError], HTTPStatus]] = {
     NotFoundError: HTTPStatus.NOT_FOUND,
     NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
     AccessDeniedError: HTTPStatus.FORBIDDEN,
+    AdminKeyError: HTTPStatus.UNAUTHORIZED,
     QuotaExceededError: HTTPStatus.TOO_MANY_REQUESTS,
     DeadlineError: HTTPStatus.GATEWAY_TIMEOUT,
 }
@@ -107,6 +109,8 @@ def problem_of(
     headers: dict[str, str] = {}
     if isinstance(error, MethodNotAllowedError):
         status, headers = HTTPStatus.METHOD_NOT_ALLOWED, {"allow": error.allowed}
+    if status is HTTPStatus.UNAUTHORIZED:
+        headers = {"www-authenticate": "Bearer"}
     if status is None:
         detail = f"the server failed to answer; its log says why under the request id {request_id}"
         return describe(HTTPStatus.INTERNAL_SERVER_ERROR, detail, path=path, request_id=request_id), headers

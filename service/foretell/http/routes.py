@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from foretell.protocols.endpoint import NATIVE
+if TYPE_CHECKING:
+    from foretell.prediction import Headers
 
-__all__ = ["MODELS", "Route", "route_of_models"]
+__all__ = ["PREDICT", "READ", "Question", "Route", "Routing"]
 
-MODELS: Final = "/v1/models"
-"""The path under which every model has its own."""
+PREDICT: Final = "predict"
+"""The verb of a prediction, in whichever words a protocol asks for it."""
 
-_PREDICT: Final = "predict"
+READ: Final = ("GET", "HEAD")
+"""The methods of what changes nothing and takes no body."""
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -25,9 +28,10 @@ class Route(msgspec.Struct, frozen=True, gc=False):
         model: The model's name; None for the default model.
         version: The version as the caller wrote it, if one was named.
         alias: The alias, if one was named.
-        verb: What is to be done: ``predict``, or None to describe.
+        verb: What is to be done: `PREDICT`, or what the protocol calls it.
         template: The path as it is documented, for traces.
         invalid: The HTTP status of a request that is well-formed, but not what the model takes.
+        methods: The HTTP methods that it has.
     """
 
     path: str
@@ -35,33 +39,64 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     model: str | None = None
     version: str | None = None
     alias: str | None = None
-    verb: str | None = _PREDICT
+    verb: str = PREDICT
     template: str = ""
     invalid: int = 422
+    methods: tuple[str, ...] = ("POST",)
 
 
-def route_of_models(rest: str, prefix: str = "") -> Route | None:
-    """The route of a path under ``/v1/models``; None if there is none.
+class Question(msgspec.Struct, frozen=True, gc=False):
+    """A request that is no prediction.
 
-    Args:
-        rest: What follows ``/v1/models``, for instance ``/iris/versions/2:predict``.
-        prefix: What stands before ``/v1/models``.
-
-    Source: TensorFlow Serving RESTful API, URL forms of model status and Predict.
+    Attributes:
+        route: What is asked.
+        headers: Its headers.
+        method: Its HTTP method.
+        body: Its body; empty where the route takes none.
     """
-    rest = rest.rstrip("/")
-    path = prefix + MODELS + rest
-    before, colon, verb = rest.rpartition(":")
-    target, asked = (before, verb) if colon else (rest, None)
-    suffix = f":{asked}" if asked == _PREDICT else ""
-    match target.split("/"):
-        case ["", model] if model:
-            return Route(path, NATIVE, model, verb=asked, template=f"{MODELS}/{{model}}{suffix}")
-        case ["", model, "versions", version] if model and version:
-            template = f"{MODELS}/{{model}}/versions/{{version}}{suffix}"
-            return Route(path, NATIVE, model, version=version, verb=asked, template=template)
-        case ["", model, "labels", alias] if model and alias:
-            template = f"{MODELS}/{{model}}/labels/{{alias}}{suffix}"
-            return Route(path, NATIVE, model, alias=alias, verb=asked, template=template)
-        case _:
-            return None
+
+    route: Route
+    headers: Headers
+    method: str
+    body: bytes = b""
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value of a header, by its name in lower case; the last, if there are several."""
+        found = None
+        for key, value in self.headers:
+            if key == name:
+                found = value
+        return found
+
+
+class Routing(Protocol):
+    """The path where a protocol begins, and those below it.
+
+    Attributes:
+        protocol: The protocol's name, for what it does not know.
+        has_paths_below: Whether there are any below.
+    """
+
+    protocol: str
+    has_paths_below: bool
+
+    def route(self, path: str, rest: str, headers: Headers) -> Route:
+        """What a path asks for.
+
+        Args:
+            path: The whole path.
+            rest: What of it comes behind the one where the protocol begins; empty if nothing does.
+            headers: The request's headers.
+
+        Raises:
+            NotFoundError: Nothing.
+        """
+        ...
+
+    def answer(self, question: Question) -> object | Awaitable[object]:
+        """What is answered to a question that is no prediction, to be written as JSON.
+
+        Raises:
+            ForetellError: It cannot be answered.
+        """
+        ...

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, T
 import msgspec
 
 from foretell.prediction import Choose, ModelInfo, Predict, PredictRequest, PredictResponse, RequestRecord
+from foretell.statistics import VersionStatistics
 
 if TYPE_CHECKING:
     import click
@@ -256,6 +257,10 @@ class Plugin(Generic[C]):
         """
         del model, version
         return None
+
+    async def statistics(self) -> Sequence[VersionStatistics]:
+        """What the predictions of each version came to, over all processes of the server; for plugins that count them."""
+        return ()
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Change the Litestar application that is being made; Litestar's own hook."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from foretell.errors import ForetellError, PluginError
+from foretell.errors import ForetellError, NotReadyError, PluginError
 from foretell.plugin.chain import compose
 from foretell.plugin.contract import overrides
 from foretell.plugin.instruments import Instrument
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from foretell.plugin.faults import Faults
     from foretell.plugin.loading import LoadedPlugin, LoadedPlugins
     from foretell.prediction import ModelInfo, Respond
+    from foretell.statistics import VersionStatistics
 
 __all__ = ["PluginSet"]
 
@@ -132,6 +133,12 @@ class PluginSet:
         return found
 
     @property
+    def statistics(self) -> Callable[[], Awaitable[Sequence[VersionStatistics]]] | None:
+        """Tells what the predictions of each version came to; None if no plugin counts them."""
+        counting = self._overriding("statistics")
+        return partial(self._statistics, counting[0]) if counting else None
+
+    @property
     def broken(self) -> PluginError | None:
         """How a plugin crashed that is not optional and has not been put around a single version; None if none is."""
         return next((error for name, error in self._crashes.items() if name not in self._working), None)
@@ -181,6 +188,11 @@ class PluginSet:
                 if status is not None:
                     told[each.name] = status
         return told
+
+    async def _statistics(self, each: LoadedPlugin) -> Sequence[VersionStatistics]:
+        with self._at_work(each, "statistics"):
+            return await each.plugin.statistics()
+        raise NotReadyError(f"plugin {each.name!r} failed to tell; the log says why")
 
     def _overriding(self, hook: str) -> list[LoadedPlugin]:
         return [each for each in self._plugins if overrides(each.plugin, hook)]

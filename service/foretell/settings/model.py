@@ -22,6 +22,7 @@ __all__ = [
 Port = Annotated[int, Meta(ge=0, le=65535)]
 # Upper bounds refuse what can only be a slip; no machine needs more.
 Bytes = Annotated[int, Meta(ge=1, le=1024**4)]
+BytesOrNever = Annotated[int, Meta(ge=0, le=1024**4)]
 Rows = Annotated[int, Meta(ge=1, le=10_000_000)]
 Threads = Annotated[int, Meta(ge=1, le=1024)]
 WholeSeconds = Annotated[int, Meta(ge=1, le=86_400)]
@@ -54,6 +55,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         hang_s: After how long a silence of its event loop a worker is killed and replaced, seconds. Nothing may hold
             the loop for longer than milliseconds, and models load beside it; but a machine that swaps or is moved
             may stand still for some seconds, and a worker that is killed for it loses its requests.
+        compress_min_bytes: The length from which on predictions are compressed for callers who accept gzip or
+            deflate, bytes; 0 for never. Most answers are short, and compressing them takes longer than sending.
     """
 
     host: Text = "127.0.0.1"
@@ -62,6 +65,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     linger_s: Seconds = 1.0
     workers: Workers | Literal["auto"] = 1
     hang_s: Silence = 30.0
+    compress_min_bytes: BytesOrNever = 16 * 1024
 
 
 class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,7 +20,7 @@ from foretell.store.model_config import MAX_BYTES, ModelConfig
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Rollback", "roll_back", "set_alias", "set_default"]
+__all__ = ["Rollback", "roll_back", "set_alias", "set_default", "set_enabled"]
 
 _TRIES: Final = 5
 """How often an edit begins anew because somebody who takes no lock has changed the file meanwhile."""
@@ -93,6 +93,27 @@ def set_default(model: Path, default: int | str | None) -> None:
             document.pop("default", None)
         else:
             document["default"] = default
+
+    _edit(model, change)
+
+
+def set_enabled(model: Path, *, enabled: bool) -> None:
+    """Say whether a model is served at all.
+
+    Args:
+        model: The model's folder.
+        enabled: Whether so.
+
+    Raises:
+        ManifestError: model.toml is not valid.
+        StoreError: The file cannot be written.
+    """
+
+    def change(document: Any, _: ModelConfig) -> None:
+        if enabled:
+            document.pop("enabled", None)
+        else:
+            document["enabled"] = False
 
     _edit(model, change)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from foretell.http.routes import route_of_models
+from foretell.http.native import native_route
 from foretell.plugin import RequestRecord
 from foretell_plugins.canary import Canary
 from tests.models import linear_model_bytes, write_model_toml, write_version
@@ -38,8 +38,7 @@ async def loaded(server: Server) -> Server:
 
 async def ask(server: Server, path: str = "m", **headers: str) -> tuple[int, dict[str, str], RequestRecord]:
     """The status, headers and record of one answer."""
-    route = route_of_models(f"/{path}:predict")
-    assert route is not None
+    route = native_route(f"/v1/models/{path}:predict", f"/{path}:predict")
     sent = [(b"content-type", b"application/json")]
     sent += [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     answer = await server.core.predict(route, sent, json.dumps({"instances": [[1, 2]]}).encode())

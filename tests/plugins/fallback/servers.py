@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import structlog
 
 from foretell.engine.loader import Loader
@@ -15,8 +16,10 @@ from foretell.engine.registry import Registry
 from foretell.http.admin import admin_guard
 from foretell.http.core import Core
 from foretell.http.host import ServerHost
+from foretell.http.lookup import Lookup
+from foretell.http.native import MODELS, NativeRouting, native_route
 from foretell.http.request_ids import RequestIds
-from foretell.http.routes import Route, route_of_models
+from foretell.http.routes import Question, Route
 from foretell.plugin.discovery import FoundPlugin
 from foretell.plugin.faults import Faults
 from foretell.plugin.loading import load_plugins
@@ -126,12 +129,10 @@ class Server:
         )
         observers = Observers(self.faults)
         self.core = Core(
-            self.registry,
-            default_model=None,
+            Lookup(self.registry),
             request_ids=RequestIds(),
             observers=observers,
             deadlines=deadlines,
-            plugin_status=self.plugins.status,
         )
 
         def host_of(stage: Stage) -> ServerHost:
@@ -168,8 +169,8 @@ class Server:
 
     def describe(self, path: str) -> dict[str, Any]:
         """The catalogue's entry."""
-        answer = self.core.describe(_route(path), [], "GET")
-        described: dict[str, Any] = json.loads(answer.body)
+        routing = NativeRouting(Lookup(self.registry), self.plugins.status)
+        described: dict[str, Any] = msgspec.to_builtins(routing.answer(Question(_route(path), [], "GET")))
         return described
 
     def status(self, model: str, version: int) -> dict[str, Any]:
@@ -187,6 +188,4 @@ def _found(name: str, kind: type[Plugin[Any]]) -> FoundPlugin:
 
 
 def _route(path: str) -> Route:
-    route = route_of_models(f"/{path}")
-    assert route is not None
-    return route
+    return native_route(f"{MODELS}/{path}", f"/{path}")

@@ -5,18 +5,28 @@ What the protocol does not know is ignored, as it asks.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from foretell.errors import InvalidInputError, MalformedError, Problem
 from foretell.protocols.complaints import DECODE_ERRORS, malformed
+from foretell.protocols.not_finite import not_finite_as
 
-__all__ = ["InferRequest", "InputTensor", "Parameters", "RequestedOutput", "decode_message"]
+__all__ = [
+    "InferRequest",
+    "InputTensor",
+    "Parameters",
+    "RequestedOutput",
+    "decode_json",
+    "decode_message",
+]
 
 Parameters = dict[str, bool | int | float | str | None]
 """What may be said of a request or a tensor; values are plain."""
+
+T = TypeVar("T")
 
 _LONGEST: Final = 2**62
 _MOST_AXES: Final = 64
@@ -73,14 +83,30 @@ _DECODER: Final = msgspec.json.Decoder(InferRequest)
 
 
 def decode_message(body: bytes | memoryview) -> InferRequest:
-    """Read the JSON of a request.
+    """Read the JSON of a request. Numbers that JSON has no form for may stand there as other libraries write them.
 
     Raises:
         MalformedError: It is no JSON.
         InvalidInputError: It is not what the protocol says.
     """
     try:
-        return _DECODER.decode(body)
+        return decode_json(_DECODER, body)
+    except MalformedError:
+        quoted = not_finite_as(bytes(body), quote=True)
+        if quoted is None:
+            raise
+        return decode_json(_DECODER, quoted)
+
+
+def decode_json(decoder: msgspec.json.Decoder[T], body: bytes | memoryview) -> T:
+    """Read JSON into a type of the protocol's own.
+
+    Raises:
+        MalformedError: It is no JSON.
+        InvalidInputError: It is not of that type.
+    """
+    try:
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
         # No text of the caller stands in these messages: it names no key that it does not know, and no value.
         what, place, path = str(error).rpartition(_BEFORE_PLACE)

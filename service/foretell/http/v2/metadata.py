@@ -1,7 +1,4 @@
-"""The Open Inference Protocol V2: its routes, and what it tells of the server and of models.
-
-Source: Open Inference Protocol, inference REST.
-"""
+"""What the Open Inference Protocol tells of the server and of models."""
 
 from __future__ import annotations
 
@@ -11,8 +8,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from foretell.errors import NotReadyError
-from foretell.http.routes import Route
-from foretell.protocols.endpoint import V2
 from foretell.protocols.v2.datatypes import DATATYPES
 
 if TYPE_CHECKING:
@@ -21,23 +16,15 @@ if TYPE_CHECKING:
     from foretell.signature import Tensor
 
 __all__ = [
-    "V2_ROOT",
     "ModelMetadata",
+    "ModelReadiness",
     "ServerMetadata",
     "model_metadata",
     "model_readiness",
-    "route_of_v2",
     "server_metadata",
 ]
 
-V2_ROOT: Final = "/v2"
-"""The path under which the protocol's routes are."""
-
 _PLATFORM: Final = "onnxruntime_onnx"
-_EXTENSIONS: Final = ("binary_tensor_data",)
-_MODEL: Final = f"{V2_ROOT}/models/{{model}}"
-_VERSION: Final = f"{_MODEL}/versions/{{version}}"
-_BAD_REQUEST: Final = 400
 
 
 class ServerMetadata(msgspec.Struct, frozen=True):
@@ -93,9 +80,9 @@ class ModelReadiness(msgspec.Struct, frozen=True):
     ready: bool = True
 
 
-def server_metadata() -> ServerMetadata:
+def server_metadata(extensions: tuple[str, ...]) -> ServerMetadata:
     """What the server is."""
-    return ServerMetadata("foretell", version("foretell"), _EXTENSIONS)
+    return ServerMetadata("foretell", version("foretell"), extensions)
 
 
 def model_metadata(model: Model[Endpoint], endpoint: Endpoint) -> ModelMetadata:
@@ -119,36 +106,6 @@ def model_readiness(endpoint: Endpoint) -> ModelReadiness:
     if endpoint.stands_in:
         raise NotReadyError(f"version {endpoint.info.version} of {endpoint.info.name!r} does not serve")
     return ModelReadiness(endpoint.info.name)
-
-
-def route_of_v2(rest: str, prefix: str = "") -> Route | None:
-    """The route of a path under ``/v2``; None if there is none.
-
-    Args:
-        rest: What follows ``/v2``.
-        prefix: What stands before it.
-    """
-    rest = rest.rstrip("/")
-    path = prefix + V2_ROOT + rest
-
-    def route(verb: str, template: str, model: str | None = None, version: str | None = None) -> Route:
-        return Route(path, V2, model, version=version, verb=verb, template=template, invalid=_BAD_REQUEST)
-
-    match rest.split("/"):
-        case [""]:
-            return route("server", V2_ROOT)
-        case ["", "health", "live" | "ready" as what]:
-            return route(what, f"{V2_ROOT}/health/{what}")
-        case ["", "models", model] if model:
-            return route("metadata", _MODEL, model)
-        case ["", "models", model, "ready" | "infer" as what] if model:
-            return route(f"model_{what}", f"{_MODEL}/{what}", model)
-        case ["", "models", model, "versions", number] if model and number:
-            return route("metadata", _VERSION, model, number)
-        case ["", "models", model, "versions", number, "ready" | "infer" as what] if model and number:
-            return route(f"model_{what}", f"{_VERSION}/{what}", model, number)
-        case _:
-            return None
 
 
 def _tensor(tensor: Tensor) -> TensorMetadata:
