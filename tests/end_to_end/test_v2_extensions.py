@@ -115,13 +115,15 @@ def test_the_client_sees_loads_and_unloads_models(client: triton.InferenceServer
 def test_a_load_tries_again_what_has_failed(
     client: triton.InferenceServerClient, place: Place, tmp_path: Path
 ) -> None:
-    write_version(place.store, "odd", 1, b"no model")
+    broken = place.store / "odd" / "1" / "model.onnx"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"no model")
     try:
-        with pytest.raises(InferenceServerException, match="failed to load 'odd': .*version 1: .*"):
+        with pytest.raises(InferenceServerException, match=r"failed to load 'odd': .*version 1: "):
             client.load_model("odd", headers=ADMIN)
         model = tmp_path / "model.onnx"
         model.write_bytes(linear_model_bytes(weights=[3.0, 0.0]))
-        shutil.copy(model, place.store / "odd" / "1" / "model.onnx")
+        shutil.copy(model, broken)
         client.load_model("odd", headers=ADMIN)
         wait_until(lambda: all(place.predicted("odd").status_code == 200 for _ in range(8)))
         assert place.predicted("odd").json()["predictions"] == [3.0]
@@ -214,7 +216,7 @@ def test_a_model_may_be_called_stats(place: Place) -> None:
 def test_a_large_answer_is_compressed_for_those_who_ask(
     client: triton.InferenceServerClient, algorithm: str
 ) -> None:
-    for rows in (10, 3000, 100_000):  # as it is, compressed at once, compressed in a thread
+    for rows in (10, 3000):  # as it is, and compressed
         values = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
         given = triton.InferInput("X", [rows, 2], "FP32")
         given.set_data_from_numpy(values)

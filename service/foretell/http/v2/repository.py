@@ -116,12 +116,14 @@ class Repository:
     async def _change(self, name: str, *, enabled: bool) -> None:
         if self._registry.loading:
             raise StillLoadingError("the models are still being loaded")
-        folder = self._registry.folder(name)
         if not self._alone:
             raise NotReadyError(
                 "store.follow is off, and the other workers would not hear of it: set it, or serve with one worker"
             )
         async with self._changing:
+            if name not in self._registry.models.keys() | self._registry.disabled.keys():
+                await self._registry.refresh()  # it may have come just now
+            folder = self._registry.folder(name)
             if (name in self._registry.disabled) is enabled:
                 try:
                     await asyncio.to_thread(set_enabled, folder, enabled=enabled)
