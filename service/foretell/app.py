@@ -27,7 +27,9 @@ from foretell.http.core import Core
 from foretell.http.default_model import DefaultModelRouting
 from foretell.http.exceptions import problem_handler
 from foretell.http.host import ServerHost
+from foretell.http.hosted_models import HOSTED_MODELS, HostedModelsRouting
 from foretell.http.identity import identity_middleware
+from foretell.http.invocations import InvocationsRouting
 from foretell.http.lifecycle import Lifecycle
 from foretell.http.lookup import Lookup
 from foretell.http.native import MODELS, NativeRouting
@@ -331,6 +333,7 @@ def assemble(
                 life,
                 plugin_status=plugins.status,
                 middleware=middleware,
+                health_route=settings.platform.health_route,
                 prefix=prefix,
             ),
         ],
@@ -348,7 +351,7 @@ def _routings(
     repository = Repository(
         lookup.registry, alone=settings.store.follow != "off" or make_plan(settings).workers == 1
     )
-    return {
+    routings: dict[str, Routing] = {
         "/predict": DefaultModelRouting(SIMPLE, "/predict"),
         "/predict/batch": DefaultModelRouting(SIMPLE_BATCH, "/predict/batch"),
         MODELS: NativeRouting(lookup, plugins.status),
@@ -359,4 +362,11 @@ def _routings(
             statistics=plugins.statistics,
             admin_key_sha256=settings.admin.key_sha256,
         ),
+        "/invocations": InvocationsRouting("/invocations"),
     }
+    predict_route = settings.platform.predict_route
+    if predict_route is not None:
+        routings.setdefault(predict_route.rstrip("/"), InvocationsRouting(predict_route.rstrip("/")))
+    if settings.platform.sagemaker_multi_model:
+        routings[HOSTED_MODELS] = HostedModelsRouting(lookup.registry)
+    return routings

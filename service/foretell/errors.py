@@ -15,6 +15,7 @@ ForetellError
 │   ├── ConversionError      there is no ONNX form of it
 │   └── ParityError          its ONNX form answers differently
 ├── NotFoundError            no such model, version, alias or route
+├── ConflictError            there is one already
 ├── NotReadyError            it exists, but does not serve
 │   ├── QueueFullError       too much waits for it
 │   ├── StillLoadingError    not yet: it is worth asking again soon
@@ -42,6 +43,7 @@ __all__ = [
     "AdminKeyError",
     "ArgumentError",
     "AsleepError",
+    "ConflictError",
     "ConversionError",
     "DeadlineError",
     "ForetellError",
@@ -137,6 +139,10 @@ class ParityError(PublishError):
 
 class NotFoundError(ForetellError, LookupError):
     """No such model, version or alias."""
+
+
+class ConflictError(ForetellError):
+    """There is one of that name already."""
 
 
 class NotReadyError(ForetellError, RuntimeError):

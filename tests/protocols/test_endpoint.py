@@ -13,7 +13,7 @@ import pytest
 from foretell.plugin.chain import Chain
 from foretell.prediction import answered
 from foretell.protocols.codec import body_of as written
-from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH, V2, Endpoint
+from foretell.protocols.endpoint import INVOCATIONS, NATIVE, SIMPLE, SIMPLE_BATCH, V2, Endpoint
 from foretell.settings import LimitSettings
 from foretell.store.model_config import ModelConfig
 from tests.engine.loaders import LOADER
@@ -31,11 +31,11 @@ def endpoint(store: Path, model: bytes) -> Endpoint:
 @pytest.mark.parametrize(
     ("shape", "protocols"),
     [
-        (("batch", 2), {NATIVE, V2, SIMPLE, SIMPLE_BATCH}),
-        ((1, 2), {NATIVE, V2, SIMPLE, SIMPLE_BATCH}),
-        ((3, 2), {NATIVE, V2, SIMPLE_BATCH}),
-        ((), {NATIVE, V2}),
-        ((11, 2), {NATIVE, V2}),
+        (("batch", 2), {NATIVE, INVOCATIONS, V2, SIMPLE, SIMPLE_BATCH}),
+        ((1, 2), {NATIVE, INVOCATIONS, V2, SIMPLE, SIMPLE_BATCH}),
+        ((3, 2), {NATIVE, INVOCATIONS, V2, SIMPLE_BATCH}),
+        ((), {NATIVE, INVOCATIONS, V2}),
+        ((11, 2), {NATIVE, INVOCATIONS, V2}),
     ],
     ids=["any number of rows", "one row", "three rows", "no rows", "more rows than are allowed"],
 )

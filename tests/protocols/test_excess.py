@@ -53,13 +53,14 @@ def test_more_than_fits_is_refused_after_a_look_at_its_beginning(
     codec: Codec, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[int] = []
-    decode_body: Any = codec.__dict__["_decode"]
+    envelope = codec.__dict__["_envelope"]
+    decode_body: Any = envelope.__dict__["_decode"]
 
     def count(part: bytes) -> object:
         decoded.append(len(part))
         return decode_body(part)
 
-    monkeypatch.setattr(codec, "_decode", count)
+    monkeypatch.setattr(envelope, "_decode", count)
     place, message = refused(codec, body)
     assert place == "$"
     assert "or fewer rows" in message

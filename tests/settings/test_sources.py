@@ -67,7 +67,7 @@ def test_the_rows_are_in_the_order_of_declaration_with_their_origins() -> None:
     assert ("log.level", "debug", "FORETELL_LOG__LEVEL") in rows
     assert [key.partition(".")[0] for key, _, _ in rows] == sorted(
         (key.partition(".")[0] for key, _, _ in rows),
-        key=["server", "store", "limits", "engine", "log", "admin", "plugins", "models"].index,
+        key=["server", "store", "limits", "engine", "log", "admin", "platform", "plugins", "models"].index,
     )
 
 
@@ -172,11 +172,11 @@ MISSPELT: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "nothing like any section": (
         {"toml": "[xyz]\n"},
-        "settings.toml: there is no section 'xyz'; there are: server, store, limits, engine, log, admin, plugins, models",
+        "settings.toml: there is no section 'xyz'; there are: server, store, limits, engine, log, admin, platform, plugins, models",
     ),
     "nothing like any key": (
         {"environ": {"FORETELL_SERVER__XYZ": "1"}},
-        "FORETELL_SERVER__XYZ: there is no setting 'server.xyz'; there are: host, port, drain_s, linger_s, workers, hang_s",
+        "FORETELL_SERVER__XYZ: there is no setting 'server.xyz'; there are: host, port, drain_s, linger_s, workers, hang_s, compress_min_bytes",
     ),
     "one underscore": (
         {"environ": {"FORETELL_HOST": "1"}},
@@ -195,15 +195,15 @@ MISSPELT: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a key of no letters": (
         {"environ": {"FORETELL_SERVER__": "1"}},
-        "FORETELL_SERVER__: there is no setting 'server.'; there are: host, port, drain_s, linger_s, workers, hang_s",
+        "FORETELL_SERVER__: there is no setting 'server.'; there are: host, port, drain_s, linger_s, workers, hang_s, compress_min_bytes",
     ),
     "an empty key in the file": (
         {"toml": '[server]\n"" = 1'},
-        "settings.toml: there is no setting 'server.'; there are: host, port, drain_s, linger_s, workers, hang_s",
+        "settings.toml: there is no setting 'server.'; there are: host, port, drain_s, linger_s, workers, hang_s, compress_min_bytes",
     ),
     "a table where a value should be": (
         {"toml": "[server.tls]\ncert = 1"},
-        "settings.toml: there is no setting 'server.tls'; there are: host, port, drain_s, linger_s, workers, hang_s",
+        "settings.toml: there is no setting 'server.tls'; there are: host, port, drain_s, linger_s, workers, hang_s, compress_min_bytes",
     ),
 }
 

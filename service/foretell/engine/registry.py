@@ -147,6 +147,10 @@ class Registry(Generic[S]):
         """
         if name not in self._disabled:
             self.model(name)
+        return self.place(name)
+
+    def place(self, name: str) -> Path:
+        """Where in the store a model of some name is, or would be."""
         return self._store / name
 
     def default(self, name: str) -> S:

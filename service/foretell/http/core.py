@@ -52,7 +52,7 @@ _STATUSES: Final[tuple[CacheStatus, ...]] = ("hit", "miss", "coalesced", "bypass
 _CACHE_HEADER: Final = b"x-foretell-cache"
 _CACHE: Final[dict[str, Headers]] = {status: ((_CACHE_HEADER, status.encode()),) for status in _STATUSES}
 _JSON: Final = (b"content-type", b"application/json")
-_JSON_CONTENT: Final = (_JSON,)
+_JSON_CONTENT: Final[tuple[tuple[bytes, bytes], ...]] = (_JSON,)
 _VARY: Final = (b"vary", b"accept-encoding")
 _PROBLEM: Final = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
 

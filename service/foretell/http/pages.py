@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from litestar import HttpMethod, MediaType, Response, Router, get, route
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from foretell.protocols.endpoint import Endpoint
 
 __all__ = ["Health", "Index", "Liveness", "ModelHealth", "Readiness", "ordinary_routes"]
+
+
+_READY: Final = (
+    "Whether every enabled model is loaded and warmed up; 503 until then, and when the server is to end"
+)
 
 
 class Index(msgspec.Struct, frozen=True):
@@ -105,6 +110,7 @@ def ordinary_routes(
     *,
     plugin_status: PluginStatus,
     middleware: list[Middleware],
+    health_route: str | None = None,
     prefix: str = "",
 ) -> Router:
     """The router of the index and the health routes.
@@ -115,6 +121,7 @@ def ordinary_routes(
         lifecycle: Says when the server is about to end.
         plugin_status: What plugins tell of a version.
         middleware: What goes around these routes, and not around predictions.
+        health_route: A further path that says whether the server is ready.
         prefix: Where in another application the routes are, for links.
     """
 
@@ -162,28 +169,28 @@ def ordinary_routes(
     async def live() -> Liveness:
         return Liveness()
 
-    @get(
-        "/health/ready",
-        operation_id="ready",
-        summary="Whether every enabled model is loaded and warmed up; 503 until then, and when the server is to end",
-        raises=[],
-    )
     async def ready() -> Response[Readiness]:
         if registry.ready and not lifecycle.leaving:
             return Response(Readiness(ready=True))
         reason = relocated(_unready(registry, lifecycle), prefix)
         return Response(Readiness(ready=False, reason=reason), status_code=503)
 
-    handlers: list[Any] = [index, health, live, ready]
+    @get("/version", operation_id="version", summary="The version of the server", media_type=MediaType.TEXT)
+    async def server_version() -> str:
+        return version("foretell")
+
+    probes = {"/health/ready": "ready", "/ping": "ping"}
+    if health_route is not None:
+        probes.setdefault(health_route, "platform_ready")
+    handlers: list[Any] = [index, health, live, server_version]
+    handlers += [
+        get(path, operation_id=name, summary=_READY, raises=[])(ready) for path, name in probes.items()
+    ]
     # Litestar answers HEAD only where it is told to; probes and load balancers ask so.
-    for path, handler in (
-        ("/", index),
-        ("/health", health),
-        ("/health/live", live),
-        ("/health/ready", ready),
-    ):
+    answers = {"/": index.fn, "/health": health.fn, "/health/live": live.fn, **dict.fromkeys(probes, ready)}
+    for path, answer in answers.items():
         as_head = route(path, http_method=HttpMethod.HEAD, include_in_schema=False, media_type=MediaType.JSON)
-        handlers.append(as_head(handler.fn))
+        handlers.append(as_head(answer))
     return Router("/", route_handlers=handlers, middleware=middleware, tags=["server"])
 
 

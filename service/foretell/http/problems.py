@@ -14,6 +14,7 @@ import msgspec
 from foretell.errors import (
     AccessDeniedError,
     AdminKeyError,
+    ConflictError,
     DeadlineError,
     ForetellError,
     InvalidInputError,
@@ -37,6 +38,7 @@ _STATUSES: Final[dict[type[ForetellError], HTTPStatus]] = {
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedMediaError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     NotFoundError: HTTPStatus.NOT_FOUND,
+    ConflictError: HTTPStatus.CONFLICT,
     NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
     AccessDeniedError: HTTPStatus.FORBIDDEN,
     AdminKeyError: HTTPStatus.UNAUTHORIZED,

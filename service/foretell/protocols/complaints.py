@@ -35,6 +35,9 @@ _UNKNOWN_FIELD: Final = "Object contains unknown field "
 _FIELD: Final = re.compile(r"(?s)Object (missing required|contains unknown) field `(.*)`")
 _EXPECTED: Final = re.compile(r"(?s)Expected (.+?)(?:, got `(\w+)`)?")
 _NOT_JSON: Final = re.compile(rb"-?(?:NaN|Infinity|nan|inf)\b")
+_MEMBERS_OF_ROWS: Final = ("instances", "dataframe_records", "data")
+"""The members of requests, of any protocol, that are lists of rows."""
+
 _SHOWN_NAMES: Final = 12
 _SHOWN_TEXT: Final = 200
 _COMPARED_NAMES: Final = 50
@@ -179,7 +182,8 @@ def _explain_length(expected: str, keys: Sequence[str | int], signature: Signatu
     number = expected.removeprefix(">= ").removeprefix("<= ")
     counts_rows = bool(signature.columns) or signature.batched
     in_columns = keys[:1] == ["inputs"] and all(isinstance(key, str) for key in keys)
-    if keys == ["instances"] or (in_columns and counts_rows):
+    of_rows = len(keys) == 1 and keys[0] in _MEMBERS_OF_ROWS
+    if of_rows or (in_columns and counts_rows):
         bound = {">": " or more", "<": " or fewer"}.get(expected[0], "")
         return f"expected {number}{bound} rows"
     names = [column.name for column in signature.columns]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from foretell.engine.stand_in import StandIn
 from foretell.engine.use import Use
 from foretell.protocols.deadlines import Deadlines
+from foretell.protocols.invocations import InvocationsCodec
 from foretell.protocols.native import NativeCodec
 from foretell.protocols.simple import SimpleBatchCodec, SimpleCodec
 from foretell.protocols.v2.codec import V2Codec
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from foretell.prediction import Choose, ModelInfo, Respond
     from foretell.protocols.codec import Codec
 
-__all__ = ["NATIVE", "SIMPLE", "SIMPLE_BATCH", "V2", "Endpoint", "identity_headers"]
+__all__ = ["INVOCATIONS", "NATIVE", "SIMPLE", "SIMPLE_BATCH", "V2", "Endpoint", "identity_headers"]
 
 NATIVE = "native"
+INVOCATIONS = "invocations"
 SIMPLE = "simple"
 SIMPLE_BATCH = "simple-batch"
 V2 = "v2"
@@ -63,6 +65,7 @@ class Endpoint:
         self.headers = identity_headers(version.info)
         self.codecs: dict[str, Codec] = {
             NATIVE: NativeCodec(parser, model=name, version=number, name=f"{name}.{number}."),
+            INVOCATIONS: InvocationsCodec(parser, model=name, version=number, name=f"{name}.{number}."),
             V2: V2Codec(parser, model=name, version=number, deadlines=self.deadlines),
         }
         if parser.row is not None:

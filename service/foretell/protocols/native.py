@@ -14,9 +14,8 @@ import msgspec
 
 from foretell.errors import InvalidInputError, Problem
 from foretell.prediction import PredictRequest, PredictResponse, RequestRecord
-from foretell.protocols.complaints import DECODE_ERRORS, complaint
 from foretell.protocols.encoding import json_values
-from foretell.protocols.excess import check_excess
+from foretell.protocols.envelope import Envelope
 from foretell.protocols.identity import Identity
 from foretell.protocols.media import check_json
 from foretell.protocols.rows import example_row, prediction_rows
@@ -51,8 +50,7 @@ class NativeCodec:
         if parser.rows is not None:
             fields.insert(0, ("instances", parser.rows | msgspec.UnsetType, msgspec.UNSET))
         self.request_type = msgspec.defstruct(f"{name}Request", fields, forbid_unknown_fields=True)
-        self._capacity = parser.capacity()
-        self._decode: Any = msgspec.json.Decoder(self.request_type).decode
+        self._envelope = Envelope(self.request_type, parser)
 
     def check_media(self, content_type: bytes | None) -> None:
         """See `Codec`."""
@@ -60,11 +58,7 @@ class NativeCodec:
 
     def decode(self, body: bytes, record: RequestRecord) -> tuple[PredictRequest, Encode]:
         """See `Codec`."""
-        try:
-            check_excess(body, self._capacity, self._decode)
-            envelope = self._decode(body)
-        except DECODE_ERRORS as error:
-            raise complaint(error, body, self.request_type, self._parser.signature) from error
+        envelope = self._envelope.read(body)
         instances = getattr(envelope, "instances", msgspec.UNSET)
         columns = envelope.inputs
         if (instances is msgspec.UNSET) is (columns is msgspec.UNSET):

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from foretell.prediction import PredictRequest, PredictResponse, RequestRecord
-from foretell.protocols.complaints import DECODE_ERRORS, complaint
-from foretell.protocols.excess import check_excess
+from foretell.protocols.envelope import Envelope
 from foretell.protocols.identity import Identity
 from foretell.protocols.media import check_json
 from foretell.protocols.rows import example_row, prediction_rows, rows_of
@@ -85,8 +84,7 @@ class SimpleCodec:
         self.request_type = msgspec.defstruct(
             f"{name}Features", [("features", parser.row)], forbid_unknown_fields=True
         )
-        self._capacity = parser.capacity(1)
-        self._decode: Any = msgspec.json.Decoder(self.request_type).decode
+        self._envelope = Envelope(self.request_type, parser, parser.capacity(1))
 
     def check_media(self, content_type: bytes | None) -> None:
         """See `Codec`."""
@@ -94,11 +92,7 @@ class SimpleCodec:
 
     def decode(self, body: bytes, record: RequestRecord) -> tuple[PredictRequest, Encode]:
         """See `Codec`."""
-        try:
-            check_excess(body, self._capacity, self._decode)
-            features = self._decode(body).features
-        except DECODE_ERRORS as error:
-            raise complaint(error, body, self.request_type, self._parser.signature) from error
+        features = self._envelope.read(body).features
         inputs, rows = self._parser.tensors_of_rows([features], "$.features")
         return PredictRequest(inputs, rows, record), self._encode
 
@@ -126,8 +120,7 @@ class SimpleBatchCodec:
         self.request_type = msgspec.defstruct(
             f"{name}Batch", [("instances", parser.rows)], forbid_unknown_fields=True
         )
-        self._capacity = parser.capacity()
-        self._decode: Any = msgspec.json.Decoder(self.request_type).decode
+        self._envelope = Envelope(self.request_type, parser)
 
     def check_media(self, content_type: bytes | None) -> None:
         """See `Codec`."""
@@ -135,11 +128,7 @@ class SimpleBatchCodec:
 
     def decode(self, body: bytes, record: RequestRecord) -> tuple[PredictRequest, Encode]:
         """See `Codec`."""
-        try:
-            check_excess(body, self._capacity, self._decode)
-            instances = self._decode(body).instances
-        except DECODE_ERRORS as error:
-            raise complaint(error, body, self.request_type, self._parser.signature) from error
+        instances = self._envelope.read(body).instances
         inputs, rows = self._parser.tensors_of_rows(instances)
         return PredictRequest(inputs, rows, record), self._encode
 

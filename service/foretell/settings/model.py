@@ -22,6 +22,7 @@ __all__ = [
 Port = Annotated[int, Meta(ge=0, le=65535)]
 # Upper bounds refuse what can only be a slip; no machine needs more.
 Bytes = Annotated[int, Meta(ge=1, le=1024**4)]
+UrlPath = Annotated[str, Meta(pattern=r"^/[!-~]+$", description="a path that begins with /")]
 BytesOrNever = Annotated[int, Meta(ge=0, le=1024**4)]
 Rows = Annotated[int, Meta(ge=1, le=10_000_000)]
 Threads = Annotated[int, Meta(ge=1, le=1024)]
@@ -190,6 +191,22 @@ class PluginSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     config: dict[str, dict[str, Any]] = {}
 
 
+class PlatformSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What platforms ask for beside the routes that are always there. They set it themselves.
+
+    Attributes:
+        predict_route: A further path on which the default model predicts, as ``/invocations`` does; Vertex AI's
+            AIP_PREDICT_ROUTE.
+        health_route: A further path that says whether the server is ready; Vertex AI's AIP_HEALTH_ROUTE.
+        sagemaker_multi_model: Whether whoever reaches the server may have it serve models from folders of this
+            machine, under ``/models``: SageMaker's multi-model endpoints, where nobody but the platform reaches it.
+    """
+
+    predict_route: UrlPath | None = None
+    health_route: UrlPath | None = None
+    sagemaker_multi_model: bool = False
+
+
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is set for one model in the server's own settings, over what its model.toml says.
 
@@ -210,6 +227,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         engine: How models are run.
         log: What is logged.
         admin: Who may use the routes that change something.
+        platform: What platforms ask for.
         plugins: Which plugins stand around predictions.
         models: What is set for single models, by name.
     """
@@ -220,5 +238,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: EngineSettings = EngineSettings()
     log: LogSettings = LogSettings()
     admin: AdminSettings = AdminSettings()
+    platform: PlatformSettings = PlatformSettings()
     plugins: PluginSettings = PluginSettings()
     models: dict[str, ModelSettings] = {}

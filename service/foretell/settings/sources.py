@@ -1,4 +1,4 @@
-"""Where settings come from: defaults, foretell.toml, the environment, command-line flags, in rising order."""
+"""Where settings come from: defaults, foretell.toml, the platform, the environment, flags, in rising order."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import msgspec
 from foretell.errors import SettingsError
 from foretell.settings.expectation import expectation
 from foretell.settings.model import Settings
+from foretell.settings.platforms import platform_settings
 from foretell.settings.secrets import is_secret, masked
 from foretell.settings.text_value import TextValue
 
@@ -94,6 +95,7 @@ def load_settings(
     environ: Mapping[str, str],
     file: Path | None = None,
     flags: Mapping[str, tuple[str, Any]] | None = None,
+    root: Path = Path("/"),
 ) -> EffectiveSettings:
     """Gather the settings of a server.
 
@@ -102,6 +104,7 @@ def load_settings(
         file: The settings file; if it is not given, ``FORETELL_CONFIG`` or ``foretell.toml`` in the working
             directory, where there is one.
         flags: By ``section.key``: the flag's name and its value.
+        root: The root of the file system, in which platforms have their folders.
 
     Raises:
         SettingsError: A setting is misspelt or ill-typed; the message names source, key and what was expected.
@@ -109,7 +112,11 @@ def load_settings(
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     path = _file(environ, file)
-    for entry in [*_from_file(path), *_from_environment(environ), *_from_flags(flags or {})]:
+    platform = [
+        _Entry(tuple(key.split(".")), value, origin, True)
+        for key, value, origin in platform_settings(environ, root)
+    ]
+    for entry in [*_from_file(path), *platform, *_from_environment(environ), *_from_flags(flags or {})]:
         value = _convert(entry)
         table = values
         for step, word in enumerate(entry.path[:-1]):

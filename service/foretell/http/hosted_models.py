@@ -1,0 +1,217 @@
+"""SageMaker's multi-model endpoints: the platform has models served from folders that it has put onto this machine.
+
+A model becomes a folder of the store with a link to the platform's folder in it, so that every worker that follows
+the store serves it, and the store's own checks apply.
+
+Source: Amazon SageMaker, build your own container for multi-model endpoints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from foretell.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    NotReadyError,
+    Problem,
+    StillLoadingError,
+)
+from foretell.excerpts import shortened
+from foretell.http.invocations import invocation
+from foretell.http.routes import READ, Question, Route
+from foretell.protocols.endpoint import INVOCATIONS
+from foretell.protocols.v2.message import decode_json
+from foretell.store.layout import is_model_name, version_folders
+from foretell.store.manifest import MODEL_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from foretell.engine.registry import Registry
+    from foretell.prediction import Headers
+    from foretell.protocols.endpoint import Endpoint
+
+__all__ = ["HOSTED_MODELS", "HostedModelsRouting"]
+
+HOSTED_MODELS: Final = "/models"
+"""The path under which the platform has models loaded."""
+
+_ONLY_VERSION: Final = "1"
+
+
+class LoadRequest(msgspec.Struct, frozen=True):
+    """A model to be served.
+
+    Attributes:
+        model_name: How it is called from now on.
+        url: The folder of this machine that it is in.
+    """
+
+    model_name: str
+    url: str
+
+
+class HostedModel(msgspec.Struct, frozen=True, rename="camel"):
+    """A model that is served.
+
+    Attributes:
+        model_name: How it is called.
+        model_url: The folder that it is in.
+    """
+
+    model_name: str
+    model_url: str
+
+
+class HostedModels(msgspec.Struct, frozen=True):
+    """Every model that is served.
+
+    Attributes:
+        models: The models.
+    """
+
+    models: list[HostedModel]
+
+
+_LOAD: Final = msgspec.json.Decoder(LoadRequest)
+
+
+class HostedModelsRouting:
+    """The paths under `HOSTED_MODELS`; see `Routing`.
+
+    Args:
+        registry: The models.
+    """
+
+    protocol = INVOCATIONS
+    has_paths_below = True
+
+    def __init__(self, registry: Registry[Endpoint]) -> None:
+        self._registry = registry
+        self._changing = asyncio.Lock()
+
+    def route(self, path: str, rest: str, headers: Headers) -> Route:
+        """See `Routing`."""
+        del headers
+        match rest.split("/"):
+            case [""]:
+                return Route(
+                    path,
+                    self.protocol,
+                    verb="models",
+                    template=HOSTED_MODELS,
+                    methods=(*READ, "POST"),
+                    invalid=400,
+                )
+            case ["", model] if model:
+                template = f"{HOSTED_MODELS}/{{model}}"
+                return Route(
+                    path,
+                    INVOCATIONS,
+                    model,
+                    verb="model",
+                    template=template,
+                    methods=(*READ, "DELETE"),
+                    invalid=400,
+                )
+            case ["", model, "invoke"] if model:
+                return invocation(path, f"{HOSTED_MODELS}/{{model}}/invoke", model)
+            case _:
+                raise NotFoundError(f"there is nothing at {shortened(path)}; GET / tells what there is")
+
+    def answer(self, question: Question) -> object | Awaitable[object]:
+        """See `Routing`."""
+        name = question.route.model
+        if question.method == "POST":
+            return self._load(decode_json(_LOAD, question.body))
+        if name is None:
+            return HostedModels([self._hosted(each) for each in self._registry.models])
+        self._registry.model(name)
+        return self._unload(name) if question.method == "DELETE" else self._hosted(name)
+
+    async def _load(self, wanted: LoadRequest) -> dict[str, Any]:
+        """Serve a model, or leave everything as it was.
+
+        Raises:
+            ConflictError: There is one of that name.
+            InvalidInputError: Its name cannot be a model's, or its folder holds none.
+            NotReadyError: It cannot be loaded.
+        """
+        name, source = wanted.model_name, Path(wanted.url)
+        if not is_model_name(name):
+            raise InvalidInputError(Problem("$.model_name", f"{shortened(name)!r} cannot name a model"))
+        if self._registry.loading:
+            raise StillLoadingError("the models are still being loaded")
+        async with self._changing:
+            if name in self._registry.models or name in self._registry.disabled:
+                raise ConflictError(f"there is a model {name!r} already")
+            place = self._registry.place(name)
+            await asyncio.to_thread(_link, place, source)
+            await self._registry.refresh()
+            model = self._registry.models.get(name)
+            if model is None or not model.ready:
+                reasons = [] if model is None else [model.error or "", *model.failures.values()]
+                await asyncio.to_thread(_unlink, place)
+                await self._registry.refresh()
+                raise NotReadyError(f"failed to load {name!r}: {'; '.join(filter(None, reasons))}")
+        return {}
+
+    async def _unload(self, name: str) -> dict[str, Any]:
+        async with self._changing:
+            place = self._registry.place(name)
+            if _source(place) is None:
+                raise InvalidInputError(Problem("$", f"model {name!r} belongs to the store: it stays"))
+            await asyncio.to_thread(_unlink, place)
+            await self._registry.refresh()
+        return {}
+
+    def _hosted(self, name: str) -> HostedModel:
+        place = self._registry.place(name)
+        return HostedModel(name, str(_source(place) or place))
+
+
+def _link(place: Path, source: Path) -> None:
+    """Have the store lead to a folder of versions, or to one that is a version itself.
+
+    Raises:
+        InvalidInputError: It is neither, or it cannot be read.
+        NotReadyError: The store cannot be written.
+    """
+    try:
+        alone = (source / MODEL_FILE).is_file()
+        found = alone or bool(version_folders(source))
+    except OSError as error:
+        raise InvalidInputError(Problem("$.url", f"it cannot be read: {error.strerror}")) from error
+    if not found:
+        raise InvalidInputError(
+            Problem("$.url", f"{shortened(str(source))} holds no {MODEL_FILE}, and no folder of a version")
+        )
+    link = place / _ONLY_VERSION if alone else place
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(source.absolute(), target_is_directory=True)
+    except OSError as error:
+        raise NotReadyError(f"the store cannot be written: {error.strerror}") from error
+
+
+def _unlink(place: Path) -> None:
+    """Undo `_link`."""
+    if place.is_symlink():
+        place.unlink(missing_ok=True)
+    else:
+        (place / _ONLY_VERSION).unlink(missing_ok=True)
+        place.rmdir()
+
+
+def _source(place: Path) -> Path | None:
+    """Where a link of the store leads to; None if there is none."""
+    for link in (place, place / _ONLY_VERSION):
+        if link.is_symlink():
+            return link.readlink()
+    return None

@@ -1,0 +1,215 @@
+"""What MLflow's scoring server, SageMaker and Vertex AI send to one path: rows in one of four forms, or CSV.
+
+    {"dataframe_split": {"columns": […], "data": [row, …]}}
+    {"dataframe_records": [record, …]}      →  {"predictions": [prediction, …], …}
+    {"instances": [row, …]}
+    {"inputs": columns}
+
+The predictions are what the original estimator's `predict` gives: the answer alone, without probabilities.
+
+Source: MLflow, REST API of the scoring server; Vertex AI, custom container requirements; SageMaker, common data
+formats for inference.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from foretell.errors import InvalidInputError, Problem, UnsupportedMediaError
+from foretell.excerpts import shortened
+from foretell.parser import Capacity
+from foretell.prediction import PredictRequest, PredictResponse, RequestRecord
+from foretell.protocols.csv_rows import positions, rows_of_csv
+from foretell.protocols.encoding import json_values
+from foretell.protocols.envelope import Envelope
+from foretell.protocols.identity import Identity
+from foretell.protocols.media import check_json
+from foretell.protocols.rows import example_row, prediction_rows, rows_of
+from foretell.protocols.schemas import answer_schema
+
+if TYPE_CHECKING:
+    from foretell.parser import Parser
+    from foretell.protocols.codec import Encode
+
+__all__ = ["InvocationsCodec"]
+
+_CSV: Final = frozenset((b"text/csv", b"application/csv"))
+_FORMS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
+_UTF_8: Final = frozenset((b"", b"utf-8", b"utf8", b"us-ascii"))
+
+
+class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table as pandas writes it with ``orient="split"``.
+
+    Attributes:
+        data: Its rows.
+        columns: The names of its columns; if there are none, those of the model in their order.
+        index: The names of its rows; nothing depends on them.
+    """
+
+    data: msgspec.Raw
+    columns: list[str | int | float] | None = None
+    index: Any = None
+
+
+class InvocationsCodec:
+    """The forms for one version; see `Codec`.
+
+    Args:
+        parser: The parser of the version.
+        model: The model's name.
+        version: The version's number.
+        name: The prefix of the generated types' names.
+    """
+
+    protocol = "invocations"
+
+    def __init__(self, parser: Parser, *, model: str, version: int, name: str) -> None:
+        self._parser = parser
+        self._identity = Identity(model, version)
+        self._names = [column.name for column in parser.signature.columns]
+        rows: Any = Any if parser.rows is None else parser.rows
+        unset = msgspec.UnsetType
+        self.request_type = msgspec.defstruct(
+            f"{name}Invocations",
+            [
+                ("dataframe_split", Split | unset, msgspec.UNSET),
+                ("dataframe_records", rows | unset, msgspec.UNSET),
+                ("instances", rows | unset, msgspec.UNSET),
+                ("inputs", parser.columns | unset, msgspec.UNSET),
+                ("params", Any, None),
+                ("parameters", Any, None),
+                ("signature_name", Any, None),
+            ],
+            forbid_unknown_fields=True,
+        )
+        table_type = msgspec.defstruct(f"{name}Table", [("data", rows)], forbid_unknown_fields=True)
+        self._envelope = Envelope(self.request_type, parser, _with_more(parser.capacity()))
+        self._table = Envelope(table_type, parser)
+
+    def check_media(self, content_type: bytes | None) -> None:
+        """See `Codec`."""
+        if not _is_csv(content_type):
+            try:
+                check_json(content_type)
+            except UnsupportedMediaError as error:
+                raise UnsupportedMediaError(f"{error}, or text/csv") from None
+
+    def decode(self, body: bytes, record: RequestRecord) -> tuple[PredictRequest, Encode]:
+        """See `Codec`."""
+        if _is_csv(record.header(b"content-type")):
+            self._check_rows()
+            table = rows_of_csv(body, self._parser.signature, max_rows=self._parser.max_rows)
+            return self._of_rows(self._converted(table), record, "$[{}]")
+        envelope = self._envelope.read(body)
+        found = [form for form in _FORMS if getattr(envelope, form) is not msgspec.UNSET]
+        if len(found) != 1:
+            given = " and ".join(f"`{form}`" for form in found) or "none of them"
+            message = f"send exactly one of {', '.join(f'`{form}`' for form in _FORMS)}, got {given}"
+            raise InvalidInputError(Problem("$", message))
+        form = found[0]
+        if form == "inputs":
+            inputs, rows = self._parser.tensors_of_columns(envelope.inputs)
+            return PredictRequest(inputs, rows, record), self._encode
+        self._check_rows()
+        if form == "dataframe_split":
+            rows_ = self._rows_of_split(envelope.dataframe_split)
+            return self._of_rows(rows_, record, "$.dataframe_split.data[{}]")
+        return self._of_rows(getattr(envelope, form), record, f"$.{form}[{{}}]")
+
+    def example(self) -> object | None:
+        """See `Codec`."""
+        row = None if self._parser.row is None else example_row(self._parser.signature)
+        return None if row is None else {"instances": [row]}
+
+    def response_schema(self) -> dict[str, Any]:
+        """See `Codec`."""
+        return answer_schema({"predictions": {}})
+
+    def _check_rows(self) -> None:
+        if self._parser.rows is None:
+            raise InvalidInputError(
+                Problem("$", "send `inputs`: this model's inputs share no first axis to be rows")
+            )
+
+    def _of_rows(self, rows: Any, record: RequestRecord, at: str) -> tuple[PredictRequest, Encode]:
+        inputs, count = self._parser.tensors_of_rows(rows, at)
+        return PredictRequest(inputs, count, record), self._encode
+
+    def _rows_of_split(self, split: Split) -> Any:
+        """The rows of a table, in the order of the model's columns; those that it does not take are left out."""
+        data = bytes(split.data)
+        if self._names and split.columns is not None and split.columns != self._names:
+            try:
+                order = positions(self._names, split.columns)
+            except InvalidInputError as error:
+                raise _moved(error, "$", "$.dataframe_split.columns") from None
+            data = msgspec.json.encode(_reordered(data, order, len(split.columns), self._names))
+        try:
+            return self._table.read(b'{"data":' + data + b"}").data
+        except InvalidInputError as error:
+            raise _moved(error, "$", "$.dataframe_split") from None
+
+    def _converted(self, table: list[list[Any]]) -> Any:
+        """The rows of a CSV as the parser takes them."""
+        try:
+            return self._table.read(msgspec.json.encode({"data": table})).data
+        except InvalidInputError as error:
+            raise _moved(error, "$.data", "$") from None
+
+    def _encode(self, request: PredictRequest, response: PredictResponse) -> bytes:
+        outputs = response.outputs
+        name = self._parser.signature.prediction
+        if self._parser.rows is None:
+            values = {name: json_values(tensor) for name, tensor in outputs.items()}
+            predictions: Any = next(iter(values.values())) if len(values) == 1 else values
+        elif name is None or name not in outputs:
+            predictions = prediction_rows(outputs, request.rows)
+        else:
+            predictions = rows_of(name, outputs[name], request.rows)
+        return self._identity.write({"predictions": predictions}, request, response)
+
+
+def _with_more(capacity: Capacity) -> Capacity:
+    """What a table can hold: also names of rows, and as many columns again that the model does not take."""
+    values = capacity.values
+    return Capacity(capacity.rows, capacity.lists, None if values is None else 2 * values + capacity.rows)
+
+
+def _is_csv(content_type: bytes | None) -> bool:
+    """Whether a body is said to be CSV.
+
+    Raises:
+        UnsupportedMediaError: It is, in another charset than UTF-8.
+    """
+    media_type, *parameters = (content_type or b"").lower().split(b";")
+    if media_type.strip() not in _CSV:
+        return False
+    for parameter in parameters:
+        key, _, value = parameter.partition(b"=")
+        if key.strip() == b"charset" and value.strip(b' "') not in _UTF_8:
+            shown = shortened(value.decode("latin-1"))
+            raise UnsupportedMediaError(f"the charset {shown!r} is not accepted; send UTF-8")
+    return True
+
+
+def _reordered(data: bytes, order: list[int], width: int, names: list[str]) -> list[dict[str, Any]]:
+    """Rows of a table as records of the columns that the model takes."""
+    try:
+        rows = msgspec.json.decode(data, type=list[list[Any]])
+    except msgspec.ValidationError as error:
+        raise InvalidInputError(Problem("$.dataframe_split.data", "expected a list of rows")) from error
+    for at, row in enumerate(rows):
+        if len(row) != width:
+            message = f"expected {width} values, one for each of `columns`, got {len(row)}"
+            raise InvalidInputError(Problem(f"$.dataframe_split.data[{at}]", message))
+    return [{name: row[place] for name, place in zip(names, order, strict=True)} for row in rows]
+
+
+def _moved(error: InvalidInputError, before: str, after: str) -> InvalidInputError:
+    """The same complaint, about another place."""
+    return InvalidInputError(
+        *(Problem(after + place.removeprefix(before), message) for place, message in error.problems)
+    )
