@@ -106,7 +106,10 @@ def exchange(request: Request, read: Callable[[Reply], T], *, clock: Clock = tim
         if isinstance(outcome, Reply):
             error = error_of_reply(outcome)
             if error is None:
-                return read(outcome)
+                try:
+                    return read(outcome)
+                except ForetellError as unread:
+                    error = unread
         else:
             error = _error_of(outcome, request)
         error.tries = tries

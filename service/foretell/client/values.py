@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
+from operator import itemgetter
 from typing import Any, Final
 
 from foretell.client.errors import InvalidInputError, Problem
@@ -83,8 +85,9 @@ def _columns_of(frame: Any) -> dict[str, list[Any]]:
     names: list[Any] = list(frame.columns)
     for name in names:
         _check_name(name)
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise InvalidInputError(f"the column {twice[0]!r} stands twice in the DataFrame: rename or drop one")
+    name, count = max(Counter(names).items(), key=itemgetter(1), default=("", 0))
+    if count > 1:
+        raise InvalidInputError(f"the column {name!r} stands {count} times in the DataFrame: leave one")
     return {name: frame[name].to_list() for name in names}
 
 
@@ -107,8 +110,6 @@ def _checked(value: Any, place: _Place) -> Any:
         message = f"expected a finite number, got {value}: JSON has no infinity"
         raise InvalidInputError(f"{where}: {message}", errors=(Problem(where, message),))
     if is_object(value):
-        for key in value:
-            _check_name(key)
         return {key: _checked(item, (place, key)) for key, item in value.items()}
     if is_list(value):
         return [_checked(item, (place, at)) for at, item in enumerate(value)]
@@ -123,9 +124,8 @@ def _plain(value: Any, place: _Place = None) -> Any:
     """
     if type(value).__name__ in _MISSING:
         return None
-    if _is_series(
-        value
-    ):  # as a row: by name where it has names, since its order may be another than the model's
+    if _is_series(value):
+        # As a row: by name where it has names, since its order may be another than the model's.
         names: list[Any] = list(value.index) if hasattr(value, "index") else []
         if names and all(isinstance(name, str) for name in names):
             return dict(zip(names, value.to_list(), strict=True))
