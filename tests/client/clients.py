@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Self
+import contextvars
+from collections.abc import Callable, Coroutine
+from typing import Any, Self, TypeVar
 
 from foretell.client import AsyncClient, Client, Prediction
+
+T = TypeVar("T")
 
 
 class AwaitedClient:
@@ -25,16 +28,19 @@ class AwaitedClient:
         self._runner.close()
 
     def predict(self, model: str, data: Any, **how: Any) -> Prediction:
-        return self._runner.run(self.client.predict(model, data, **how))
+        return self._run(self.client.predict(model, data, **how))
 
     def models(self, **how: Any) -> list[str]:
-        return self._runner.run(self.client.models(**how))
+        return self._run(self.client.models(**how))
 
     def model(self, model: str, **how: Any) -> dict[str, Any]:
-        return self._runner.run(self.client.model(model, **how))
+        return self._run(self.client.model(model, **how))
 
     def ready(self, **how: Any) -> bool:
-        return self._runner.run(self.client.ready(**how))
+        return self._run(self.client.ready(**how))
+
+    def _run(self, call: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(call, context=contextvars.copy_context())
 
 
 AnyClient = Client | AwaitedClient

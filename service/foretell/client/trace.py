@@ -16,8 +16,10 @@ def trace_headers() -> dict[str, str]:
     """
     if "opentelemetry.trace" not in sys.modules:
         return {}
+    from opentelemetry.trace import get_current_span
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     headers: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(headers)
+    if get_current_span().get_span_context().is_valid:
+        TraceContextTextMapPropagator().inject(headers)
     return headers
