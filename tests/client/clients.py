@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any, Self, TypeVar
+
+import httpx
 
 from foretell.client import AsyncClient, Client, Prediction
 
@@ -15,9 +18,10 @@ T = TypeVar("T")
 class AwaitedClient:
     """An `AsyncClient` as ordinary code would call it."""
 
-    def __init__(self, base_url: str, **settings: Any) -> None:
+    def __init__(self, base_url: str, *, verify: ssl.SSLContext, **settings: Any) -> None:
         self._runner = asyncio.Runner()
-        self.client = AsyncClient(base_url, **settings)
+        self._http = httpx.AsyncClient(verify=verify)
+        self.client = AsyncClient(base_url, http=self._http, **settings)
 
     def __enter__(self) -> Self:
         self._runner.run(self.client.__aenter__())
@@ -25,6 +29,7 @@ class AwaitedClient:
 
     def __exit__(self, *_: object) -> None:
         self._runner.run(self.client.__aexit__(None, None, None))
+        self._runner.run(self._http.aclose())
         self._runner.close()
 
     def predict(self, model: str, data: Any, **how: Any) -> Prediction:

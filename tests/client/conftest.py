@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import httpx
 import pytest
 
 from foretell.client import Client
@@ -15,12 +17,15 @@ from tests.client.faulty_server import Act, FaultyServer
 
 @pytest.fixture(params=[Client, AwaitedClient], ids=["Client", "AsyncClient"])
 def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    """Make clients of either kind."""
+    """Make clients of either kind. To read the certificates, which none needs here, would take most of the time."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     with ExitStack() as stack:
 
         def make(base_url: str, **settings: Any) -> AnyClient:
-            client: AnyClient = stack.enter_context(request.param(base_url, **settings))
-            return client
+            if request.param is Client:
+                http = stack.enter_context(httpx.Client(verify=tls))
+                return stack.enter_context(Client(base_url, http=http, **settings))
+            return stack.enter_context(AwaitedClient(base_url, verify=tls, **settings))
 
         yield make
 

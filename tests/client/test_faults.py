@@ -132,9 +132,9 @@ def test_the_deadline_ends_a_call_whatever_the_server_does(connect: Connect, fau
 def test_the_deadline_spans_all_tries(connect: Connect, faulty: Start) -> None:
     server = faulty(problem(503, "full"), hang)
     with pytest.raises(DeadlineError) as caught:
-        connect(server.url, retries=AT_ONCE, timeout_s=0.5).predict("m", [[1]])
+        connect(server.url, retries=AT_ONCE, timeout_s=1.5).predict("m", [[1]])
     assert caught.value.tries == 2
-    assert float(server.asked[1].headers["x-request-timeout"]) < 0.5
+    assert float(server.asked[1].headers["x-request-timeout"]) < 1.5
 
 
 def test_nobody_there_is_told_after_so_many_tries(connect: Connect, free_port: int) -> None:
@@ -148,7 +148,7 @@ def test_errors_are_caught_by_their_builtins_too(connect: Connect, faulty: Start
     details = {422: ValueError, 404: LookupError, 403: PermissionError, 504: TimeoutError, 500: RuntimeError}
     server = faulty(*(problem(status, "no") for status in details))
     for kind in details.values():
-        with pytest.raises(kind, match="^no "):
+        with pytest.raises(kind, match=r"^no \("):
             connect(server.url).predict("m", [[1]])
 
 
@@ -195,8 +195,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_makes_no_sense_is_refused_before_anything_is_sent(
     connect: Connect, free_port: int, how: dict[str, Any], says: str
 ) -> None:
+    model = how.get("model", "m")
+    how = {name: value for name, value in how.items() if name != "model"}
     with pytest.raises(ValueError, match=says):
-        connect(f"http://127.0.0.1:{free_port}").predict(**{"model": "m", "data": [[1]], **how})
+        connect(f"http://127.0.0.1:{free_port}").predict(model, [[1]], **how)
 
 
 def test_a_header_that_is_none_is_not_sent(connect: Connect, faulty: Start) -> None:

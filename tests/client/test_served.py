@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -162,9 +163,11 @@ NOWHERE = {
 
 
 @pytest.mark.parametrize(("how", "says"), NOWHERE.values(), ids=NOWHERE.keys())
-def test_what_is_not_there_is_told(client: AnyClient, how: dict[str, str | int], says: str) -> None:
+def test_what_is_not_there_is_told(client: AnyClient, how: dict[str, Any], says: str) -> None:
+    model = how.get("model", "iris")
+    how = {name: value for name, value in how.items() if name != "model"}
     with pytest.raises(NotFoundError, match=says) as caught:
-        client.predict(**{"model": "iris", "data": ROWS, **how})  # type: ignore[arg-type]
+        client.predict(model, ROWS, **how)
     assert caught.value.status == 404
 
 
@@ -201,8 +204,8 @@ def test_a_model_without_columns_takes_whole_tensors(odd: AnyClient) -> None:
 
 def test_many_threads_share_one_client(sample_server: RunningServer) -> None:
     with Client(sample_server.url) as client, concurrent.futures.ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda row: client.predict("iris", [row]).labels, ROWS * 20))
-    assert answers == [["setosa"], ["versicolor"]] * 20
+        answers = list(pool.map(client.predict, ["iris"] * 40, [[row] for row in ROWS] * 20))
+    assert [answer.labels for answer in answers] == [["setosa"], ["versicolor"]] * 20
 
 
 async def _many(url: str) -> list[list[str]]:
