@@ -89,7 +89,13 @@ def answer(status: int = 200, body: Any = ANSWER, **headers: str) -> bytes:
 
 def problem(status: int, detail: str, **headers: str) -> bytes:
     """An error as foretell tells it."""
-    body = {"status": status, "detail": detail, "errors": [], "request_id": "r", "error": detail}
+    body: dict[str, Any] = {
+        "status": status,
+        "detail": detail,
+        "errors": [],
+        "request_id": "r",
+        "error": detail,
+    }
     return answer(status, body, **{"content_type": "application/problem+json", **headers})
 
 

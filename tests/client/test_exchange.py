@@ -41,9 +41,14 @@ class Told(NamedTuple):
 
 
 def follow(
-    outcomes: Sequence[Outcome], *, timeout_s: float = 100.0, try_s: float = 0.0, **retries: Any
+    outcomes: Sequence[Outcome],
+    *,
+    timeout_s: float = 100.0,
+    try_s: float = 0.0,
+    late_s: float = 0.0,
+    **retries: Any,
 ) -> Told:
-    """Take the steps of a call; each try takes `try_s`, each pause as long as asked."""
+    """Take the steps of a call; each try takes `try_s`, each pause as long as asked and `late_s` more."""
     now = [1000.0]
     settings: dict[str, Any] = {"most": 9, "jitter": lambda: 1.0, **retries}
     request = Request(
@@ -69,7 +74,7 @@ def follow(
                 outcome = next(waiting)
             else:
                 pauses.append(step.pause_s)
-                now[0] += step.pause_s
+                now[0] += step.pause_s + late_s
                 outcome = None
     except StopIteration as end:
         return Told(pauses, left, end.value)
@@ -181,6 +186,12 @@ def test_what_is_left_counts_what_the_tries_took() -> None:
     assert (told.left, told.pauses) == ([10, 5], [3])
     assert isinstance(told.end, OverloadedError)
     assert told.end.tries == 2
+
+
+def test_a_pause_that_took_too_long_is_followed_by_no_try() -> None:
+    told = follow([reply(503), OK], timeout_s=10, late_s=10)
+    assert isinstance(told.end, OverloadedError)
+    assert len(told.left) == 1
 
 
 def test_a_call_that_is_late_before_it_is_sent_is_not_sent() -> None:

@@ -274,6 +274,12 @@ def test_problems_of_a_form_that_is_none_are_left_out(connect: Connect, faulty: 
     assert seen == [(("$.a", ""),), ()]
 
 
+def test_a_catalogue_that_is_none_is_told(connect: Connect, faulty: Start) -> None:
+    server = faulty(answer(200, {"models": "all"}))
+    with pytest.raises(UnexpectedAnswerError, match="expected a list of models"):
+        connect(server.url).models()
+
+
 def test_an_http_client_of_the_caller_stays_open(faulty: Start) -> None:
     server = faulty(answer(), answer())
     with httpx.Client(headers={"x-own": "1"}, timeout=1e-9) as http:

@@ -174,7 +174,11 @@ CELLS = (
 )
 
 
-@given(st.lists(st.lists(CELLS) | st.dictionaries(st.text(), CELLS)))
+@given(
+    st.lists(
+        st.lists(CELLS, max_size=4) | st.dictionaries(st.text(max_size=4), CELLS, max_size=4), max_size=4
+    )
+)
 def test_a_gap_somewhere_changes_nothing_elsewhere(rows: list[Any]) -> None:
     whole = json.loads(encode_data(rows))["instances"]
     assert json.loads(encode_data([*rows, NAN]))["instances"] == [*whole, None]
