@@ -100,7 +100,7 @@ class Document:
                 self._write(name[1], content)
             elif language == "python":
                 program = content
-                printed = self._shell([sys.executable, "-c", content])
+                printed = self._shell([sys.executable, "-c", self._local(content)])
             elif language == "text" and program is not None:
                 yield Command(program, content, printed)
                 program = None
@@ -128,7 +128,7 @@ class Document:
         self._environ["PATH"] = f"{_BIN}{os.pathsep}{self._environ['PATH']}"
 
     def _serve(self, command: str) -> None:
-        """Start a server on a free port; later commands that speak to localhost:8000 are led to it."""
+        """Start a server on a free port; later commands and programs that speak to localhost:8000 are led to it."""
         self._servers.close()
         words = command.replace("make serve", _what_make_serve_does())
         words = re.sub(r"(foretell serve.*)", r"\1 --port 0", words)
