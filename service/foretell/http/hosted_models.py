@@ -186,8 +186,8 @@ def _link(place: Path, source: Path) -> None:
     try:
         alone = (source / MODEL_FILE).is_file()
         found = alone or bool(version_folders(source))
-    except OSError as error:
-        raise InvalidInputError(Problem("$.url", f"it cannot be read: {error.strerror}")) from error
+    except (OSError, ValueError) as error:  # no path holds a NUL
+        raise InvalidInputError(Problem("$.url", f"it cannot be read: {error}")) from error
     if not found:
         raise InvalidInputError(
             Problem("$.url", f"{shortened(str(source))} holds no {MODEL_FILE}, and no folder of a version")
