@@ -225,19 +225,19 @@ def x_binary(size: object = 16, shape: tuple[int, int] = (2, 2)) -> dict[str, An
 
 def test_binary_data_is_not_copied_where_it_is_aligned() -> None:
     message = x_binary()
-    message["id"] = " " * (-len(json.dumps({**message, "id": ""})) % 4)
+    message["id"] = " " * (-len(json.dumps({**message, "id": ""})) % 16)
     body, header = framed(message, np.arange(4, dtype="<f4").tobytes())
     tensor = decode(codec_of(), body, header).inputs["X"]
     assert tensor.tolist() == [[0, 1], [2, 3]]
     assert np.shares_memory(tensor, np.frombuffer(body, dtype=np.uint8))
 
 
-@pytest.mark.parametrize("pad", range(4))
-def test_binary_data_may_begin_anywhere(pad: int) -> None:
+@pytest.mark.parametrize("pad", range(16))
+def test_binary_data_may_begin_anywhere_and_is_computed_with_as_if_it_were_json(pad: int) -> None:
     body, header = framed({**x_binary(), "id": "x" * pad}, np.arange(4, dtype="<f4").tobytes())
     tensor = decode(codec_of(), body, header).inputs["X"]
     assert tensor.tolist() == [[0, 1], [2, 3]]
-    assert tensor.flags.aligned
+    assert tensor.ctypes.data % 16 == 0  # else some operators' last bits are others
 
 
 @pytest.mark.parametrize(
