@@ -163,6 +163,16 @@ def test_what_is_no_json_is_malformed(body: bytes) -> None:
         decode(codec_of(), body)
 
 
+@pytest.mark.parametrize("shape", [(2, 0), (0, 2), (3, 2, 0), (2, 0, 3), (0,)], ids=str)
+def test_a_tensor_without_elements_is_flat_or_nested(shape: tuple[int, ...]) -> None:
+    codec = codec_of(Signature((Tensor("X", "float32", shape),), (OUTPUT,)))
+    nested: Any = np.zeros(shape).tolist()
+    for data in (nested, np.zeros(0).tolist()):
+        assert ask(codec, data, shape=list(shape)).inputs["X"].shape == shape
+    with pytest.raises(InvalidInputError, match="expected 0 elements, as the shape says, got more"):
+        ask(codec, [1.0] * 40, shape=list(shape))
+
+
 def test_unknown_members_are_ignored() -> None:
     body = {"inputs": [tensor_json("X", np.ones((1, 2)), "FP32", more={"a": [1]})], "anything": [1, {"a": 2}]}
     assert decode(codec_of(), body).rows == 1
