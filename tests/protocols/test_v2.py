@@ -387,6 +387,16 @@ def test_outputs_go_as_binary_data_where_that_is_asked() -> None:
     assert data == np.array([0.1], dtype="<f4").tobytes()
 
 
+def test_a_sequence_may_have_more_parts_than_its_signature_knows() -> None:
+    given = {"Y": GIVEN["Y"], "Y_1": np.array([1], dtype=np.int64), "Y_2": GIVEN["Z"]}
+    outputs = answer(ONE, given)["outputs"]
+    assert [(output["name"], output["datatype"]) for output in outputs] == [
+        ("Y", "FP32"),
+        ("Y_1", "INT64"),
+        ("Y_2", "BYTES"),
+    ]
+
+
 def test_the_outputs_that_are_wanted_are_asked_for() -> None:
     body = {**ONE, "outputs": [{"name": "Z"}]}
     assert decode(codec_of(TWO_OUTPUTS), body).outputs == ("Z",)
