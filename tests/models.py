@@ -235,6 +235,16 @@ def two_input_bytes() -> bytes:
     )
 
 
+def split_bytes() -> bytes:
+    """A sequence with as many tensors as there are rows."""
+    tensor = helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None)
+    return model_bytes(
+        [helper.make_node("SplitToSequence", ["X"], ["S"], axis=0)],
+        [value_info("X", "float32", ("batch", 2))],
+        [helper.make_value_info("S", helper.make_sequence_type_proto(tensor))],
+    )
+
+
 def signature_of(model: bytes) -> Signature:
     """The signature of a model whose inputs and outputs are all tensors, from what its file declares."""
     graph = onnx.load_model_from_string(model).graph

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from foretell.engine.session import Session
-from foretell.errors import RunError, ScreeningError
+from foretell.errors import InvalidInputError, RunError, ScreeningError
 from foretell.signature import Tensor
 from foretell.tensors import DTYPES, DTypeName
 from tests.models import (
@@ -21,6 +21,7 @@ from tests.models import (
     identity_bytes,
     linear_model_bytes,
     model_bytes,
+    split_bytes,
     two_input_bytes,
     value_info,
 )
@@ -95,6 +96,15 @@ def test_a_sequence_of_tensors_is_flattened() -> None:
     assert session.outputs[0].kind == "sequence"
     answer = session.run({"X": np.ones((1, 2), dtype=np.float32)})
     assert {name: value.tolist() for name, value in answer.items()} == {"S_0": [[1, 1]], "S_1": [[1, 1]]}
+
+
+def test_a_sequence_is_as_long_as_its_inputs_make_it() -> None:
+    session = Session(split_bytes())
+    two, three = (np.ones((rows, 2), dtype=np.float32) for rows in (2, 3))
+    assert list(session.run({"X": three})) == ["S_0", "S_1", "S_2"]
+    assert list(session.run({"X": three}, ["S_2"])) == ["S_2"]
+    with pytest.raises(InvalidInputError, match=r"\$\.outputs: for these inputs the model gives no 'S_2'"):
+        session.run({"X": two}, ["S_0", "S_2"])
 
 
 def test_an_output_of_no_dimension_is_an_array() -> None:

@@ -279,7 +279,9 @@ class Registry(Generic[S]):
             models.pop(name, None)
         else:
             models[name] = model
-        self.models = {name: models[name] for name in sorted(models)}
+            if name not in self.models:  # of a thousand models that wake one after another, none is new
+                models = {name: models[name] for name in sorted(models)}
+        self.models = models
 
     def _enabled(self, entry: CatalogModel) -> bool:
         """Whether a model is to be served; while its model.toml cannot be read, that stays as it was."""

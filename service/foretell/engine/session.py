@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from foretell.engine.outputs import Output, flatten
 from foretell.engine.runtime import load_runtime
-from foretell.errors import RunError, ScreeningError
+from foretell.errors import InvalidInputError, Problem, RunError, ScreeningError
 from foretell.signature import Tensor
 from foretell.tensors import dtype_of_onnx
 
@@ -129,6 +129,7 @@ class Session:
 
         Raises:
             RunError: ONNX Runtime failed.
+            InvalidInputError: A part of a sequence is wanted that it does not have for these inputs.
         """
         if wanted is not None and self._plain:
             return dict(zip(wanted, self.run_raw(inputs, wanted, options), strict=True))
@@ -136,7 +137,13 @@ class Session:
         if self._plain:
             return dict(zip(self._names, values, strict=True))
         tensors = flatten(self.outputs, values)
-        return tensors if wanted is None else {name: tensors[name] for name in wanted}
+        if wanted is None:
+            return tensors
+        absent = [name for name in wanted if name not in tensors]
+        if absent:
+            message = f"for these inputs the model gives no {absent[0]!r}: a sequence is shorter than it was tried with"
+            raise InvalidInputError(Problem("$.outputs", message))
+        return {name: tensors[name] for name in wanted}
 
     def run_raw(
         self, inputs: Tensors, wanted: Sequence[str] | None = None, options: Any = None

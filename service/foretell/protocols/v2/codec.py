@@ -19,6 +19,7 @@ from foretell.protocols.v2.data import tensor_of_json
 from foretell.protocols.v2.datatypes import DATATYPES
 from foretell.protocols.v2.message import InferRequest, InputTensor, Parameters, decode_message
 from foretell.protocols.v2.schemas import infer_request_schema, infer_response_schema
+from foretell.tensors import DTYPES
 
 if TYPE_CHECKING:
     from foretell.parser import Parser, Tensors
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["V2Codec"]
 
 _BINARY: Final = b"application/octet-stream"
+_OF_NUMPY: Final = {DTYPES[name].numpy: datatype for name, datatype in DATATYPES.items()}
 _SHARED_MEMORY: Final = "shared_memory_region"
 _CLASSIFICATION: Final = "classification"
 
@@ -247,7 +249,7 @@ class V2Codec:
         for name, tensor in response.outputs.items():
             written: dict[str, Any] = {
                 "name": name,
-                "datatype": DATATYPES[self._outputs[name].dtype],
+                "datatype": self._datatype(name, tensor),
                 "shape": list(tensor.shape),
             }
             if binary is None or name in binary:
@@ -262,6 +264,11 @@ class V2Codec:
             return head
         headers = ((b"content-type", _BINARY), (HEADER, str(len(head)).encode()))
         return Payload(b"".join((head, *pieces)), headers)
+
+    def _datatype(self, name: str, tensor: Array) -> str:
+        """What the protocol calls an output's type; a sequence may have more parts than its signature knows."""
+        known = self._outputs.get(name)
+        return _OF_NUMPY[tensor.dtype] if known is None else DATATYPES[known.dtype]
 
 
 class _Writer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from functools import lru_cache
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -50,7 +51,9 @@ def tensor_of_json(raw: msgspec.Raw, dtype: DType, shape: list[int], path: str, 
         raise InvalidInputError(
             Problem(path, f"expected one flat list, or lists nested {len(shape)} deep, got {depth} deep")
         )
-    if dtype.kind != "string" and text.count(b",") > count * (1 + depth):
+    # Without elements there may still be empty lists, as many as there are before the axis without a length.
+    most = count or math.prod(takewhile(bool, shape))
+    if dtype.kind != "string" and text.count(b",") > most * (1 + depth):
         raise InvalidInputError(Problem(path, f"expected {count} elements, as the shape says, got more"))
     values: Any = None
     try:
