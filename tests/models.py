@@ -170,12 +170,23 @@ def slow_model_bytes(size: int = 256, depth: int = 24) -> bytes:
 
 
 def failing_model_bytes() -> bytes:
-    """``Y = table[X]``, a lookup in three rows: runs on zeros, and ONNX Runtime fails where an index is too large."""
+    """``Y = table[X]``, a lookup in three rows: runs on zeros, and ONNX Runtime fails where an index is too large.
+
+    It fails in a `Reshape`, for which it does not blame the inputs.
+    """
     return model_bytes(
-        [helper.make_node("Gather", ["table", "X"], ["Y"])],
+        [
+            helper.make_node("Min", ["X", "last"], ["inside"]),
+            helper.make_node("Gather", ["table", "inside"], ["found"]),
+            helper.make_node("Sub", ["X", "inside"], ["beyond"]),
+            helper.make_node("ReduceMax", ["beyond"], ["most"], keepdims=1),
+            helper.make_node("Shape", ["X"], ["rows"]),
+            helper.make_node("Add", ["rows", "most"], ["shape"]),
+            helper.make_node("Reshape", ["found", "shape"], ["Y"]),
+        ],
         [value_info("X", "int64", ("batch",))],
         [value_info("Y", "float32", ("batch",))],
-        {"table": np.array([1, 2, 3], dtype=np.float32)},
+        {"table": np.array([1, 2, 3], dtype=np.float32), "last": np.array(2, dtype=np.int64)},
     )
 
 
@@ -232,6 +243,15 @@ def two_input_bytes() -> bytes:
         [helper.make_node("Add", ["A", "B"], ["S"]), helper.make_node("Cos", ["S"], ["Y"])],
         [value_info("A", "float32", ("batch", 1)), value_info("B", "float32", ("batch", 1))],
         [value_info("Y", "float32", ("batch", 1))],
+    )
+
+
+def gather_bytes() -> bytes:
+    """Two elements of a table of three, by their places: ONNX Runtime fails on a place that there is not."""
+    return model_bytes(
+        [helper.make_node("Gather", ["D", "I"], ["Y"])],
+        [value_info("D", "float32", (3,)), value_info("I", "int64", (2,))],
+        [value_info("Y", "float32", (2,))],
     )
 
 

@@ -248,4 +248,13 @@ class UnsupportedMediaError(RequestError):
 
 
 class RunError(ForetellError, RuntimeError):
-    """The runtime failed on inputs that passed every check."""
+    """The runtime failed on inputs that passed every check.
+
+    Args:
+        message: What the runtime says.
+        blames_values: Whether it says that a value of the inputs is to blame.
+    """
+
+    def __init__(self, message: str, *, blames_values: bool = False) -> None:
+        self.blames_values = blames_values
+        super().__init__(message)

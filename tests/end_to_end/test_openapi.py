@@ -59,7 +59,17 @@ def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
 def test_the_ordinary_routes_are_in_it(document: dict[str, Any]) -> None:
     gets = {path for path, item in document["paths"].items() if "get" in item}
     described = {f"/v1/models/{name}" for name in MODELS}
-    assert gets == {"/", "/health", "/health/live", "/health/ready", "/metrics", "/v1/models", *described}
+    assert gets == {
+        "/",
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/ping",
+        "/version",
+        "/metrics",
+        "/v1/models",
+        *described,
+    }
 
 
 def test_bodies_are_typed_by_column(document: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from foretell.parser import Parser
 from foretell.prediction import ModelInfo, PredictRequest, RequestRecord
 from tests.models import (
     failing_model_bytes,
+    gather_bytes,
     linear_model_bytes,
     open_width_bytes,
     signature_of,
@@ -207,3 +208,19 @@ def test_what_was_answered_is_freed_without_the_garbage_collector(make_version: 
         assert all(each() is None for each in kept)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("cost", [INLINE, None], ids=["at once", "in a thread"])
+def test_a_value_that_the_model_cannot_take_is_the_caller_s_mistake(
+    make_version: MakeVersion, cost: Cost | None
+) -> None:
+    version = make_version(gather_bytes(), cost)
+    data = np.arange(3, dtype=np.float32)
+
+    async def taken(at: int) -> list[float]:
+        answer = await version.predict(ask({"D": data, "I": np.array([0, at])}))
+        return list(answer.outputs["Y"])
+
+    assert asyncio.run(taken(2)) == [0, 2]
+    with pytest.raises(InvalidInputError, match="a value is none that it can take"):
+        asyncio.run(taken(9))

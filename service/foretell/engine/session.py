@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
+_INVALID: Final = "InvalidArgument"
+"""The exception of ONNX Runtime that blames a value of the inputs, such as an index that is out of bounds."""
+
 _MAX_FOLDED: Final = 256 * 1024**2
 """The greatest constant that is computed when a session is made, bytes; a larger one is computed in each run."""
 
@@ -152,14 +155,14 @@ class Session:
         try:
             return self._session.run(self._names if wanted is None else wanted, inputs, options)
         except Exception as error:
-            raise RunError(str(error)) from error
+            raise _run_error(error) from error
 
     def try_run(self, inputs: Tensors) -> Sequence[Any]:
         """Run the graph as `run_raw` does, in a way that the `stop` of the session can end."""
         try:
             return self._session.run(self._names, inputs, self._trial)
         except Exception as error:
-            raise RunError(str(error)) from error
+            raise _run_error(error) from error
 
     def try_outputs(self, inputs: Tensors) -> Tensors:
         """Run the graph as `run` does, in a way that the `stop` of the session can end."""
@@ -167,6 +170,11 @@ class Session:
 
     def _end_trials(self) -> None:
         self._trial.terminate = True
+
+
+def _run_error(error: Exception) -> RunError:
+    """What ONNX Runtime raises, in one line."""
+    return RunError(" ".join(str(error).split()), blames_values=type(error).__name__ == _INVALID)
 
 
 def _input(name: str, type_string: str, shape: tuple[Dimension, ...]) -> Tensor:

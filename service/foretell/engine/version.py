@@ -71,7 +71,7 @@ class Version:
 
         Raises:
             RunError: ONNX Runtime failed.
-            InvalidInputError: It failed, and the model does not declare how long its inputs' axes may be.
+            InvalidInputError: It failed, and by what is known the inputs are to blame.
             QueueFullError: Too much waits for the model's runs.
             DeadlineError: It took longer than the caller waits.
         """
@@ -113,14 +113,17 @@ class Version:
             raise
 
     def _explain(self, request: PredictRequest, error: RunError) -> None:
-        """Say of a run that failed that the model does not declare what its inputs must be, if so.
+        """Say of a run that failed that the inputs are to blame, if so.
 
         Raises:
-            InvalidInputError: It does not.
+            InvalidInputError: They are: by what the runtime says, or because the model does not declare what they must be.
         """
         undeclared = self._undeclared(request)
         if undeclared is not None:
             raise InvalidInputError(undeclared) from error
+        if error.blames_values:
+            message = "the model failed on these inputs: a value is none that it can take, such as an index beyond its end"
+            raise InvalidInputError(Problem("$", message)) from error
 
     def _undeclared(self, request: PredictRequest) -> Problem | None:
         """What is most likely wrong with inputs that a run failed on; None if every axis but that of rows is declared."""
