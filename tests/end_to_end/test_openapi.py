@@ -45,7 +45,7 @@ def test_the_document_is_valid(document: dict[str, Any]) -> None:
 def test_every_prediction_route_of_every_model_is_in_it(document: dict[str, Any]) -> None:
     expected = {f"/v1/models/{name}:predict" for name in MODELS}
     expected |= {f"/v1/models/{name}/versions/1:predict" for name in MODELS}
-    expected |= {"/v1/models/iris/versions/2:predict", "/predict", "/predict/batch"}
+    expected |= {"/v1/models/iris/versions/2:predict", "/predict", "/predict/batch", "/invocations"}
     expected |= {f"/v2/models/{name}/infer" for name in MODELS}
     posts = {path for path, item in document["paths"].items() if "post" in item}
     assert posts == expected
@@ -58,18 +58,10 @@ def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
 
 def test_the_ordinary_routes_are_in_it(document: dict[str, Any]) -> None:
     gets = {path for path, item in document["paths"].items() if "get" in item}
-    described = {f"/v1/models/{name}" for name in MODELS}
-    assert gets == {
-        "/",
-        "/health",
-        "/health/live",
-        "/health/ready",
-        "/ping",
-        "/version",
-        "/metrics",
-        "/v1/models",
-        *described,
-    }
+    described = {f"/v1/models/{name}{more}" for name in MODELS for more in ("", "/metadata")}
+    described |= {f"/v2/models/{name}{more}" for name in MODELS for more in ("", "/ready")}
+    probes = {"/health", "/health/live", "/health/ready", "/ping", "/v2/health/live", "/v2/health/ready"}
+    assert gets == {"/", "/version", "/metrics", "/v1/models", "/v2", *probes, *described}
 
 
 def test_bodies_are_typed_by_column(document: dict[str, Any]) -> None:

@@ -13,9 +13,12 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from foretell.http.catalog import ModelDescription, ModelList
 from foretell.http.documentation import DocumentationPage
 from foretell.http.native import MODELS
+from foretell.http.pages import Liveness, Readiness
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_schema
+from foretell.http.tf_serving import SignatureDocument
+from foretell.http.v2.metadata import ModelMetadata, ModelReadiness, ServerMetadata
 from foretell.http.v2.routing import V2_ROOT
-from foretell.protocols.endpoint import NATIVE, SIMPLE, SIMPLE_BATCH, V2
+from foretell.protocols.endpoint import INVOCATIONS, NATIVE, SIMPLE, SIMPLE_BATCH, V2
 from foretell.protocols.v2.codec import V2Codec
 
 if TYPE_CHECKING:
@@ -32,6 +35,9 @@ __all__ = ["ModelDocument", "openapi_config"]
 
 _REF: Final = "#/components/schemas/{name}"
 
+_MODELS_TAG: Final = "models"
+_V2_TAG: Final = "open inference protocol"
+
 _REFUSALS: Final = {
     "400": "The body is not well-formed JSON",
     "404": "There is no such model, version or alias",
@@ -42,7 +48,7 @@ _REFUSALS: Final = {
     "503": "The model does not serve, or not yet",
 }
 
-_V2_REFUSALS: Final = {
+_BAD_REQUESTS: Final = {
     **{status: text for status, text in _REFUSALS.items() if status != "422"},
     "400": "The body is not well-formed, or not what the model takes",
 }
@@ -101,24 +107,27 @@ class ModelDocument(JsonRenderPlugin):
 
     def _document(self, openapi_schema: dict[str, Any]) -> dict[str, Any]:
         paths = dict(openapi_schema["paths"])
+        for item in paths.values():
+            for operation in item.values():
+                _add_problem(operation["responses"])
         components = dict(openapi_schema.get("components", {}))
         schemas = {**components.get("schemas", {}), **problem_schema(_REF)}
         operations = list(self._operations())
-        types = [ModelList, ModelDescription, *(codec.request_type for _, _, codec, _ in operations)]
-        (model_list, model, *bodies), generated = msgspec.json.schema_components(types, ref_template=_REF)
-        base = self._prefix + MODELS
-        paths[base] = {"get": _reading("list_models", "The models that are served", model_list)}
-        for name in sorted(self._registry.models):
-            summary = f"What is known of {name} and its versions"
-            paths[f"{base}/{name}"] = {"get": _reading(f"describe:{name}", summary, model)}
-        for (path, operation_id, codec, summary), body in zip(operations, bodies, strict=True):
-            paths[self._prefix + path] = {"post": _operation(operation_id, codec, summary, body, _REFUSALS)}
+        readings = list(self._readings())
+        types = [
+            *(kind for _, _, _, kind, _ in readings),
+            *(codec.request_type for _, _, codec, _, _ in operations),
+        ]
+        references, generated = msgspec.json.schema_components(types, ref_template=_REF)
+        for (path, operation_id, summary, _, tag), reference in zip(readings, references, strict=False):
+            paths[self._prefix + path] = {"get": _reading(operation_id, summary, reference, tag)}
+        bodies = references[len(readings) :]
+        for (path, operation_id, codec, summary, refusals), body in zip(operations, bodies, strict=True):
+            paths[self._prefix + path] = {"post": _operation(operation_id, codec, summary, body, refusals)}
         for path, operation_id, codec, summary in self._v2_operations():
             body = codec.request_schema()
             paths[self._prefix + path] = {
-                "post": _operation(
-                    operation_id, codec, summary, body, _V2_REFUSALS, tag="open inference protocol"
-                )
+                "post": _operation(operation_id, codec, summary, body, _BAD_REQUESTS, tag=_V2_TAG)
             }
         return {
             **openapi_schema,
@@ -126,25 +135,39 @@ class ModelDocument(JsonRenderPlugin):
             "components": {**components, "schemas": {**schemas, **generated}},
         }
 
-    def _operations(self) -> Iterator[tuple[str, str, Codec, str]]:
-        """Path, operation id, codec and summary of every prediction route that answers now."""
+    def _readings(self) -> Iterator[tuple[str, str, str, type, str]]:
+        """Path, operation id, summary, type of the answer and tag of every route that only tells."""
+        yield MODELS, "list_models", "The models that are served", ModelList, _MODELS_TAG
+        yield V2_ROOT, "v2_server", "What the server is", ServerMetadata, _V2_TAG
+        yield f"{V2_ROOT}/health/live", "v2_live", "Whether the process answers", Liveness, _V2_TAG
+        yield f"{V2_ROOT}/health/ready", "v2_ready", "Whether every enabled model answers", Readiness, _V2_TAG
+        for name in sorted(self._registry.models):
+            known = f"What is known of {name} and its versions"
+            yield f"{MODELS}/{name}", f"describe:{name}", known, ModelDescription, _MODELS_TAG
+            if self._registry.models[name].default is not None:
+                takes = f"What {name} takes and gives"
+                yield f"{MODELS}/{name}/metadata", f"metadata:{name}", takes, SignatureDocument, _MODELS_TAG
+                base = f"{V2_ROOT}/models/{name}"
+                yield base, f"v2_metadata:{name}", takes, ModelMetadata, _V2_TAG
+                yield f"{base}/ready", f"v2_ready:{name}", f"Whether {name} answers", ModelReadiness, _V2_TAG
+
+    def _operations(self) -> Iterator[tuple[str, str, Codec, str, dict[str, str]]]:
+        """Path, operation id, codec, summary and refusals of every prediction route that answers now."""
         default = self._default_endpoint()
         if default is not None and SIMPLE in default.codecs:
-            name = default.info.name
-            yield "/predict", "predict", default.codecs[SIMPLE], f"One row for the default model, {name}"
-            yield (
-                "/predict/batch",
-                "predict_batch",
-                default.codecs[SIMPLE_BATCH],
-                f"Rows for the default model, {name}",
-            )
+            name, codecs = default.info.name, default.codecs
+            yield "/predict", "predict", codecs[SIMPLE], f"One row for the default model, {name}", _REFUSALS
+            rows = f"Rows for the default model, {name}"
+            yield "/predict/batch", "predict_batch", codecs[SIMPLE_BATCH], rows, _REFUSALS
+            forms = f"{rows}, as MLflow, SageMaker and Vertex AI send them"
+            yield "/invocations", "invocations", codecs[INVOCATIONS], forms, _BAD_REQUESTS
         for name, model in sorted(self._registry.models.items()):
             base = f"{MODELS}/{name}"
             if model.default is not None:
                 summary = (
                     f"Predict with {name}, version {model.default.info.version} unless the default moves"
                 )
-                yield f"{base}:predict", f"predict:{name}", model.default.codecs[NATIVE], summary
+                yield f"{base}:predict", f"predict:{name}", model.default.codecs[NATIVE], summary, _REFUSALS
             for number, endpoint in sorted(model.versions.items()):
                 path = f"{base}/versions/{number}:predict"
                 yield (
@@ -152,6 +175,7 @@ class ModelDocument(JsonRenderPlugin):
                     f"predict:{name}:{number}",
                     endpoint.codecs[NATIVE],
                     f"Predict with version {number} of {name}",
+                    _REFUSALS,
                 )
 
     def _v2_operations(self) -> Iterator[tuple[str, str, V2Codec, str]]:
@@ -167,9 +191,21 @@ class ModelDocument(JsonRenderPlugin):
                 )
 
 
-def _reading(operation_id: str, summary: str, reference: dict[str, Any]) -> dict[str, Any]:
+def _reading(operation_id: str, summary: str, reference: dict[str, Any], tag: str) -> dict[str, Any]:
     found = {"description": "What there is", "content": {"application/json": {"schema": reference}}}
-    return {"operationId": operation_id, "summary": summary, "tags": ["models"], "responses": {"200": found}}
+    responses = {"200": found}
+    _add_problem(responses)
+    return {"operationId": operation_id, "summary": summary, "tags": [tag], "responses": responses}
+
+
+def _add_problem(responses: dict[str, Any]) -> None:
+    """Say what every answer is that is not told of by itself."""
+    responses.pop("400", None)  # Litestar's own, which is answered otherwise here
+    schema = {"$ref": _REF.format(name="Problem")}
+    responses["default"] = {
+        "description": "What went wrong",
+        "content": {PROBLEM_MEDIA_TYPE: {"schema": schema}},
+    }
 
 
 def _operation(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from litestar import HttpMethod, MediaType, Response, Router, get, route
+from litestar.openapi.datastructures import ResponseSpec
 
 from foretell.http.relocation import relocated
 
@@ -103,6 +104,11 @@ class Liveness(msgspec.Struct, frozen=True):
     live: bool = True
 
 
+_NOT_READY: Final = ResponseSpec(
+    Readiness, generate_examples=False, description="It is not; `reason` says why"
+)
+
+
 def ordinary_routes(
     registry: Registry[Endpoint],
     missing_plugins: Mapping[str, str],
@@ -184,7 +190,8 @@ def ordinary_routes(
         probes.setdefault(health_route, "platform_ready")
     handlers: list[Any] = [index, health, live, server_version]
     handlers += [
-        get(path, operation_id=name, summary=_READY, raises=[])(ready) for path, name in probes.items()
+        get(path, operation_id=name, summary=_READY, raises=[], responses={503: _NOT_READY})(ready)
+        for path, name in probes.items()
     ]
     # Litestar answers HEAD only where it is told to; probes and load balancers ask so.
     answers = {"/": index.fn, "/health": health.fn, "/health/live": live.fn, **dict.fromkeys(probes, ready)}
