@@ -196,9 +196,9 @@ class RequestRecord(msgspec.Struct):
     @property
     def deadline_source(self) -> str:
         """Where the deadline comes from, for messages."""
-        if self.header(b"x-request-timeout") is not None:
-            return "X-Request-Timeout"
-        return self.body_deadline or "limits.deadline_s"
+        if self.body_deadline is not None:
+            return self.body_deadline
+        return "limits.deadline_s" if self.header(b"x-request-timeout") is None else "X-Request-Timeout"
 
     def add_step(
         self, name: str, started_ns: int, ended_ns: int, attributes: dict[str, Any] | None = None
