@@ -27,7 +27,7 @@ _BY_DATATYPE: dict[str, DTypeName] = {datatype: name for name, datatype in DATAT
 
 def name_of(values: Array) -> DTypeName:
     """The element type of a tensor."""
-    return _BY_DATATYPE["BYTES"] if values.dtype == object else DTYPES[str(values.dtype)].name  # type: ignore[index] # numpy names them so
+    return next(name for name, dtype in DTYPES.items() if dtype.numpy == values.dtype)
 
 
 def add_input(message: Any, name: str, values: Array, *, typed: bool, **changes: Any) -> None:

@@ -190,7 +190,11 @@ def test_a_compressed_request_is_read(client: Client) -> None:
 
 def test_metadata_goes_both_ways_as_headers_do(client: Client) -> None:
     body = infer_request("linear", X=X).SerializeToString()
-    sent = [("x-request-id", "mine"), ("content-encoding", "gzip"), ("some-bin", b"\0\xff")]
+    sent: list[tuple[str, str | bytes]] = [
+        ("x-request-id", "mine"),
+        ("content-encoding", "gzip"),
+        ("some-bin", b"\0\xff"),
+    ]
     _, call = client.method("ModelInfer").with_call(body, timeout=60, metadata=sent)
     told = dict(call.trailing_metadata())
     assert (told["x-request-id"], told["x-model-name"], told["x-model-version"]) == ("mine", "linear", "2")
