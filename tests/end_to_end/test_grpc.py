@@ -76,6 +76,7 @@ def server(shared_store: ServeStore, tmp_path_factory: pytest.TempPathFactory) -
     write_version(store, "linear", 2, linear_model_bytes(weights=[10.0, 20.0]))
     write_version(store, "two", 1, two_input_bytes())
     write_version(store, "slow", 1, slow_model_bytes(256, 200))
+    write_version(store, "steps", 1, steps_bytes())
     write_version(store, "fails", 1, failing_model_bytes())
     write_version(store, "stands_in", 1, failing_model_bytes())
     write_model_toml(store, "stands_in", "[plugins]\nfallback = [{value = {Y = 7.5}}]\n")
@@ -316,9 +317,10 @@ def slow_request(rows: int = 1000) -> Any:
 
 
 def test_the_deadline_of_an_rpc_ends_its_prediction(server: RunningServer, client: Client) -> None:
-    code, _, _ = client.refused(slow_request(), timeout_s=0.05)
-    assert code == "DEADLINE_EXCEEDED"
-    assert server.wait_for("request failed", protocol="grpc", status=504)["model"] == "slow"
+    for_ever = infer_request("steps", X=np.array([2**60]))
+    assert client.refused(for_ever, timeout_s=0.5)[0] == "DEADLINE_EXCEEDED"
+    wait_for_metric(server, r"foretell_in_flight 0")
+    np.testing.assert_array_equal(tensors_of(client.infer(infer_request("steps", X=np.array([3]))))["Y"], [3])
 
 
 def test_the_parameter_timeout_is_kept_where_the_rpc_itself_has_longer(client: Client) -> None:

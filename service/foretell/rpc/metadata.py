@@ -25,8 +25,10 @@ _OF_BODIES: Final = frozenset({"content-type", "content-encoding", "content-leng
 _TIMEOUT: Final = b"x-request-timeout"
 _LEAST_S: Final = 0.001
 _WAY_S: Final = 0.005
+_ROUNDED: Final = 0.01
 """How long before the end of an RPC the answer, if only a refusal, has to be on its way: at the end itself, gRPC
-cancels it, and it would be counted as given up by its caller."""
+cancels it, and it would be counted as given up by its caller. Clients of gRPC round what they say of the end up, to
+three digits."""
 
 _NAME: Final = re.compile(rb"[0-9a-z_.-]+")
 
@@ -44,7 +46,9 @@ def headers_of(metadata: Iterable[tuple[str, str | bytes]], left_s: float | None
         if name not in _OF_BODIES
     ]
     if left_s is not None and not any(name == _TIMEOUT for name, _ in headers):
-        headers.append((_TIMEOUT, b"%.6f" % max(left_s - min(_WAY_S, left_s / 2), _LEAST_S)))
+        headers.append(
+            (_TIMEOUT, b"%.6f" % max(left_s - min(_WAY_S + _ROUNDED * left_s, left_s / 2), _LEAST_S))
+        )
     return headers
 
 
