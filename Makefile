@@ -1,4 +1,5 @@
-# One virtual environment, .venv, made from hashed locks. Each target installs what it needs, once.
+# One virtual environment, .venv, made from hashed locks. Each target installs what it needs, once. The tests use
+# another one too, .venv-clients, for clients whose requirements exclude ours.
 #
 #   PYTHON   the interpreter that .venv is made with, 3.11 or newer
 #   ARGS     handed on to the command of the target: make test ARGS="tests/store -x"
@@ -31,7 +32,7 @@ convert: .venv/.convert ## install what publishing needs besides: scikit-learn, 
 # All of them are shared out between one process more than there are CPUs: many of them wait for servers.
 ALL_TESTS := --numprocesses=$(shell expr $$(nproc) + 1) --dist=worksteal --cov-fail-under=$(MIN_COVERAGE)
 
-test: .venv/.dev ## run the tests with branch coverage; with ARGS, those tests and no coverage floor
+test: .venv/.dev .venv-clients/.done ## run the tests with branch coverage; with ARGS, those tests and no coverage floor
 	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered $(or $(ARGS),$(ALL_TESTS))
 
 lint: .venv/.dev ## check style, format, types and the direction of imports; changes nothing
@@ -56,9 +57,10 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## resolve the locks anew from pyproject.toml
 	$(LOCK) $(ARGS) --constraints requirements/dev.txt --output-file requirements/serve.txt pyproject.toml
 	$(LOCK) $(ARGS) --constraints requirements/dev.txt --extra convert --output-file requirements/convert.txt pyproject.toml
 	$(LOCK) $(ARGS) --constraints requirements/dev.txt --output-file requirements/build.txt requirements/build.in
+	$(LOCK) $(ARGS) --output-file requirements/clients.txt requirements/clients.in
 
 clean: ## remove .venv, caches and build output
-	rm -rf .venv .venv-lock build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
+	rm -rf .venv .venv-clients .venv-lock build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
 		.mypy_cache .pytest_cache .ruff_cache
 	find service plugins scripts tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
@@ -85,6 +87,12 @@ clean: ## remove .venv, caches and build output
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@$(CHECK_INSTALLED)
 	@touch .venv/.serve .venv/.convert $@
+
+.venv-clients/.done: .venv/pyvenv.cfg requirements/clients.txt
+	@echo "installing other servers' clients into .venv-clients, for tests" >&2
+	$(BIN)/python -m venv --clear .venv-clients
+	.venv-clients/bin/python -m pip --disable-pip-version-check -qq install --no-deps --require-hashes -r requirements/clients.txt
+	@touch $@
 
 .venv/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -64,6 +64,7 @@ class Document:
         self._folder = folder
         self._servers = ExitStack()
         self._url = ""
+        self._rpc = ""
         shutil.copytree(ROOT / "model_store", folder / "model_store")
         shutil.copy2(ROOT / "foretell.toml", folder)
         self._environ = {
@@ -128,10 +129,13 @@ class Document:
         self._environ["PATH"] = f"{_BIN}{os.pathsep}{self._environ['PATH']}"
 
     def _serve(self, command: str) -> None:
-        """Start a server on a free port; later commands and programs that speak to localhost:8000 are led to it."""
+        """Start a server on a free port; later commands and programs that speak to localhost:8000, or to its gRPC at
+        localhost:8001, are led to it.
+        """
         self._servers.close()
         words = command.replace("make serve", _what_make_serve_does())
         words = re.sub(r"(foretell serve.*)", r"\1 --port 0", words)
+        words = re.sub(r"--grpc-port \d+", "--grpc-port 0", words)
         words = re.sub(r"(litestar run.*)", r"\1 --port 0", words)
         words = re.sub(r"(^uvicorn )", r"\1--port 0 ", words)
         words = re.sub(r"(hypercorn )", r"\1--bind 127.0.0.1:0 ", words)
@@ -144,6 +148,7 @@ class Document:
             self._url = next(iter(re.findall(r"http://127\.0\.0\.1:\d+", line)))
         else:
             self._url = server.url
+            self._rpc = server.wait_for("serving").get("grpc", "")
 
     @staticmethod
     def _exported(words: str) -> str:
@@ -152,7 +157,9 @@ class Document:
 
     def _local(self, command: str) -> str:
         assert "localhost:8000" not in command or self._url, f"{command!r} stands before a server is started"
-        return command.replace("localhost:8000", self._url.removeprefix("http://"))
+        assert "localhost:8001" not in command or self._rpc, f"{command!r} stands before gRPC is served"
+        local = command.replace("localhost:8000", self._url.removeprefix("http://"))
+        return local.replace("localhost:8001", self._rpc)
 
     def _shell(self, command: list[str]) -> str:
         run = subprocess.run(

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from foretell.engine.version import Version
     from foretell.http.routes import Routing
     from foretell.plugin.contract import Stage
+    from foretell.rpc.place import RpcPlace
     from foretell.store.model_config import ModelConfig
 
 __all__ = ["Assembly", "Parts", "assemble", "create_app", "wire"]
@@ -110,6 +111,7 @@ def create_app(
     server: str | None = None,
     shared_weights: Path | None = None,
     origins: Mapping[str, str] | None = None,
+    rpc: RpcPlace | None = None,
 ) -> Litestar:
     """Make the application of one model store. Nothing is shared between two of them.
 
@@ -121,6 +123,7 @@ def create_app(
         log: Where events go; standard error if None.
         server: What tells the server from others; if None, that comes from its settings and its folder.
         shared_weights: A folder in which the workers of a server share weights; None if there is but one.
+        rpc: Where gRPC is to be served by whoever runs the application; None if it is not.
 
     Raises:
         SettingsError: A setting is misspelt or ill-typed.
@@ -130,7 +133,13 @@ def create_app(
         effective = load_settings(environ=os.environ)
         settings, origins = effective.settings, effective.origins
     assembly = assemble(
-        settings, lifecycle=lifecycle, log=log, server=server, origins=origins, shared_weights=shared_weights
+        settings,
+        lifecycle=lifecycle,
+        log=log,
+        server=server,
+        origins=origins,
+        shared_weights=shared_weights,
+        rpc=rpc,
     )
     return Litestar(
         route_handlers=assembly.handlers,
@@ -153,6 +162,7 @@ def wire(
     log: Logger | None = None,
     server: str | None = None,
     shared_weights: Path | None = None,
+    rpc: bool = False,
 ) -> Parts:
     """Wire what answers predictions. Nothing is opened and no model loaded.
 
@@ -165,6 +175,7 @@ def wire(
         log: See `create_app`.
         server: See `create_app`.
         shared_weights: See `create_app`.
+        rpc: Whether predictions are answered over gRPC too.
 
     Raises:
         PluginError: An enabled plugin cannot be loaded, or fails to start.
@@ -179,12 +190,12 @@ def wire(
 
     def serve(version: Version, config: ModelConfig) -> Endpoint:
         chain = plugins.compose(version.info, version.respond, config.plugins)
-        return Endpoint(version, chain, Deadlines.of(settings.limits, config.limits))
+        return Endpoint(version, chain, Deadlines.of(settings.limits, config.limits), rpc=rpc)
 
     def stand_in(absent: StandIn, config: ModelConfig) -> Endpoint | None:
         chain = plugins.compose(absent.info, absent.respond, config.plugins)
         return (
-            Endpoint(absent, chain, Deadlines.of(settings.limits, config.limits))
+            Endpoint(absent, chain, Deadlines.of(settings.limits, config.limits), rpc=rpc)
             if chain.falls_back
             else None
         )
@@ -241,6 +252,7 @@ def assemble(
     log: Logger | None = None,
     server: str | None = None,
     shared_weights: Path | None = None,
+    rpc: RpcPlace | None = None,
 ) -> Assembly:
     """Wire the parts of a server.
 
@@ -254,6 +266,7 @@ def assemble(
         log: See `create_app`.
         server: See `create_app`.
         shared_weights: See `create_app`.
+        rpc: See `create_app`.
 
     Raises:
         PluginError: An enabled plugin cannot be loaded.
@@ -268,10 +281,17 @@ def assemble(
         log=log,
         server=server,
         shared_weights=shared_weights,
+        rpc=rpc is not None,
     )
     lookup, plugins, core, observers = parts.lookup, parts.plugins, parts.core, parts.observers
     registry = lookup.registry
     request_ids, events = parts.request_ids, parts.log
+    if rpc is not None:
+        from foretell.rpc.server import RpcServer  # nobody else imports gRPC
+
+        life.beside = RpcServer(core, lookup, life, rpc, max_body_bytes=settings.limits.max_body_bytes)
+    elif settings.grpc.port is not None:
+        events.warning("gRPC is not served", reason="only `foretell serve` listens on grpc.port")
     request_log = RequestLog(events, fraction=settings.log.predictions)
 
     async def follow(loading: asyncio.Task[None]) -> None:

@@ -122,6 +122,7 @@ class RequestRecord(msgspec.Struct):
         headers: The request's headers.
         method: The HTTP method.
         path: The path that was asked.
+        predicts: Whether a prediction was asked, and not what is known of the server or its models.
         deadline_ns: When the caller no longer wants the answer, ns; 0 means never.
         body_deadline: What in the body has set the deadline; None if nothing has.
         model: The model's name; empty if the request named none that exists.
@@ -155,6 +156,7 @@ class RequestRecord(msgspec.Struct):
     headers: Headers = ()
     method: str = "POST"
     path: str = ""
+    predicts: bool = True
     deadline_ns: int = 0
     body_deadline: str | None = None
     model: str = ""
@@ -196,9 +198,9 @@ class RequestRecord(msgspec.Struct):
     @property
     def deadline_source(self) -> str:
         """Where the deadline comes from, for messages."""
-        if self.header(b"x-request-timeout") is not None:
-            return "X-Request-Timeout"
-        return self.body_deadline or "limits.deadline_s"
+        if self.body_deadline is not None:
+            return self.body_deadline
+        return "limits.deadline_s" if self.header(b"x-request-timeout") is None else "X-Request-Timeout"
 
     def add_step(
         self, name: str, started_ns: int, ended_ns: int, attributes: dict[str, Any] | None = None

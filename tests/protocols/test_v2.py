@@ -458,3 +458,10 @@ def test_every_tensor_comes_back_as_it_went(
         body, header = framed({"inputs": [{**one, "data": output["data"], "parameters": {}}]})
     again = codec.decode(body, RequestRecord("r", "v2", 0, headers=(header,)))[0]
     np.testing.assert_array_equal(again.inputs["X"], array)
+
+
+def test_lengths_that_no_tensor_has_are_refused_beside_an_axis_of_length_0() -> None:
+    codec = codec_of(Signature((Tensor("X", "float32", ("batch", "a", "b")),), (OUTPUT,)))
+    with pytest.raises(InvalidInputError, match=r"no tensor has the shape \[1, 0, 4611686018427387904\]"):
+        ask(codec, [], shape=[1, 0, 2**62])
+    assert ask(codec, [], shape=[1, 0, 7]).inputs["X"].shape == (1, 0, 7)

@@ -25,7 +25,17 @@ def test_each_setting_has_a_line_in_the_docstring_and_no_other_has(struct: type[
 
 
 def test_every_setting_is_in_a_section_and_has_a_default() -> None:
-    assert list(SECTIONS) == ["server", "store", "limits", "engine", "log", "admin", "platform", "plugins"]
+    assert list(SECTIONS) == [
+        "server",
+        "grpc",
+        "store",
+        "limits",
+        "engine",
+        "log",
+        "admin",
+        "platform",
+        "plugins",
+    ]
     for struct in SECTIONS.values():
         assert all(not field.required for field in msgspec.structs.fields(struct))
 

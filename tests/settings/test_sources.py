@@ -67,7 +67,18 @@ def test_the_rows_are_in_the_order_of_declaration_with_their_origins() -> None:
     assert ("log.level", "debug", "FORETELL_LOG__LEVEL") in rows
     assert [key.partition(".")[0] for key, _, _ in rows] == sorted(
         (key.partition(".")[0] for key, _, _ in rows),
-        key=["server", "store", "limits", "engine", "log", "admin", "platform", "plugins", "models"].index,
+        key=[
+            "server",
+            "grpc",
+            "store",
+            "limits",
+            "engine",
+            "log",
+            "admin",
+            "platform",
+            "plugins",
+            "models",
+        ].index,
     )
 
 
@@ -172,7 +183,7 @@ MISSPELT: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "nothing like any section": (
         {"toml": "[xyz]\n"},
-        "settings.toml: there is no section 'xyz'; there are: server, store, limits, engine, log, admin, platform, plugins, models",
+        "settings.toml: there is no section 'xyz'; there are: server, grpc, store, limits, engine, log, admin, platform, plugins, models",
     ),
     "nothing like any key": (
         {"environ": {"FORETELL_SERVER__XYZ": "1"}},

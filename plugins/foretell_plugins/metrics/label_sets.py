@@ -14,7 +14,6 @@ __all__ = ["OTHER", "LabelSet", "label_set_of"]
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 _REJECTIONS: Final = frozenset({403, 429, 503})
-_REPOSITORY: Final = "/v2/repository/"
 _CLIENT_GONE: Final = 499
 _WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -33,6 +32,7 @@ class LabelSet(msgspec.Struct, frozen=True, array_like=True):
         cache: What a cache did; empty if none was asked.
         degraded: Why something else answered; empty if nothing did.
         served_by: What answered in its place; empty if nothing did.
+        predicts: Whether a prediction was asked.
     """
 
     model: str
@@ -45,11 +45,12 @@ class LabelSet(msgspec.Struct, frozen=True, array_like=True):
     cache: str = ""
     degraded: str = ""
     served_by: str = ""
+    predicts: bool = True
 
     @property
     def is_prediction(self) -> bool:
         """Whether a prediction was asked, and not what is known of a model, or that the store be changed."""
-        return self.method == "POST" and not self.route.startswith(_REPOSITORY)
+        return self.method == "POST" and self.predicts
 
     @property
     def outcome(self) -> str:
@@ -86,6 +87,7 @@ def label_set_of(record: RequestRecord) -> LabelSet:
         record.cache or "",
         record.degraded or "",
         record.served_by or "",
+        record.predicts,
     )
 
 

@@ -25,6 +25,12 @@ __all__ = [
 _FLAGS = {
     "host": ("--host", "server.host", "ADDRESS", "Address to bind."),
     "port": ("--port", "server.port", "PORT", "TCP port; 0 takes a free one."),
+    "grpc_port": (
+        "--grpc-port",
+        "grpc.port",
+        "PORT",
+        "TCP port for gRPC; off without it, 0 takes a free one.",
+    ),
     "workers": (
         "--workers",
         "server.workers",

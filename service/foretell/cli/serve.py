@@ -18,13 +18,14 @@ __all__ = ["serve"]
 @click.command()
 @settings_options
 def serve(**options: Any) -> None:
-    """Serve a model store over HTTP.
+    """Serve a model store over HTTP, and over gRPC if --grpc-port says where.
 
     \b
     Examples:
       foretell serve
       foretell serve --store /models --host 0.0.0.0 --port 8080
       foretell serve --workers auto
+      foretell serve --grpc-port 8001
       foretell serve --set limits.max_rows=1000 --set log.predictions=0.01
 
     With --workers 4, or --workers auto for one on each CPU, several processes answer on the port: one that dies or
@@ -52,12 +53,22 @@ def serve(**options: Any) -> None:
 
         supervisor = Supervisor(settings, workers, log, reload=reload, origins=effective.origins)
         raise SystemExit(supervisor.run())
+    from foretell.rpc.place import GRPC_FLAGS, host_and_port, place_of
+
+    at = host_and_port(settings)
     sockets = bind(settings.server.host, settings.server.port)
+    held = [] if at is None else bind(*at, GRPC_FLAGS)  # gRPC binds itself: until then nobody else can
+    rpc = place_of(held, shared=False) if held else None
     from foretell.app import create_app
     from foretell.http.lifecycle import Lifecycle
     from foretell.http.server import run_server
 
     lifecycle = Lifecycle()
-    app = create_app(settings, lifecycle=lifecycle, log=log, origins=effective.origins)
-    if not run_server(app, sockets, settings.server, log, lifecycle=lifecycle):
+    app = create_app(settings, lifecycle=lifecycle, log=log, origins=effective.origins, rpc=rpc)
+    try:
+        served = run_server(app, sockets, settings.server, log, lifecycle=lifecycle)
+    finally:
+        for bound in held:
+            bound.close()
+    if not served:
         raise SystemExit(1)

@@ -18,6 +18,7 @@ import numpy as np
 from foretell.errors import AsleepError, InvalidInputError, Problem, TooLargeError
 from foretell.http.coding import accepted_coding, coding_of, compressed, decompressed
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_of
+from foretell.http.routes import PREDICT
 from foretell.prediction import PredictResponse, RequestRecord, check_header
 from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import identity_headers
@@ -265,6 +266,7 @@ class Core:
             headers,
             method,
             route.path,
+            predicts=route.verb == PREDICT,
         )
 
     def _added(self, record: RequestRecord, given: list[tuple[bytes, bytes]] | None) -> Headers:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from litestar.types import HTTPScope, Message, Scope
 
     from foretell.engine.registry import Registry
+    from foretell.http.beside import Beside
 
 __all__ = ["Lifecycle", "closes_connection"]
 
@@ -26,11 +27,13 @@ class Lifecycle:
     Attributes:
         closing: Whether every answer asks the client to close its connection.
         leaving: Whether readiness probes are answered 503 for it.
+        beside: What whoever runs it has to open and close beside it; None if there is nothing.
     """
 
     def __init__(self) -> None:
         self.closing = False
         self.leaving = False
+        self.beside: Beside | None = None
         self._apps: list[Litestar] = []
         self._registry: Registry[Any] | None = None
 

@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from foretell.errors import ListenError
 
 if TYPE_CHECKING:
     from foretell.logs import Logger
 
-__all__ = ["announce", "bind", "refusal"]
+__all__ = ["HTTP_FLAGS", "Flags", "announce", "bind", "refusal"]
 
 _ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 """What a machine says of an address of a family that it has none of."""
 
 
-def bind(host: str, port: int) -> list[socket.socket]:
+class Flags(NamedTuple):
+    """How another place to listen is chosen, for messages.
+
+    Attributes:
+        host: What chooses the host.
+        port: What chooses the port.
+    """
+
+    host: str
+    port: str
+
+
+HTTP_FLAGS: Final = Flags("--host", "--port")
+
+
+def bind(host: str, port: int, flags: Flags = HTTP_FLAGS) -> list[socket.socket]:
     """Take a port at every address of a host, without listening yet: callers wait for no server that may not come.
 
     Args:
         host: A name or an address; IPv6 without brackets.
         port: The TCP port; 0 takes a free one at each address.
+        flags: How another place is chosen, for messages.
 
     Returns:
         At least one socket. The caller closes them.
@@ -34,7 +50,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, ValueError) as error:  # ValueError: no name at all
         raise ListenError(
-            f"the host {host!r} is not known: choose an address of this machine with --host"
+            f"the host {host!r} is not known: choose an address of this machine with {flags.host}"
         ) from error
     sockets: list[socket.socket] = []
     refused: OSError | None = None
@@ -49,7 +65,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
     if refused is not None and not (sockets and refused.errno in _ABSENT):
         for bound in sockets:
             bound.close()
-        raise refusal(refused, host, port) from refused
+        raise refusal(refused, host, port, flags) from refused
     return sockets
 
 
@@ -72,18 +88,18 @@ def _bound(
     return made
 
 
-def refusal(error: OSError, host: str, port: int) -> ListenError:
+def refusal(error: OSError, host: str, port: int, flags: Flags = HTTP_FLAGS) -> ListenError:
     """What to say of an address that cannot be listened on."""
     if error.errno == errno.EADDRINUSE:
         return ListenError(
-            f"port {port} of {host} is taken: stop what listens there, or choose another with --port"
+            f"port {port} of {host} is taken: stop what listens there, or choose another with {flags.port}"
         )
     if error.errno == errno.EACCES:
         return ListenError(
-            f"port {port} of {host} is not for this user: choose one from 1024 upwards with --port"
+            f"port {port} of {host} is not for this user: choose one from 1024 upwards with {flags.port}"
         )
     if error.errno in _ABSENT:
-        return ListenError(f"{host} is no address of this machine: choose another with --host")
+        return ListenError(f"{host} is no address of this machine: choose another with {flags.host}")
     return ListenError(f"port {port} of {host} cannot be listened on: {error.strerror or error}")
 
 

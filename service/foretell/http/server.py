@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
 
-from foretell.errors import NotReadyError
+from foretell.errors import ListenError, NotReadyError
 from foretell.http.lifecycle import Lifecycle
 from foretell.http.lifespan import Lifespan
 from foretell.http.listening import announce, refusal
@@ -150,7 +150,7 @@ class Server(uvicorn.Server):
         finally:
             for bound in sockets:
                 bound.close()
-        if isinstance(self.refused, OSError):
+        if isinstance(self.refused, OSError) and not isinstance(self.refused, ListenError):
             raise refusal(self.refused, self._settings.host, self._settings.port) from self.refused
         if self.refused is not None:
             raise self.refused
@@ -173,11 +173,15 @@ class Server(uvicorn.Server):
             sys.exit(1)
         try:
             await self.check_readiness()
+            if self.lifecycle.beside is not None:
+                await self.lifecycle.beside.open()
             await self.accept_from(sockets or [])
         except (OSError, NotReadyError) as error:
             self.refused = error
             self.should_exit = True
             self.stop_accepting()
+            if self.lifecycle.beside is not None:
+                await self.lifecycle.beside.close(0)
             await self.lifespan.shutdown()
         else:
             self.started = True
@@ -225,6 +229,8 @@ class Server(uvicorn.Server):
                 cycle.keep_alive = False
         known = self._connections()
         await self._linger(min(self._settings.linger_s, self._settings.drain_s))
+        beside = self.lifecycle.beside
+        closing = None if beside is None else asyncio.create_task(beside.close(max(end - loop.time(), 0)))
         if self.for_good:
             for bound in self._listening.values():
                 turn_away(bound)
@@ -232,6 +238,8 @@ class Server(uvicorn.Server):
             self.stop_accepting()
         await self._wait(lambda: self._is_coming(known), _ARRIVAL_S)
         self.stop_accepting()
+        if closing is not None:
+            await self._wait(lambda: not closing.done(), max(end - loop.time(), 0) + _CLOSING_S)
         # uvicorn hands it to `asyncio.wait_for`, which takes any number.
         self.config.timeout_graceful_shutdown = cast("int", max(end - loop.time(), 0) + _CLOSING_S)
         giving_up = loop.call_at(end, self._give_up_unsent)
@@ -251,7 +259,8 @@ class Server(uvicorn.Server):
 
     def told_to_serve(self, sockets: list[socket.socket]) -> None:
         """It listens: say so."""
-        announce(self.log, sockets)
+        beside = self.lifecycle.beside
+        announce(self.log, sockets, **({} if beside is None else beside.fields))
 
     def told_to_stop(self) -> None:
         """It stops: say so first, since the last requests may take a while."""
@@ -284,12 +293,16 @@ class Server(uvicorn.Server):
         )
 
     async def _linger(self, most_s: float) -> None:
-        """Go on as before, but not when nobody has been connected for a moment."""
+        """Go on as before, but not when nobody has been connected for a moment.
+
+        Connections to what is beside cannot be seen: who has ever asked there counts as connected.
+        """
         loop = asyncio.get_running_loop()
+        used = self.lifecycle.beside is not None and self.lifecycle.beside.used
         end = loop.time() + most_s
         quiet_at = loop.time() + _QUIET_S
         while loop.time() < min(end, quiet_at) and not self.force_exit:
-            if self.server_state.connections:
+            if self.server_state.connections or used:
                 quiet_at = loop.time() + _QUIET_S
             await asyncio.sleep(_TICK_S)
 

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from foretell.prediction import Choose, ModelInfo, Respond
     from foretell.protocols.codec import Codec
 
-__all__ = ["INVOCATIONS", "NATIVE", "SIMPLE", "SIMPLE_BATCH", "V2", "Endpoint", "identity_headers"]
+__all__ = ["GRPC", "INVOCATIONS", "NATIVE", "SIMPLE", "SIMPLE_BATCH", "V2", "Endpoint", "identity_headers"]
 
 NATIVE = "native"
 INVOCATIONS = "invocations"
 SIMPLE = "simple"
 SIMPLE_BATCH = "simple-batch"
 V2 = "v2"
+GRPC = "grpc"
 
 
 def identity_headers(info: ModelInfo) -> list[tuple[bytes, bytes]]:
@@ -50,9 +51,17 @@ class Endpoint:
         version: The version, or what stands in its place.
         chain: Its chain.
         deadlines: How long its callers wait; for ever if None.
+        rpc: Whether it is asked over gRPC too.
     """
 
-    def __init__(self, version: Version | StandIn, chain: Chain, deadlines: Deadlines | None = None) -> None:
+    def __init__(
+        self,
+        version: Version | StandIn,
+        chain: Chain,
+        deadlines: Deadlines | None = None,
+        *,
+        rpc: bool = False,
+    ) -> None:
         self.deadlines = deadlines or Deadlines()
         self.info: ModelInfo = version.info
         self.chain = chain
@@ -74,6 +83,11 @@ class Endpoint:
             self.codecs[SIMPLE_BATCH] = SimpleBatchCodec(
                 parser, model=name, version=number, name=f"{name}.{number}."
             )
+
+        if rpc:  # it needs protobuf
+            from foretell.protocols.rpc.codec import RpcCodec
+
+            self.codecs[GRPC] = RpcCodec(parser, model=name, version=number, deadlines=self.deadlines)
 
     def waiting_rows(self) -> int:
         """How many rows wait for a run."""

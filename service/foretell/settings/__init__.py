@@ -3,6 +3,7 @@
 from foretell.settings.model import (
     AdminSettings,
     EngineSettings,
+    GrpcSettings,
     LimitSettings,
     LogSettings,
     ModelSettings,
@@ -17,6 +18,7 @@ __all__ = [
     "AdminSettings",
     "EffectiveSettings",
     "EngineSettings",
+    "GrpcSettings",
     "LimitSettings",
     "LogSettings",
     "ModelSettings",

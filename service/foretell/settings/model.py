@@ -10,6 +10,7 @@ from msgspec import Meta
 __all__ = [
     "AdminSettings",
     "EngineSettings",
+    "GrpcSettings",
     "LimitSettings",
     "LogSettings",
     "ModelSettings",
@@ -67,6 +68,19 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: Workers | Literal["auto"] = 1
     hang_s: Silence = 30.0
     compress_min_bytes: BytesOrNever = 16 * 1024
+
+
+class GrpcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the server listens for gRPC.
+
+    Attributes:
+        port: The TCP port; 0 takes a free one, which is printed. Off until it is set, since it needs the extra `grpc`
+            and is one more door.
+        host: The address to bind; that of `server.host` if it is not set.
+    """
+
+    port: Port | None = None
+    host: Text | None = None
 
 
 class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -222,6 +236,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         server: Where the server listens.
+        grpc: Where the server listens for gRPC.
         store: Where the models are.
         limits: What one request may cost.
         engine: How models are run.
@@ -233,6 +248,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     server: ServerSettings = ServerSettings()
+    grpc: GrpcSettings = GrpcSettings()
     store: StoreSettings = StoreSettings()
     limits: LimitSettings = LimitSettings()
     engine: EngineSettings = EngineSettings()

@@ -8,7 +8,7 @@ import socket
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from foretell.http.listening import bind, refusal
+from foretell.http.listening import HTTP_FLAGS, Flags, bind, refusal
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,6 +27,7 @@ class SharedPort:
         host: A name or an address; IPv6 without brackets.
         port: The TCP port; 0 takes a free one at each address, the same for all workers.
         slots: How many workers there are.
+        flags: How another place is chosen, for messages.
 
     Attributes:
         slots: The sockets of each worker, one for each address.
@@ -37,13 +38,13 @@ class SharedPort:
 
     slots: list[list[socket.socket]]
 
-    def __init__(self, host: str, port: int, slots: int) -> None:
+    def __init__(self, host: str, port: int, slots: int, flags: Flags = HTTP_FLAGS) -> None:
         self.slots = [[] for _ in range(slots)]
         self._stack = ExitStack()
         with ExitStack() as taken, ExitStack() as stack:
             # Sockets that share a port are let in beside others of the same user that do so. One that does not share
             # is refused where anybody listens, and is held until all others are bound.
-            for probe in bind(host, port):
+            for probe in bind(host, port, flags):
                 taken.callback(probe.close)
                 address = probe.getsockname()
                 try:
@@ -51,7 +52,7 @@ class SharedPort:
                     for sockets in self.slots:
                         sockets.append(stack.enter_context(_bound(probe, address)))
                 except OSError as error:
-                    raise refusal(error, host, port) from error
+                    raise refusal(error, host, port, flags) from error
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:

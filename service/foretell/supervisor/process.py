@@ -55,6 +55,7 @@ def _serve(task: Task) -> bool:
         server=task.server,
         origins=task.origins,
         shared_weights=task.shared_weights,
+        rpc=task.rpc,
     )
     server = WatchedServer(app, log, lifecycle, task)
     return server.serve_until_told([bound.dup() for bound in task.sockets[task.slot]])

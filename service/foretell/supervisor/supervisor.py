@@ -6,10 +6,12 @@ import math
 import selectors
 import signal
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from foretell.errors import ForetellError
 from foretell.http.listening import announce
+from foretell.rpc.place import GRPC_FLAGS, RpcPlace, host_and_port, place_of
 from foretell.settings.fingerprint import fingerprint
 from foretell.supervisor.adoption import adopt
 from foretell.supervisor.messages import Accept, Beat, Failed, Leaving, Ready, Stop
@@ -72,6 +74,7 @@ class Supervisor:
         self._workers: set[Worker] = set()
         self._selector = selectors.DefaultSelector()
         self._port: SharedPort
+        self._rpc: RpcPlace | None = None
         self._shared_weights: Path | None = None
         self._served = False
         self._stopping = False
@@ -85,16 +88,23 @@ class Supervisor:
             The exit status.
 
         Raises:
-            ListenError: The port is taken, or the host is not this machine.
+            ListenError: A port is taken, or a host is not this machine.
+            MissingExtraError: gRPC is to be served, and what it needs is not installed.
+            SettingsError: gRPC and HTTP are to be served on one port.
             ForetellError: A worker could not start, when the server was started; the message is the worker's.
         """
         server = self._settings.server
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+        rpc = host_and_port(self._settings)
         with (
+            ExitStack() as ports,
             SharedPort(server.host, server.port, len(self._slots)) as self._port,
             Signals(numbers) as signals,
             shared_folder(self._log) as self._shared_weights,
         ):
+            if rpc is not None:  # gRPC binds in the workers: what is held here keeps the place free for them
+                held = ports.enter_context(SharedPort(*rpc, 1, GRPC_FLAGS))
+                self._rpc = place_of(held.slots[0], shared=True)
             self._selector.register(signals, selectors.EVENT_READ)
             try:
                 for slot in self._slots:
@@ -169,6 +179,7 @@ class Supervisor:
             origins=self._origins,
             shared_weights=self._shared_weights,
             must_be_ready=must_be_ready,
+            rpc=self._rpc,
             now=self._clock(),
         )
         self._workers.add(worker)
@@ -217,7 +228,8 @@ class Supervisor:
                 self._dismiss(replaced, now)
         if not self._served and not self._stopping and all(each.is_served for each in self._slots):
             self._served = True
-            announce(self._log, self._port.slots[0], workers=len(self._slots))
+            more = {} if self._rpc is None else self._rpc.fields
+            announce(self._log, self._port.slots[0], workers=len(self._slots), **more)
 
     def _dismiss(self, worker: Worker, now: float) -> None:
         """A worker ends: it has as long for it as it is allowed, and no longer."""

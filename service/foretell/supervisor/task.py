@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 from typing import NamedTuple
 
+from foretell.rpc.place import RpcPlace
 from foretell.settings import Settings
 from foretell.supervisor.channel import Channel
 from foretell.supervisor.last_words import LastWords
@@ -27,6 +28,7 @@ class Task(NamedTuple):
         channel: Its line to its supervisor.
         last_words: Where it writes what kills it.
         must_be_ready: Whether it may serve only if every enabled model answers, since who serves now does so.
+        rpc: Where gRPC is served; None if it is not.
     """
 
     slot: int
@@ -38,3 +40,4 @@ class Task(NamedTuple):
     channel: Channel[FromWorker, FromSupervisor]
     last_words: LastWords
     must_be_ready: bool
+    rpc: RpcPlace | None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
+    from foretell.rpc.place import RpcPlace
     from foretell.settings import Settings
     from foretell.supervisor.messages import FromSupervisor, FromWorker
 
@@ -44,6 +45,7 @@ class Worker:
         origins: Where each setting comes from, by its key; for messages.
         shared_weights: The folder in which workers share weights; None if there is none.
         must_be_ready: Whether it may serve only if every enabled model answers.
+        rpc: Where gRPC is served; None if it is not.
         now: The time, seconds.
 
     Attributes:
@@ -70,6 +72,7 @@ class Worker:
         origins: Mapping[str, str],
         shared_weights: Path | None,
         must_be_ready: bool,
+        rpc: RpcPlace | None,
         now: float,
     ) -> None:
         self.slot = slot
@@ -96,6 +99,7 @@ class Worker:
             theirs,
             self._last_words,
             must_be_ready,
+            rpc,
         )
         self._process = multiprocessing.get_context("spawn").Process(
             target=work, args=(task,), name=f"foretell worker {slot}"

@@ -15,11 +15,11 @@ from foretell.protocols.codec import Payload
 from foretell.protocols.encoding import encode, json_values
 from foretell.protocols.media import check_json
 from foretell.protocols.v2.binary import HEADER, bytes_of, message_length, tensor_of_bytes
+from foretell.protocols.v2.checks import SHARED_MEMORY, Checks, timeout_ns
 from foretell.protocols.v2.data import tensor_of_json
 from foretell.protocols.v2.datatypes import DATATYPES
 from foretell.protocols.v2.message import InferRequest, InputTensor, Parameters, decode_message
 from foretell.protocols.v2.schemas import infer_request_schema, infer_response_schema
-from foretell.tensors import DTYPES
 
 if TYPE_CHECKING:
     from foretell.parser import Parser, Tensors
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["V2Codec"]
 
 _BINARY: Final = b"application/octet-stream"
-_OF_NUMPY: Final = {DTYPES[name].numpy: datatype for name, datatype in DATATYPES.items()}
-_SHARED_MEMORY: Final = "shared_memory_region"
-_CLASSIFICATION: Final = "classification"
 
 
 class V2Codec:
@@ -55,8 +52,7 @@ class V2Codec:
         self._version = str(version)
         self._deadlines = deadlines
         signature = parser.signature
-        self._inputs = {tensor.name: tensor for tensor in signature.inputs}
-        self._outputs = {tensor.name: tensor for tensor in signature.outputs}
+        self._checks = Checks(parser)
         self._may_miss = {
             tensor.name: any(
                 column.input == tensor.name and column.missing != "refuse" for column in signature.columns
@@ -100,7 +96,7 @@ class V2Codec:
             {
                 "name": name,
                 "shape": list(tensor.shape),
-                "datatype": DATATYPES[self._inputs[name].dtype],
+                "datatype": DATATYPES[self._checks.inputs[name].dtype],
                 "data": msgspec.json.decode(encode({"data": json_values(tensor.reshape(-1))}))["data"],
             }
             for name, tensor in tensors.items()
@@ -117,9 +113,9 @@ class V2Codec:
 
     def _decode_raw(self, body: bytes, record: RequestRecord) -> tuple[PredictRequest, Encode]:
         """A body that is one tensor and nothing else."""
-        tensor = next(iter(self._inputs.values()))
+        tensor = next(iter(self._checks.inputs.values()))
         open_axes = [axis for axis, length in enumerate(tensor.shape) if not isinstance(length, int)]
-        if len(self._inputs) > 1 or len(open_axes) > 1:
+        if len(self._checks.inputs) > 1 or len(open_axes) > 1:
             message = (
                 "a body without JSON is for models with one input, of which at most one axis is variable"
             )
@@ -141,16 +137,12 @@ class V2Codec:
 
     def _limit(self, parameters: Parameters | None, record: RequestRecord) -> None:
         """Keep to what the caller says of its patience in the body, where it says nothing in a header."""
-        timeout = None if parameters is None else parameters.get("timeout")
-        if timeout is None or record.sets_deadline:
+        if parameters is None or record.sets_deadline:
             return
-        if isinstance(timeout, (bool, str)) or timeout < 0:
-            raise InvalidInputError(
-                Problem("$.parameters.timeout", f"expected microseconds, got {shortened(str(timeout))!r}")
-            )
-        if timeout:
+        patience_ns = timeout_ns(parameters.get("timeout"))
+        if patience_ns:
             record.body_deadline = "parameters.timeout"
-            record.deadline_ns = record.started_ns + min(int(timeout * 1000), self._deadlines.most_ns)
+            record.deadline_ns = record.started_ns + min(patience_ns, self._deadlines.most_ns)
 
     def _tensors(self, given: list[InputTensor], data: memoryview) -> tuple[Tensors, dict[str, str]]:
         tensors: Tensors = {}
@@ -158,21 +150,8 @@ class V2Codec:
         at = 0
         for number, each in enumerate(given):
             path = f"$.inputs[{number}]"
-            tensor = self._inputs.get(each.name)
-            if tensor is None:
-                known = ", ".join(map(repr, list(self._inputs)[:12]))
-                message = f"{shortened(each.name)!r} is not an input: expected {known}"
-                raise InvalidInputError(Problem(f"{path}.name", message))
-            if each.name in tensors:
-                raise InvalidInputError(Problem(f"{path}.name", f"{shortened(each.name)!r} is there twice"))
-            datatype = DATATYPES[tensor.dtype]
-            if each.datatype != datatype:
-                message = (
-                    f"expected {datatype} for {shortened(each.name)!r}, got {shortened(each.datatype)!r}"
-                )
-                raise InvalidInputError(Problem(f"{path}.datatype", message))
-            self._parser.check_shape(tensor, each.shape, path)
-            if each.parameters is not None and _SHARED_MEMORY in each.parameters:
+            tensor = self._checks.input(each.name, each.datatype, each.shape, path, before=tensors)
+            if each.parameters is not None and SHARED_MEMORY in each.parameters:
                 raise InvalidInputError(Problem(f"{path}.parameters", "shared memory is not supported"))
             size = None if each.parameters is None else each.parameters.get("binary_data_size")
             if size is None:
@@ -196,10 +175,7 @@ class V2Codec:
             paths[each.name] = path
         if at != len(data):
             raise MalformedError(f"{len(data) - at} bytes of binary data belong to no input")
-        absent = [name for name in self._inputs if name not in tensors]
-        if absent:
-            names = ", ".join(repr(shortened(name)) for name in absent[:12])
-            raise InvalidInputError(Problem("$.inputs", f"{names} is missing"))
+        self._checks.complete(tensors)
         return tensors, paths
 
     def _wanted(self, message: InferRequest) -> tuple[tuple[str, ...] | None, _Writer]:
@@ -211,15 +187,7 @@ class V2Codec:
         binary: set[str] = set()
         for number, each in enumerate(message.outputs):
             path = f"$.outputs[{number}]"
-            if each.name not in self._outputs:
-                known = ", ".join(map(repr, list(self._outputs)[:12]))
-                message_ = f"{shortened(each.name)!r} is not an output: expected {known}"
-                raise InvalidInputError(Problem(f"{path}.name", message_))
-            if each.name in names:
-                raise InvalidInputError(Problem(f"{path}.name", f"{shortened(each.name)!r} is there twice"))
-            for unsupported in (_SHARED_MEMORY, _CLASSIFICATION):
-                if each.parameters is not None and unsupported in each.parameters:
-                    raise InvalidInputError(Problem(f"{path}.parameters", f"{unsupported} is not supported"))
+            self._checks.output(each.name, each.parameters or {}, path, before=names)
             names.append(each.name)
             if _flag(each.parameters, "binary_data", f"{path}.parameters", default=everything):
                 binary.add(each.name)
@@ -249,7 +217,7 @@ class V2Codec:
         for name, tensor in response.outputs.items():
             written: dict[str, Any] = {
                 "name": name,
-                "datatype": self._datatype(name, tensor),
+                "datatype": DATATYPES[self._checks.dtype_of(name, tensor)],
                 "shape": list(tensor.shape),
             }
             if binary is None or name in binary:
@@ -264,11 +232,6 @@ class V2Codec:
             return head
         headers = ((b"content-type", _BINARY), (HEADER, str(len(head)).encode()))
         return Payload(b"".join((head, *pieces)), headers)
-
-    def _datatype(self, name: str, tensor: Array) -> str:
-        """What the protocol calls an output's type; a sequence may have more parts than its signature knows."""
-        known = self._outputs.get(name)
-        return _OF_NUMPY[tensor.dtype] if known is None else DATATYPES[known.dtype]
 
 
 class _Writer:
