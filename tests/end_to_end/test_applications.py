@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -14,7 +15,7 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
 from foretell import Settings, create_app
-from foretell.settings import StoreSettings
+from foretell.settings import GrpcSettings, StoreSettings
 from tests.models import linear_model_bytes, write_version
 from tests.servers import ROOT, SAMPLE_STORE, Serve, ServeStore
 from tests.system import require_program
@@ -140,3 +141,12 @@ def test_models_that_load_slowly_leave_the_server_alive_and_not_ready(serve_stor
             server.wait_for("model ready", model=model)
         # The last of them has still to be looked at by plugins.
         assert any(client.get("/health/ready").status_code == 200 for _ in range(1000))
+
+
+def test_grpc_that_nobody_listens_for_is_told(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_version(store, "m", 1, linear_model_bytes())
+    settings = Settings(store=StoreSettings(path=str(store)), grpc=GrpcSettings(port=0))
+    create_app(settings)
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["level"]) == ("gRPC is not served", "warning")
+    assert "only `foretell serve` listens" in line["reason"]
