@@ -91,7 +91,7 @@ clean: ## remove .venv, caches and build output
 .venv-clients/.done: .venv/pyvenv.cfg requirements/clients.txt
 	@echo "installing other servers' clients into .venv-clients, for tests" >&2
 	$(BIN)/python -m venv --clear .venv-clients
-	.venv-clients/bin/python -m pip --disable-pip-version-check -qq install --no-deps --require-hashes -r requirements/clients.txt
+	.venv-clients/bin/python -m pip --disable-pip-version-check -qq install --no-compile --no-deps --require-hashes -r requirements/clients.txt
 	@touch $@
 
 .venv/pyvenv.cfg:

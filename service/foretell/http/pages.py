@@ -37,12 +37,14 @@ class Index(msgspec.Struct, frozen=True):
         version: Its version.
         models: The models that are served.
         links: Where to go on, by what is there.
+        status: That it answers, as clients of KServe V1 look for it here.
     """
 
     name: str
     version: str
     models: list[str]
     links: dict[str, str]
+    status: str = "alive"
 
 
 class ModelHealth(msgspec.Struct, frozen=True, omit_defaults=True):
