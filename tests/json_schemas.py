@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsonschema
 from hypothesis import strategies as st
 
 _LONGEST = 4
@@ -51,3 +52,9 @@ def values_of(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchS
             return st.none()
         case other:
             raise AssertionError(f"no values for {other}")
+
+
+def check(value: object, schema: dict[str, Any]) -> None:
+    """Check that a value fits a schema, which is taken to be valid; raises what jsonschema raises where it does not."""
+    validator: Any = jsonschema.Draft202012Validator(schema)
+    validator.validate(value)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import jsonschema
+from tests.json_schemas import check
 
 __all__ = ["conform"]
 
@@ -58,5 +58,4 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
 
 def conform(name: str, value: object) -> None:
     """Check that an answer is as the description has it; raises what jsonschema raises where it is not."""
-    schema = {**_SCHEMAS[name], "$defs": _DEFINITIONS}
-    jsonschema.Draft202012Validator(schema).validate(value)
+    check(value, {**_SCHEMAS[name], "$defs": _DEFINITIONS})

@@ -21,9 +21,9 @@ async def ask(url: str, model: str, rows: list[list[float]]) -> dict[str, Any]:
     told["v1"] = (await first.infer(url, {"instances": rows}, model_name=model))["predictions"]
     told["v1 ready"] = await first.is_model_ready(url, model)
     told["v1 live"] = await first.is_server_live(url)
+    given = InferInput("features", [len(rows), len(rows[0])], "FP32")
     second = InferenceRESTClient(RESTConfig(protocol="v2", retries=1))
     for binary in (False, True):
-        given = InferInput("features", [len(rows), len(rows[0])], "FP32")
         given.set_data_from_numpy(np.array(rows, dtype=np.float32), binary_data=binary)
         request = InferRequest(model, [given], request_id="7")
         answer = await second.infer(url, request, model_name=model)

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from foretell.protocols.v2.datatypes import DATATYPES
+from foretell.tensors import DTypeName
 from tests.models import identity_bytes, write_version
 from tests.open_inference import conform
 from tests.servers import ServeStore
@@ -48,10 +49,10 @@ def test_answers_about_the_server(sample: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("dtype", sorted(DATATYPES))
-def test_answers_of_every_type(typed: httpx.Client, dtype: str) -> None:
+def test_answers_of_every_type(typed: httpx.Client, dtype: DTypeName) -> None:
     values = {"string": ["a", ""], "bool": [True, False]}.get(dtype, [0, 1])
     conform("metadata_model_response", typed.get(f"/v2/models/same_{dtype}").json())
-    datatype = DATATYPES[dtype]  # type: ignore[index]
+    datatype = DATATYPES[dtype]
     body = {"inputs": [{"name": "X", "shape": [1, 2], "datatype": datatype, "data": values}]}
     answer = typed.post(f"/v2/models/same_{dtype}/infer", json=body)
     assert answer.status_code == 200
@@ -99,7 +100,7 @@ def test_refusals(sample: httpx.Client, path: str, body: bytes, status: int) -> 
 
 
 def test_the_check_finds_what_is_not_as_described() -> None:
-    for name, value in (
+    wrong: list[tuple[str, object]] = [
         (
             "inference_response",
             {"model_name": "m", "outputs": [{"name": "Y", "shape": [1], "datatype": "FP32"}]},
@@ -108,6 +109,7 @@ def test_the_check_finds_what_is_not_as_described() -> None:
         ("metadata_model_response", {"name": "m", "versions": [1], "platform": "p"}),
         ("metadata_server_response", {"name": "m", "version": "1"}),
         ("inference_error_response", {}),
-    ):
+    ]
+    for name, value in wrong:
         with pytest.raises(jsonschema.ValidationError):
             conform(name, value)

@@ -13,8 +13,8 @@ from foretell.rpc.server import RpcServer
 
 
 def server_at(*addresses: str, shared: bool = False) -> RpcServer:
-    core = cast("Any", None)  # nobody asks
-    return RpcServer(core, Lifecycle(), RpcPlace(addresses, shared), max_body_bytes=1000)
+    nobody = cast("Any", None)  # nobody asks
+    return RpcServer(nobody, nobody, Lifecycle(), RpcPlace(addresses, shared), max_body_bytes=1000)
 
 
 def test_whoever_began_to_listen_since_the_place_was_taken_is_told_of() -> None:

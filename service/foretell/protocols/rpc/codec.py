@@ -15,7 +15,7 @@ from foretell.protocols.rpc.messages import ModelInferRequest, ModelInferRespons
 from foretell.protocols.v2.binary import bytes_of, tensor_of_bytes
 from foretell.protocols.v2.checks import SHARED_MEMORY, Checks, timeout_ns
 from foretell.protocols.v2.datatypes import DATATYPES
-from foretell.tensors import DTYPES
+from foretell.tensors import DTYPES, DTypeName
 
 if TYPE_CHECKING:
     from foretell.parser import Parser, Tensors
@@ -134,7 +134,9 @@ class RpcCodec:
         if response.degraded is not None:
             answer.parameters["degraded"].bool_param = True
             answer.parameters["served_by"].string_param = response.served_by or ""
-        dtypes = {name: self._checks.dtype_of(name, tensor) for name, tensor in response.outputs.items()}
+        dtypes: dict[str, DTypeName] = {
+            name: self._checks.dtype_of(name, tensor) for name, tensor in response.outputs.items()
+        }
         typed = typed and all(dtype in FIELDS for dtype in dtypes.values())
         for name, tensor in response.outputs.items():
             dtype = dtypes[name]
