@@ -153,7 +153,7 @@ class Document:
     @staticmethod
     def _exported(words: str) -> str:
         """`exec` takes no assignments; `env` does."""
-        return f"env {words}" if re.match(r"[A-Z_]+=", words) else words
+        return f"env {words}" if re.match(r"[A-Z0-9_]+=", words) else words
 
     def _local(self, command: str) -> str:
         assert "localhost:8000" not in command or self._url, f"{command!r} stands before a server is started"
