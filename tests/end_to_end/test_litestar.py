@@ -67,6 +67,31 @@ def test_predictions_answer_under_the_path(team: httpx.Client) -> None:
     assert team.get("/ml/health/ready").json()["ready"] is True
 
 
+def test_the_protocols_of_others_answer_under_the_path(team: httpx.Client) -> None:
+    tensor = {"name": "features", "shape": [1, 4], "datatype": "FP32", "data": ROW}
+    infer = team.post("/ml/v2/models/iris/infer", json={"inputs": [tensor]})
+    assert (infer.status_code, infer.json()["outputs"][0]["data"]) == (200, ["setosa"])
+    invoked = team.post("/ml/invocations", json={"dataframe_split": {"data": [ROW]}})
+    assert (invoked.status_code, invoked.json()["predictions"]) == (200, ["setosa"])
+    for path in (
+        "/ml/v2",
+        "/ml/v2/health/ready",
+        "/ml/v2/models/iris",
+        "/ml/v1/models/iris/metadata",
+        "/ml/ping",
+    ):
+        assert team.get(path).status_code == 200, path
+    refused = team.post("/ml/v2/models/lily/infer", json={})
+    assert (refused.status_code, refused.json()["instance"]) == (404, "/ml/v2/models/lily/infer")
+    assert team.post("/v2/models/iris/infer", json={"inputs": [tensor]}).status_code == 404
+
+
+def test_what_the_team_says_of_its_own_routes_stays(team: httpx.Client) -> None:
+    paths = team.get("/schema/openapi.json").json()["paths"]
+    assert "default" not in paths["/health"]["get"]["responses"]
+    assert "default" in paths["/ml/health"]["get"]["responses"]
+
+
 def test_nothing_answers_outside_of_the_path(team: httpx.Client) -> None:
     assert team.post("/predict", json={"features": ROW}).status_code == 404
     assert team.get("/v1/models").status_code == 404

@@ -46,9 +46,7 @@ def batches(draw: st.DrawFn) -> Array:
         return array.reshape(shape)
     dtype = DTYPES[name].numpy
     elements = (
-        st.floats(width=8 * dtype.itemsize, allow_nan=False, allow_infinity=False)  # type: ignore[arg-type]
-        if name.startswith("float")
-        else None
+        npst.from_dtype(dtype, allow_nan=False, allow_infinity=False) if name.startswith("float") else None
     )
     return draw(npst.arrays(dtype, shape, elements=elements))
 
@@ -56,8 +54,8 @@ def batches(draw: st.DrawFn) -> Array:
 def nested(array: Array) -> Any:
     """The elements as nested lists, every float in the digits that its type needs."""
     if array.dtype.kind == "f":
-        digits = np.vectorize(lambda value: float(np.format_float_scientific(value, unique=True)))
-        return digits(array.astype(array.dtype)).tolist()
+        digits = [float(np.format_float_scientific(each, unique=True)) for each in array.reshape(-1)]
+        return np.array(digits).reshape(array.shape).tolist()
     return array.tolist()
 
 

@@ -107,9 +107,10 @@ class ModelDocument(JsonRenderPlugin):
 
     def _document(self, openapi_schema: dict[str, Any]) -> dict[str, Any]:
         paths = dict(openapi_schema["paths"])
-        for item in paths.values():
-            for operation in item.values():
-                _add_problem(operation["responses"])
+        for path, item in paths.items():
+            if path.startswith(f"{self._prefix}/"):  # others are the host application's
+                for operation in item.values():
+                    _add_problem(operation["responses"])
         components = dict(openapi_schema.get("components", {}))
         schemas = {**components.get("schemas", {}), **problem_schema(_REF)}
         operations = list(self._operations())
