@@ -253,3 +253,29 @@ def test_numbers_that_json_does_not_have_come_as_clients_write_them(
     outputs = [triton.InferRequestedOutput("Y", binary_data=binary)]
     answer = client.infer("same", [given], outputs=outputs)
     np.testing.assert_array_equal(answer.as_numpy("Y").astype(np.float32), values)
+
+
+def test_a_model_that_is_asleep_is_ready_and_tells_what_it_takes(
+    serve_store: ServeStore, tmp_path: Path
+) -> None:
+    store = tmp_path / "model_store"
+    for name in ("one", "two", "three", "four"):
+        write_version(store, name, 1, linear_model_bytes(weights=[1.0, 2.0]))
+    url = serve_store(store, "--set", "engine.lazy=true", "--set", HASH).url
+    with triton.InferenceServerClient(url.removeprefix("http://")) as client:
+        assert client.is_model_ready("one")
+        assert client.is_model_ready("one", "1")
+        assert not client.is_model_ready("one", "2")
+        states = {entry["name"]: entry for entry in client.get_model_repository_index(headers=ADMIN)}
+        assert states["one"]["reason"] == "it is loaded when somebody asks it"
+        assert client.get_model_metadata("one")["inputs"][0]["shape"] == [-1, 2]
+        assert client.get_model_metadata("two", "1")["versions"] == ["1"]
+        client.load_model("four", headers=ADMIN)
+        states = {entry["name"]: entry for entry in client.get_model_repository_index(headers=ADMIN)}
+        assert [states[name]["state"] for name in ("one", "two", "three", "four")] == [
+            "READY",
+            "READY",
+            "UNAVAILABLE",
+            "READY",
+        ]
+    assert httpx.get(f"{url}/v1/models/three/metadata").json()["model_spec"]["name"] == "three"

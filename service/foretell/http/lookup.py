@@ -78,6 +78,18 @@ class Lookup:
         except (NotFoundError, NotReadyError):
             return None
 
+    async def awake(self, route: Route) -> Endpoint:
+        """What answers a route; a model that is asleep is loaded first, for as long as that takes.
+
+        Raises:
+            NotFoundError: There is no such model, version or alias.
+            NotReadyError: It does not serve.
+        """
+        try:
+            return self.endpoint(route)
+        except AsleepError as asleep:
+            return await self.wake(asleep.model, route, 0)
+
     async def wake(self, model: str, route: Route, deadline_ns: int) -> Endpoint:
         """What answers a route whose model is loaded when it is asked; a deadline of 0 means never.
 

@@ -57,8 +57,8 @@ class NativeRouting:
             return self._metadata(question.route)
         return self._description(question.route)
 
-    def _metadata(self, route: Route) -> SignatureDocument:
-        return signature_document(self._lookup.endpoint(route).info)
+    async def _metadata(self, route: Route) -> SignatureDocument:
+        return signature_document((await self._lookup.awake(route)).info)
 
     def _description(self, route: Route) -> ModelList | ModelDescription:
         if route.model is None:

@@ -37,7 +37,7 @@ from foretell.rpc.metadata import headers_of, metadata_of
 from foretell.rpc.statuses import detail_of, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from foretell.http.core import Answer, Core
     from foretell.http.lifecycle import Lifecycle
@@ -51,6 +51,7 @@ SERVICE: Final = "inference.GRPCInferenceService"
 """The name of the service."""
 
 _BAD_REQUEST: Final = 400
+_EXTENSIONS: Final = ("binary_tensor_data",)
 _OK: Final = 200
 _ABSENT: Final = {404, 503}
 _PROBLEMS: Final = msgspec.json.Decoder(Problem)
@@ -100,7 +101,7 @@ class InferenceService:
     async def server_metadata(self, request: bytes, context: Any) -> bytes:
         """What the server is."""
         del request
-        answer = await self._tell(_route("ServerMetadata"), context, lambda: server_metadata(()))
+        answer = await self._tell(_route("ServerMetadata"), context, lambda: server_metadata(_EXTENSIONS))
         told = _SERVERS.decode(answer.body)
         message = ServerMetadataResponse(name=told.name, version=told.version, extensions=told.extensions)
         return await self._send(answer, context, message)
@@ -138,10 +139,10 @@ class InferenceService:
         return await self._send(answer, context, None)
 
     def _readiness(self, route: Route) -> ModelReadiness:
-        return model_readiness(self._lookup.endpoint(route))
+        return model_readiness(self._lookup, route)
 
-    def _metadata(self, route: Route) -> ModelMetadata:
-        return model_metadata(self._lookup.model(route), self._lookup.endpoint(route))
+    def _metadata(self, route: Route) -> Awaitable[ModelMetadata]:
+        return model_metadata(self._lookup, route)
 
     async def _tell(self, route: Route, context: Any, make: Callable[[], object]) -> Answer:
         self.used = True

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from foretell.errors import NotReadyError
+from foretell.errors import AsleepError, NotReadyError
 from foretell.protocols.v2.datatypes import DATATYPES
 
 if TYPE_CHECKING:
-    from foretell.engine.model import Model
-    from foretell.protocols.endpoint import Endpoint
+    from foretell.http.lookup import Lookup
+    from foretell.http.routes import Route
     from foretell.signature import Tensor
 
 __all__ = [
@@ -85,9 +85,16 @@ def server_metadata(extensions: tuple[str, ...]) -> ServerMetadata:
     return ServerMetadata("foretell", version("foretell"), extensions)
 
 
-def model_metadata(model: Model[Endpoint], endpoint: Endpoint) -> ModelMetadata:
-    """What one version of a model takes and gives."""
+async def model_metadata(lookup: Lookup, route: Route) -> ModelMetadata:
+    """What the version of a route takes and gives; a model that is asleep is loaded for it.
+
+    Raises:
+        NotFoundError: There is no such model or version.
+        NotReadyError: It does not serve.
+    """
+    endpoint = await lookup.awake(route)
     signature = endpoint.info.signature
+    model = lookup.model(route)
     return ModelMetadata(
         model.name,
         tuple(map(str, sorted(model.versions))),
@@ -97,12 +104,17 @@ def model_metadata(model: Model[Endpoint], endpoint: Endpoint) -> ModelMetadata:
     )
 
 
-def model_readiness(endpoint: Endpoint) -> ModelReadiness:
-    """That a version answers.
+def model_readiness(lookup: Lookup, route: Route) -> ModelReadiness:
+    """That the version of a route answers, be it after it was loaded for whoever asks.
 
     Raises:
+        NotFoundError: There is no such model or version.
         NotReadyError: It does not itself; at most something answers for it.
     """
+    try:
+        endpoint = lookup.endpoint(route)
+    except AsleepError as asleep:
+        return ModelReadiness(asleep.model)
     if endpoint.stands_in:
         raise NotReadyError(f"version {endpoint.info.version} of {endpoint.info.name!r} does not serve")
     return ModelReadiness(endpoint.info.name)

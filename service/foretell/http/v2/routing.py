@@ -13,7 +13,7 @@ from foretell.http.admin import check_admin
 from foretell.http.lookup import number_of
 from foretell.http.pages import Liveness, Readiness
 from foretell.http.routes import PREDICT, READ, Question, Route
-from foretell.http.v2.metadata import ModelMetadata, model_metadata, model_readiness, server_metadata
+from foretell.http.v2.metadata import model_metadata, model_readiness, server_metadata
 from foretell.protocols.endpoint import V2
 from foretell.protocols.v2.message import decode_json
 from foretell.statistics import VersionStatistics
@@ -106,8 +106,8 @@ class V2Routing:
             "server": lambda _: server_metadata(self._extensions()),
             "live": lambda _: Liveness(),
             "ready": lambda _: self._readiness(),
-            "metadata": lambda question: self._metadata(question.route),
-            "model_ready": lambda question: model_readiness(lookup.endpoint(question.route)),
+            "metadata": lambda question: model_metadata(lookup, question.route),
+            "model_ready": lambda question: model_readiness(lookup, question.route),
             _STATISTICS: lambda question: self._told_statistics(question.route),
             "index": self._index,
             "load": self._load,
@@ -175,9 +175,6 @@ class V2Routing:
         if not self._lifecycle.ready:
             raise NotReadyError("the server is not ready; GET /health says why")
         return Readiness(ready=True)
-
-    def _metadata(self, route: Route) -> ModelMetadata:
-        return model_metadata(self._lookup.model(route), self._lookup.endpoint(route))
 
     async def _told_statistics(self, route: Route) -> ModelStatistics:
         """What predictions came to: of the versions that are asked for, those included that nobody has asked yet."""
