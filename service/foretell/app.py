@@ -48,6 +48,7 @@ from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import SIMPLE, SIMPLE_BATCH, Endpoint
 from foretell.settings import Settings, load_settings
 from foretell.settings.fingerprint import fingerprint
+from foretell.store.elsewhere import prepare_store
 from foretell.store.model_config import ModelLimits
 
 if TYPE_CHECKING:
@@ -209,6 +210,7 @@ def wire(
         use_of=lambda endpoint: endpoint.use,
         lazy=settings.engine.lazy or settings.engine.max_loaded_models is not None,
         max_loaded_models=settings.engine.max_loaded_models,
+        may_be_empty=settings.platform.sagemaker_multi_model,
         journal=Journal(log),
     )
     observers = Observers(faults)
@@ -304,6 +306,8 @@ def assemble(
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         life.attach(app, registry)
+        if settings.platform.sagemaker_multi_model:
+            prepare_store(Path(settings.store.path))
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(plugins.lifespan(app))
             # The log comes last: a plugin may still say which trace a request belongs to.
@@ -385,8 +389,8 @@ def _routings(
         "/invocations": InvocationsRouting("/invocations"),
     }
     predict_route = settings.platform.predict_route
-    if predict_route is not None:
-        routings.setdefault(predict_route.rstrip("/"), InvocationsRouting(predict_route.rstrip("/")))
+    if predict_route is not None:  # also where there is a route of our own
+        routings[predict_route] = InvocationsRouting(predict_route)
     if settings.platform.sagemaker_multi_model:
         routings[HOSTED_MODELS] = HostedModelsRouting(lookup.registry)
     return routings

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,10 +122,10 @@ class Hosted:
 
 @pytest.fixture
 def hosted(serve_processes: Serve, tmp_path: Path) -> Iterator[Hosted]:
-    (tmp_path / "model_store").mkdir()
     environ = {"SAGEMAKER_MULTI_MODEL": "true", "FORETELL_SERVER__PORT": "0"}
     command = [sys.executable, "-m", "foretell", "serve"]
-    server = serve_processes(command, cwd=tmp_path, environ=environ)
+    (tmp_path / "tmp").mkdir()
+    server = serve_processes(command, cwd=tmp_path, environ={**environ, "TMPDIR": str(tmp_path / "tmp")})
     with httpx.Client(base_url=reached(server), timeout=60) as client:
         yield Hosted(client, tmp_path / "fetched")
 
@@ -134,6 +136,7 @@ def test_models_come_and_go_as_the_platform_says(hosted: Hosted) -> None:
     bare = write_version(hosted.folder, "bare", 1, linear_model_bytes(weights=[0.0, 1.0]))
     name = "a" * 64
     assert hosted.names() == []
+    assert hosted.client.get("/ping").status_code == 200
     assert hosted.ask(name).status_code == 404
     assert hosted.load(name, hosted.folder / "whole").status_code == 200
     assert hosted.load("bare", bare).status_code == 200
@@ -169,6 +172,39 @@ def test_what_cannot_be_loaded_leaves_nothing(hosted: Hosted) -> None:
         assert hosted.names() == []
     assert hosted.client.post("/models", json={"url": "/tmp"}).status_code == 400  # noqa: S108 - never used
     assert hosted.client.get("/models/a/b").status_code == 404
+
+
+def test_a_folder_that_went_away_does_not_block_its_name(hosted: Hosted) -> None:
+    bare = write_version(hosted.folder, "bare", 1, linear_model_bytes(weights=[0.0, 1.0]))
+    whole = hosted.folder / "whole"
+    write_version(hosted.folder, "whole", 1, linear_model_bytes(weights=[1.0, 2.0]))
+    for folder in (bare, whole):
+        aside = folder.with_name("aside")
+        assert hosted.load("m", folder).status_code == 200
+        folder.rename(aside)
+        while hosted.names():
+            time.sleep(0.05)
+        assert hosted.load("m", aside).status_code == 200
+        assert hosted.ask("m").status_code == 200
+        assert hosted.client.delete("/models/m").status_code == 200
+        shutil.rmtree(aside)
+
+
+def test_the_platform_s_routes_go_before_our_own(serve_processes: Serve) -> None:
+    environ = {
+        "AIP_HTTP_PORT": "8080",
+        "AIP_HEALTH_ROUTE": "/health",
+        "AIP_PREDICT_ROUTE": "/predict",
+        "FORETELL_SERVER__PORT": "0",
+        "FORETELL_STORE__PATH": str(SAMPLE_STORE),
+    }
+    server = serve_processes([sys.executable, "-m", "foretell", "serve"], environ=environ)
+    with httpx.Client(base_url=reached(server), timeout=60) as client:
+        answer = client.post("/predict", json={"instances": [[5.1, 3.5, 1.4, 0.2]]})
+        assert answer.json()["predictions"] == ["setosa"]
+        assert client.get("/health").json() == {"ready": True, "reason": None}
+        assert client.head("/health").status_code == 200
+        assert client.get("/health/live").status_code == 200
 
 
 def test_tensorflow_serving_s_metadata_tells_the_signature(vertex: httpx.Client) -> None:

@@ -76,7 +76,7 @@ def test_what_does_not_work_is_not_told(serve_store: ServeStore, place: Place) -
     refused = httpx.post(f"{url}/v2/repository/index", headers=ADMIN)
     assert (refused.status_code, refused.json()["error"]) == (
         403,
-        "the admin routes are off: set admin.key_sha256",
+        "the admin routes are off: set admin.key_sha256 to the SHA-256 of a key",
     )
 
 
@@ -197,7 +197,7 @@ def test_statistics_are_those_of_all_workers(serve_store: ServeStore, tmp_path: 
     assert told["execution_count"] == stats["compute_infer"]["count"] == 6 - hits
     assert sum(each["compute_infer"]["count"] for each in told["batch_stats"]) == 6 - hits
     assert {each["batch_size"] for each in told["batch_stats"]} == {1, 4}
-    assert hits + misses in {0, 6}
+    assert hits + misses <= 6  # the cache leaves alone what it would slow down
     for part in ("compute_input", "compute_infer", "compute_output"):
         assert 0 < stats[part]["ns"] < stats["success"]["ns"]
     with triton.InferenceServerClient(url.removeprefix("http://")) as client:
@@ -205,6 +205,16 @@ def test_statistics_are_those_of_all_workers(serve_store: ServeStore, tmp_path: 
             with pytest.raises(InferenceServerException) as refused:
                 client.get_inference_statistics(model, version)
             assert refused.value.status() == "404"
+
+
+def test_binary_data_without_their_header_are_told_what_is_missing(place: Place) -> None:
+    media = {"content-type": "application/octet-stream"}
+    for body in (b"\x00\x00\x80?", b"7"):
+        refused = httpx.post(f"{place.url}/v2/models/linear/infer", content=body, headers=media)
+        assert (refused.status_code, "Inference-Header-Content-Length" in refused.json()["error"]) == (
+            400,
+            True,
+        )
 
 
 def test_a_model_may_be_called_stats(place: Place) -> None:

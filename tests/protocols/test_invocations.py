@@ -71,6 +71,7 @@ EXPECTED = decode(native(TABLE), {"instances": ROWS})
         {"dataframe_split": {"columns": NAMES, "index": [7, 8], "data": ROWS}},
         {"dataframe_split": {"columns": NAMES[::-1], "data": [row[::-1] for row in ROWS]}},
         {"dataframe_split": {"columns": ["id", *NAMES], "data": [[9, *row] for row in ROWS]}},
+        {"dataframe_records": [{"id": {"a": [9]}, **dict(zip(NAMES, row, strict=True))} for row in ROWS]},
         {"inputs": {name: [row[at] for row in ROWS] for at, name in enumerate(NAMES)}},
         {"instances": ROWS, "params": {"x": 1}},
         {"instances": ROWS, "parameters": {"x": 1}},
@@ -78,7 +79,7 @@ EXPECTED = decode(native(TABLE), {"instances": ROWS})
     ],
     ids=[
         *("instances", "records", "dataframe_records", "split", "split and names", "another order"),
-        *("more columns", "inputs", "params", "parameters", "NaN"),
+        *("more columns", "more in records", "inputs", "params", "parameters", "NaN"),
     ],
 )
 def test_every_form_gives_the_same_tensors(body: object) -> None:
@@ -144,8 +145,12 @@ def test_a_matrix_may_have_names_or_none() -> None:
         ({"dataframe_split": {"columns": NAMES[::-1], "data": 7}}, "$.dataframe_split.data", "rows"),
         ({"dataframe_split": {"data": []}}, "$.dataframe_split.data", "expected 1 or more rows"),
         ({"instance": ROWS}, "$", "instances"),
+        ({"dataframe_split": {"columns": NAMES}}, "$.dataframe_split", "missing required field 'data'"),
+        ({"dataframe_split": {"columns": [], "data": []}}, "$.dataframe_split.columns", "'age' is missing"),
+        ({"dataframe_records": {"age": 1}}, "$.dataframe_records", "expected a list of objects"),
+        ({"dataframe_records": [{"age": 1}]}, "$.dataframe_records[0]", "'score' is missing"),
     ],
-    ids=[f"case-{number}" for number in range(12)],
+    ids=[f"case-{number}" for number in range(16)],
 )
 def test_a_mistake_is_told_with_its_place(body: object, path: str, text: str) -> None:
     at, message = refused(codec(TABLE), body)
@@ -189,6 +194,7 @@ def test_other_media_and_charsets_are_not_accepted() -> None:
     for each in taken:
         codec(TABLE).check_media(each)
     assert "JSON" in malformed(codec(TABLE), b"{")
+    assert malformed(codec(TABLE), b"1,2,3").endswith("a table wants Content-Type: text/csv")
 
 
 def test_a_prediction_is_what_the_estimator_predicts() -> None:

@@ -42,7 +42,7 @@ def test_vertex_says_where_it_asks(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("uri", "path"),
-    [("/mnt/models", "/mnt/models"), ("file:///mnt/models", "/mnt/models"), ("gs://b/m", "model_store")],
+    [("/mnt/models", "/mnt/models"), ("file:///mnt/models", "/mnt/models"), ("", "model_store")],
 )
 def test_a_storage_of_this_machine_is_the_store(folder: Path, uri: str, path: str) -> None:
     assert load({"AIP_STORAGE_URI": uri}, folder)[0].store.path == path
@@ -62,7 +62,16 @@ def test_sagemaker_may_ask_for_another_port_and_for_many_models(folder: Path) ->
     settings, _ = load({"SAGEMAKER_BIND_TO_PORT": "8181", "SAGEMAKER_MULTI_MODEL": "true"}, folder)
     assert settings.server.port == 8181
     assert settings.platform.sagemaker_multi_model
-    assert settings.store.path == Settings().store.path
+    assert Path(settings.store.path).name == "foretell-hosted-models"
+
+
+def test_models_that_are_elsewhere_are_not_passed_over_in_silence(folder: Path) -> None:
+    Path("foretell.toml").write_text('[store]\npath = "of the image"\n', encoding="utf-8")
+    elsewhere = {"AIP_STORAGE_URI": "gs://bucket/model"}
+    with pytest.raises(SettingsError, match="'gs://bucket/model' is not on this machine"):
+        load(elsewhere, folder)
+    named = {**elsewhere, "FORETELL_STORE__PATH": "mounted"}
+    assert load(named, folder)[0].store.path == "mounted"
 
 
 def test_what_foretell_itself_is_told_goes_before(folder: Path) -> None:
@@ -79,6 +88,8 @@ def test_what_foretell_itself_is_told_goes_before(folder: Path) -> None:
     [
         ({"AIP_HTTP_PORT": "http"}, "AIP_HTTP_PORT"),
         ({"AIP_PREDICT_ROUTE": "predict"}, "AIP_PREDICT_ROUTE: platform.predict_route"),
+        ({"AIP_PREDICT_ROUTE": "/v2/{m}"}, "AIP_PREDICT_ROUTE: platform.predict_route: .* without braces"),
+        ({"AIP_PREDICT_ROUTE": "/"}, "AIP_PREDICT_ROUTE: platform.predict_route"),
         ({"SAGEMAKER_BIND_TO_PORT": "70000"}, "SAGEMAKER_BIND_TO_PORT: server.port"),
     ],
 )

@@ -40,7 +40,10 @@ def serve(**options: Any) -> None:
     from foretell.http.listening import bind
     from foretell.logs import open_log
     from foretell.store.catalog import scan
+    from foretell.store.elsewhere import prepare_store
 
+    if settings.platform.sagemaker_multi_model:
+        prepare_store(Path(settings.store.path))
     scan(Path(settings.store.path))
     workers = make_plan(settings).workers
     log = open_log(settings.log)

@@ -60,6 +60,7 @@ class Registry(Generic[S]):
         use_of: Who uses what serves a version: it is not closed before they have finished.
         lazy: Whether a model is loaded when it is first asked.
         max_loaded_models: How many models may be in memory at once; None for any number. Needs `lazy`.
+        may_be_empty: Whether a server without models is ready.
         journal: Is told what becomes of models and versions.
 
     Attributes:
@@ -81,6 +82,7 @@ class Registry(Generic[S]):
         use_of: Callable[[S], Use] = lambda _: Use(),
         lazy: bool = False,
         max_loaded_models: int | None = None,
+        may_be_empty: bool = False,
         journal: Journal | None = None,
     ) -> None:
         self.models: dict[str, Model[S]] = {}
@@ -89,6 +91,7 @@ class Registry(Generic[S]):
         self.journal = Journal() if journal is None else journal
         self._store = store
         self._lazy = lazy
+        self._may_be_empty = may_be_empty
         self._pool = loader.pool
         self._shelves: Shelves[S] = Shelves(
             loader,
@@ -103,8 +106,10 @@ class Registry(Generic[S]):
 
     @property
     def ready(self) -> bool:
-        """Whether every enabled model is loaded and warmed up, and there is at least one."""
-        return not self.loading and bool(self.models) and all(model.ready for model in self.models.values())
+        """Whether every enabled model is loaded and warmed up, and there is one if there has to be."""
+        if self.loading or not (self.models or self._may_be_empty):
+            return False
+        return all(model.ready for model in self.models.values())
 
     def model(self, name: str) -> Model[S]:
         """A model by its name.

@@ -31,7 +31,7 @@ def check_admin(authorization: str, key_sha256: str | None) -> None:
         AdminKeyError: The caller has not shown it.
     """
     if key_sha256 is None:
-        raise AccessDeniedError("the admin routes are off: set admin.key_sha256")
+        raise AccessDeniedError("the admin routes are off: set admin.key_sha256 to the SHA-256 of a key")
     token = authorization[len(_SCHEME) :] if authorization[: len(_SCHEME)].lower() == _SCHEME else ""
     presented = hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
     if not token or not hmac.compare_digest(presented, key_sha256):

@@ -27,8 +27,8 @@ from foretell.http.invocations import invocation
 from foretell.http.routes import READ, Question, Route
 from foretell.protocols.endpoint import INVOCATIONS
 from foretell.protocols.v2.message import decode_json
-from foretell.store.layout import is_model_name, version_folders
-from foretell.store.manifest import MODEL_FILE
+from foretell.store.elsewhere import link, source_of, unlink
+from foretell.store.layout import is_model_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -41,8 +41,6 @@ __all__ = ["HOSTED_MODELS", "HostedModelsRouting"]
 
 HOSTED_MODELS: Final = "/models"
 """The path under which the platform has models loaded."""
-
-_ONLY_VERSION: Final = "1"
 
 
 class LoadRequest(msgspec.Struct, frozen=True):
@@ -152,12 +150,12 @@ class HostedModelsRouting:
             if name in self._registry.models or name in self._registry.disabled:
                 raise ConflictError(f"there is a model {name!r} already")
             place = self._registry.place(name)
-            await asyncio.to_thread(_link, place, source)
+            await asyncio.to_thread(link, place, source)
             await self._registry.refresh()
             model = self._registry.models.get(name)
             if model is None or not model.ready:
                 reasons = [] if model is None else [model.error or "", *model.failures.values()]
-                await asyncio.to_thread(_unlink, place)
+                await asyncio.to_thread(unlink, place)
                 await self._registry.refresh()
                 raise NotReadyError(f"failed to load {name!r}: {'; '.join(filter(None, reasons))}")
         return {}
@@ -165,53 +163,12 @@ class HostedModelsRouting:
     async def _unload(self, name: str) -> dict[str, Any]:
         async with self._changing:
             place = self._registry.place(name)
-            if _source(place) is None:
+            if source_of(place) is None:
                 raise InvalidInputError(Problem("$", f"model {name!r} belongs to the store: it stays"))
-            await asyncio.to_thread(_unlink, place)
+            await asyncio.to_thread(unlink, place)
             await self._registry.refresh()
         return {}
 
     def _hosted(self, name: str) -> HostedModel:
         place = self._registry.place(name)
-        return HostedModel(name, str(_source(place) or place))
-
-
-def _link(place: Path, source: Path) -> None:
-    """Have the store lead to a folder of versions, or to one that is a version itself.
-
-    Raises:
-        InvalidInputError: It is neither, or it cannot be read.
-        NotReadyError: The store cannot be written.
-    """
-    try:
-        alone = (source / MODEL_FILE).is_file()
-        found = alone or bool(version_folders(source))
-    except (OSError, ValueError) as error:  # no path holds a NUL
-        raise InvalidInputError(Problem("$.url", f"it cannot be read: {error}")) from error
-    if not found:
-        raise InvalidInputError(
-            Problem("$.url", f"{shortened(str(source))} holds no {MODEL_FILE}, and no folder of a version")
-        )
-    link = place / _ONLY_VERSION if alone else place
-    try:
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(source.absolute(), target_is_directory=True)
-    except OSError as error:
-        raise NotReadyError(f"the store cannot be written: {error.strerror}") from error
-
-
-def _unlink(place: Path) -> None:
-    """Undo `_link`."""
-    if place.is_symlink():
-        place.unlink(missing_ok=True)
-    else:
-        (place / _ONLY_VERSION).unlink(missing_ok=True)
-        place.rmdir()
-
-
-def _source(place: Path) -> Path | None:
-    """Where a link of the store leads to; None if there is none."""
-    for link in (place, place / _ONLY_VERSION):
-        if link.is_symlink():
-            return link.readlink()
-    return None
+        return HostedModel(name, str(source_of(place) or place))

@@ -190,13 +190,14 @@ def ordinary_routes(
     probes = {"/health/ready": "ready", "/ping": "ping"}
     if health_route is not None:
         probes.setdefault(health_route, "platform_ready")
-    handlers: list[Any] = [index, health, live, server_version]
+    own = {"/": index, "/health": health, "/health/live": live, "/version": server_version}
+    handlers: list[Any] = [handler for path, handler in own.items() if path != health_route]
     handlers += [
         get(path, operation_id=name, summary=_READY, raises=[], responses={503: _NOT_READY})(ready)
         for path, name in probes.items()
     ]
     # Litestar answers HEAD only where it is told to; probes and load balancers ask so.
-    answers = {"/": index.fn, "/health": health.fn, "/health/live": live.fn, **dict.fromkeys(probes, ready)}
+    answers = {"/": index.fn, "/health": health.fn, "/health/live": live.fn} | dict.fromkeys(probes, ready)
     for path, answer in answers.items():
         as_head = route(path, http_method=HttpMethod.HEAD, include_in_schema=False, media_type=MediaType.JSON)
         handlers.append(as_head(answer))

@@ -13,11 +13,11 @@ formats for inference.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from foretell.errors import InvalidInputError, Problem, UnsupportedMediaError
+from foretell.errors import InvalidInputError, MalformedError, Problem, RequestError, UnsupportedMediaError
 from foretell.excerpts import shortened
 from foretell.parser import Capacity
 from foretell.prediction import PredictRequest, PredictResponse, RequestRecord
@@ -28,12 +28,15 @@ from foretell.protocols.identity import Identity
 from foretell.protocols.media import check_json
 from foretell.protocols.rows import example_row, prediction_rows, rows_of
 from foretell.protocols.schemas import answer_schema
+from foretell.protocols.v2.message import decode_json
 
 if TYPE_CHECKING:
     from foretell.parser import Parser
     from foretell.protocols.codec import Encode
 
 __all__ = ["InvocationsCodec"]
+
+T = TypeVar("T")
 
 _CSV: Final = frozenset((b"text/csv", b"application/csv"))
 _FORMS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -52,6 +55,11 @@ class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: msgspec.Raw
     columns: list[str | int | float] | None = None
     index: Any = None
+
+
+_SPLIT: Final = msgspec.json.Decoder(Split)
+_RECORDS: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_ROWS: Final = msgspec.json.Decoder(list[list[msgspec.Raw]])
 
 
 class InvocationsCodec:
@@ -75,8 +83,8 @@ class InvocationsCodec:
         self.request_type = msgspec.defstruct(
             f"{name}Invocations",
             [
-                ("dataframe_split", Split | unset, msgspec.UNSET),
-                ("dataframe_records", rows | unset, msgspec.UNSET),
+                ("dataframe_split", msgspec.Raw | unset, msgspec.UNSET),
+                ("dataframe_records", msgspec.Raw | unset, msgspec.UNSET),
                 ("instances", rows | unset, msgspec.UNSET),
                 ("inputs", parser.columns | unset, msgspec.UNSET),
                 ("params", Any, None),
@@ -87,7 +95,7 @@ class InvocationsCodec:
         )
         table_type = msgspec.defstruct(f"{name}Table", [("data", rows)], forbid_unknown_fields=True)
         self._envelope = Envelope(self.request_type, parser, _with_more(parser.capacity()))
-        self._table = Envelope(table_type, parser)
+        self._table = Envelope(table_type, parser, _with_more(parser.capacity()))
 
     def check_media(self, content_type: bytes | None) -> None:
         """See `Codec`."""
@@ -102,8 +110,8 @@ class InvocationsCodec:
         if _is_csv(record.header(b"content-type")):
             self._check_rows()
             table = rows_of_csv(body, self._parser.signature, max_rows=self._parser.max_rows)
-            return self._of_rows(self._converted(table), record, "$[{}]")
-        envelope = self._envelope.read(body)
+            return self._of_rows(self._typed(msgspec.json.encode(table), "$"), record, "$[{}]")
+        envelope = self._read(body)
         found = [form for form in _FORMS if getattr(envelope, form) is not msgspec.UNSET]
         if len(found) != 1:
             given = " and ".join(f"`{form}`" for form in found) or "none of them"
@@ -115,8 +123,11 @@ class InvocationsCodec:
             return PredictRequest(inputs, rows, record), self._encode
         self._check_rows()
         if form == "dataframe_split":
-            rows_ = self._rows_of_split(envelope.dataframe_split)
-            return self._of_rows(rows_, record, "$.dataframe_split.data[{}]")
+            table = self._rows_of_split(bytes(envelope.dataframe_split))
+            return self._of_rows(table, record, "$.dataframe_split.data[{}]")
+        if form == "dataframe_records":
+            table = self._rows_of_records(bytes(envelope.dataframe_records))
+            return self._of_rows(table, record, "$.dataframe_records[{}]")
         return self._of_rows(getattr(envelope, form), record, f"$.{form}[{{}}]")
 
     def example(self) -> object | None:
@@ -138,26 +149,53 @@ class InvocationsCodec:
         inputs, count = self._parser.tensors_of_rows(rows, at)
         return PredictRequest(inputs, count, record), self._encode
 
-    def _rows_of_split(self, split: Split) -> Any:
-        """The rows of a table, in the order of the model's columns; those that it does not take are left out."""
-        data = bytes(split.data)
-        if self._names and split.columns is not None and split.columns != self._names:
-            try:
-                order = positions(self._names, split.columns)
-            except InvalidInputError as error:
-                raise _moved(error, "$", "$.dataframe_split.columns") from None
-            data = msgspec.json.encode(_reordered(data, order, len(split.columns), self._names))
+    def _read(self, body: bytes) -> Any:
         try:
-            return self._table.read(b'{"data":' + data + b"}").data
-        except InvalidInputError as error:
-            raise _moved(error, "$", "$.dataframe_split") from None
+            return self._envelope.read(body)
+        except RequestError as error:
+            if body.lstrip()[:1] in {b"{", b"["}:
+                raise
+            raise MalformedError(f"{error}; a table wants Content-Type: text/csv") from error
 
-    def _converted(self, table: list[list[Any]]) -> Any:
-        """The rows of a CSV as the parser takes them."""
+    def _rows_of_split(self, body: bytes) -> Any:
+        """The rows of a table, in the order of the model's columns; those that it does not take are left out."""
+        at = "$.dataframe_split"
         try:
-            return self._table.read(msgspec.json.encode({"data": table})).data
+            split = decode_json(_SPLIT, body)
         except InvalidInputError as error:
-            raise _moved(error, "$.data", "$") from None
+            raise _moved(error, "$", at) from None
+        if not self._names or split.columns in (None, self._names):
+            return self._typed(bytes(split.data), f"{at}.data")
+        try:
+            order = positions(self._names, split.columns or [])
+        except InvalidInputError as error:
+            raise _moved(error, "$", f"{at}.columns") from None
+        rows = _decoded(_ROWS, bytes(split.data), f"{at}.data", "expected a list of rows")
+        width = len(split.columns or [])
+        for number, row in enumerate(rows):
+            if len(row) != width:
+                message = f"expected {width} values, one for each of `columns`, got {len(row)}"
+                raise InvalidInputError(Problem(f"{at}.data[{number}]", message))
+        records = [{name: row[place] for name, place in zip(self._names, order, strict=True)} for row in rows]
+        return self._typed(msgspec.json.encode(records), f"{at}.data")
+
+    def _rows_of_records(self, body: bytes) -> Any:
+        """The rows of a table, each an object; what the model does not take is left out."""
+        at = "$.dataframe_records"
+        if self._names:
+            known = frozenset(self._names)
+            rows = _decoded(_RECORDS, body, at, "expected a list of objects")
+            if not all(known.issuperset(row) for row in rows):
+                rows = [{name: value for name, value in row.items() if name in known} for row in rows]
+                body = msgspec.json.encode(rows)
+        return self._typed(body, at)
+
+    def _typed(self, rows: bytes, at: str) -> Any:
+        """Rows of JSON as the parser takes them."""
+        try:
+            return self._table.read(b'{"data":' + rows + b"}").data
+        except InvalidInputError as error:
+            raise _moved(error, "$.data", at) from None
 
     def _encode(self, request: PredictRequest, response: PredictResponse) -> bytes:
         outputs = response.outputs
@@ -195,17 +233,16 @@ def _is_csv(content_type: bytes | None) -> bool:
     return True
 
 
-def _reordered(data: bytes, order: list[int], width: int, names: list[str]) -> list[dict[str, Any]]:
-    """Rows of a table as records of the columns that the model takes."""
+def _decoded(decoder: msgspec.json.Decoder[T], body: bytes, at: str, message: str) -> T:
+    """What is read only to be put in order, its values unread.
+
+    Raises:
+        InvalidInputError: It has another form.
+    """
     try:
-        rows = msgspec.json.decode(data, type=list[list[Any]])
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise InvalidInputError(Problem("$.dataframe_split.data", "expected a list of rows")) from error
-    for at, row in enumerate(rows):
-        if len(row) != width:
-            message = f"expected {width} values, one for each of `columns`, got {len(row)}"
-            raise InvalidInputError(Problem(f"$.dataframe_split.data[{at}]", message))
-    return [{name: row[place] for name, place in zip(names, order, strict=True)} for row in rows]
+        raise InvalidInputError(Problem(at, message)) from error
 
 
 def _moved(error: InvalidInputError, before: str, after: str) -> InvalidInputError:

@@ -23,7 +23,12 @@ __all__ = [
 Port = Annotated[int, Meta(ge=0, le=65535)]
 # Upper bounds refuse what can only be a slip; no machine needs more.
 Bytes = Annotated[int, Meta(ge=1, le=1024**4)]
-UrlPath = Annotated[str, Meta(pattern=r"^/[!-~]+$", description="a path that begins with /")]
+UrlPath = Annotated[
+    str, Meta(pattern=r"^/[!-z~]*[!-.0-z~]$", description="a path that begins with /, without braces")
+]
+UrlPathOrRoot = Annotated[
+    str, Meta(pattern=r"^/([!-z~]*[!-.0-z~])?$", description="a path that begins with /, without braces")
+]
 BytesOrNever = Annotated[int, Meta(ge=0, le=1024**4)]
 Rows = Annotated[int, Meta(ge=1, le=10_000_000)]
 Threads = Annotated[int, Meta(ge=1, le=1024)]
@@ -217,7 +222,7 @@ class PlatformSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     predict_route: UrlPath | None = None
-    health_route: UrlPath | None = None
+    health_route: UrlPathOrRoot | None = None
     sagemaker_multi_model: bool = False
 
 

@@ -6,13 +6,14 @@ multi-model endpoints' contract.
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-__all__ = ["PlatformSetting", "platform_settings"]
+__all__ = ["PlatformSetting", "platform_settings", "remote_storage"]
 
 _VERTEX: Final = {
     "AIP_HTTP_PORT": "server.port",
@@ -21,8 +22,10 @@ _VERTEX: Final = {
 }
 _STORAGE: Final = "AIP_STORAGE_URI"
 _FILE: Final = "file://"
+_LOCAL: Final = ("/", _FILE)
 _SAGEMAKER_PORT: Final = "SAGEMAKER_BIND_TO_PORT"
 _SAGEMAKER_MANY: Final = "SAGEMAKER_MULTI_MODEL"
+_HOSTED: Final = "foretell-hosted-models"
 _SAGEMAKER_FOLDER: Final = "opt/ml/model"
 _EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - the platform reaches the container from outside of it
 _DEFAULT_PORT: Final = "8080"
@@ -52,6 +55,12 @@ def platform_settings(environ: Mapping[str, str], root: Path) -> list[PlatformSe
     return [*_of_sagemaker(environ, root / _SAGEMAKER_FOLDER), *_of_vertex(environ)]
 
 
+def remote_storage(environ: Mapping[str, str]) -> str | None:
+    """Where a platform has models that are not on this machine; None if nowhere."""
+    storage = environ.get(_STORAGE, "")
+    return storage if storage and not storage.startswith(_LOCAL) else None
+
+
 def _of_vertex(environ: Mapping[str, str]) -> list[PlatformSetting]:
     found = [
         PlatformSetting(key, environ[variable], variable)
@@ -61,7 +70,7 @@ def _of_vertex(environ: Mapping[str, str]) -> list[PlatformSetting]:
     if environ.get("AIP_HTTP_PORT"):
         found.append(PlatformSetting("server.host", _EVERYWHERE, "AIP_HTTP_PORT"))
     storage = environ.get(_STORAGE, "")
-    if storage.startswith(("/", _FILE)):  # what is elsewhere is not fetched
+    if storage.startswith(_LOCAL):
         found.append(PlatformSetting("store.path", storage.removeprefix(_FILE), _STORAGE))
     return found
 
@@ -79,6 +88,8 @@ def _of_sagemaker(environ: Mapping[str, str], folder: Path) -> list[PlatformSett
     ]
     if many:
         found.append(PlatformSetting("platform.sagemaker_multi_model", "true", _SAGEMAKER_MANY))
+        hosted = str(Path(tempfile.gettempdir()) / _HOSTED)
+        found.append(PlatformSetting("store.path", hosted, _SAGEMAKER_MANY))
     elif there:
         found.append(PlatformSetting("store.path", str(folder), str(folder)))
     return found

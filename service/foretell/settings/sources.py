@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 import msgspec
 
 from foretell.errors import SettingsError
+from foretell.excerpts import shortened
 from foretell.settings.expectation import expectation
 from foretell.settings.model import Settings
-from foretell.settings.platforms import platform_settings
+from foretell.settings.platforms import platform_settings, remote_storage
 from foretell.settings.secrets import is_secret, masked
 from foretell.settings.text_value import TextValue
 
@@ -129,6 +130,12 @@ def load_settings(
             del origins[key]
         table[entry.path[-1]] = value
         origins[entry.key] = entry.origin
+    remote = remote_storage(environ)
+    if remote is not None and origins.get("store.path") in {None, str(path)}:
+        raise SettingsError(
+            f"AIP_STORAGE_URI: {shortened(remote)!r} is not on this machine, and nothing is fetched: put the store into "
+            "the image or mount it, and name it with FORETELL_STORE__PATH"
+        )
     return EffectiveSettings(msgspec.convert(values, Settings), origins, path)
 
 

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from foretell.errors import InvalidInputError, MalformedError, Problem, UnsupportedMediaError
+from foretell.errors import (
+    InvalidInputError,
+    MalformedError,
+    Problem,
+    RequestError,
+    UnsupportedMediaError,
+)
 from foretell.excerpts import shortened
 from foretell.prediction import PredictRequest, PredictResponse, RequestRecord
 from foretell.protocols.codec import Payload
@@ -73,7 +79,7 @@ class V2Codec:
         """See `Codec`."""
         header = record.header(HEADER)
         if header is None:
-            message, data = decode_message(body), memoryview(b"")
+            message, data = _message(body, record), memoryview(b"")
         else:
             length = message_length(header, body)
             if length == 0:
@@ -232,6 +238,22 @@ class V2Codec:
             return head
         headers = ((b"content-type", _BINARY), (HEADER, str(len(head)).encode()))
         return Payload(b"".join((head, *pieces)), headers)
+
+
+def _message(body: bytes, record: RequestRecord) -> InferRequest:
+    """The JSON that a body is as a whole.
+
+    Raises:
+        MalformedError: It is none; a header is missing if it is said to be binary.
+    """
+    try:
+        return decode_message(body)
+    except RequestError as error:
+        if not (record.header(b"content-type") or b"").lower().startswith(_BINARY):
+            raise
+        raise MalformedError(
+            f"{error}; binary data want Inference-Header-Content-Length: the length of the JSON before them, 0 for none"
+        ) from error
 
 
 class _Writer:
