@@ -19,7 +19,8 @@ __all__ = ["config"]
 def config(as_json: bool, **options: Any) -> None:
     """Print the effective settings and where each comes from.
 
-    In rising order of precedence: defaults, foretell.toml, FORETELL_<SECTION>__<KEY> in the environment, flags.
+    In rising order of precedence: defaults, foretell.toml, what SageMaker or Vertex AI says of the container,
+    FORETELL_<SECTION>__<KEY> in the environment, flags.
     Passwords in URLs, and what stands under names such as api_key, token or headers, are shown as ***.
     """
     rows = gather(options).shown()

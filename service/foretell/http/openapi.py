@@ -72,7 +72,10 @@ def openapi_config(
     return OpenAPIConfig(
         title="foretell",
         version=version("foretell"),
-        description="Predictions of the models that are loaded now. Bodies are typed by each model's signature.",
+        description=(
+            "Predictions of the models that are loaded now. Bodies are typed by each model's signature. Not told of here: "
+            "binary tensor data, CSV, aliases, and what changes the store; docs/protocols.md has them."
+        ),
         openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, middleware=middleware),
         render_plugins=[DocumentationPage(path="/"), ModelDocument(registry, default_endpoint, prefix)],
         use_handler_docstrings=False,
