@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from litestar import Litestar, Request, Response
 from litestar.config.app import AppConfig
+from litestar.exceptions import ImproperlyConfiguredException
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ControllerRouterHandler
 
@@ -20,6 +21,7 @@ from foretell.engine.journal import Journal
 from foretell.engine.loader import Loader
 from foretell.engine.plan import make_plan
 from foretell.engine.registry import Registry
+from foretell.errors import SettingsError
 from foretell.first_load import load_first
 from foretell.http.admin import admin_guard
 from foretell.http.asgi import prediction_routes
@@ -48,6 +50,7 @@ from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import SIMPLE, SIMPLE_BATCH, Endpoint
 from foretell.settings import Settings, load_settings
 from foretell.settings.fingerprint import fingerprint
+from foretell.settings.model import PlatformSettings
 from foretell.store.elsewhere import prepare_store
 from foretell.store.model_config import ModelLimits
 
@@ -142,15 +145,22 @@ def create_app(
         shared_weights=shared_weights,
         rpc=rpc,
     )
-    return Litestar(
-        route_handlers=assembly.handlers,
-        on_app_init=[assembly.init_app],
-        lifespan=[assembly.lifespan],
-        exception_handlers={Exception: assembly.exception_handler},
-        openapi_config=assembly.openapi,
-        logging_config=None,
-        debug=False,
-    )
+    try:
+        return Litestar(
+            route_handlers=assembly.handlers,
+            on_app_init=[assembly.init_app],
+            lifespan=[assembly.lifespan],
+            exception_handlers={Exception: assembly.exception_handler},
+            openapi_config=assembly.openapi,
+            logging_config=None,
+            debug=False,
+        )
+    except ImproperlyConfiguredException as error:
+        if settings.platform == PlatformSettings():
+            raise
+        raise SettingsError(
+            f"platform.predict_route or platform.health_route is a route of the server's own: {error.detail}"
+        ) from error
 
 
 def wire(

@@ -110,7 +110,7 @@ def test_a_command_whose_name_is_taken_is_refused(run: Run, folder: Path, comman
         "give this one another name"
     )
     assert run("greet") == (1, "", f"foretell: {refusal}\n")
-    assert "Serve a model store over HTTP." in run("serve", "--help").out
+    assert "Serve a model store over HTTP" in run("serve", "--help").out
     code, out, err = run("plugins", "list")
     assert (code, err) == (1, f"foretell: {refusal}\n")
     assert re.search(rf"^second +FAILED +SHADOW .* {re.escape(refusal)}$", out, re.MULTILINE)

@@ -121,9 +121,9 @@ class Hosted:
 
 
 @pytest.fixture
-def hosted(serve_processes: Serve, tmp_path: Path) -> Iterator[Hosted]:
+def hosted(serve_processes: Serve, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Hosted]:
     environ = {"SAGEMAKER_MULTI_MODEL": "true", "FORETELL_SERVER__PORT": "0"}
-    command = [sys.executable, "-m", "foretell", "serve"]
+    command = [sys.executable, "-m", "foretell", "serve", *getattr(request, "param", ())]
     (tmp_path / "tmp").mkdir()
     server = serve_processes(command, cwd=tmp_path, environ={**environ, "TMPDIR": str(tmp_path / "tmp")})
     with httpx.Client(base_url=reached(server), timeout=60) as client:
@@ -172,6 +172,22 @@ def test_what_cannot_be_loaded_leaves_nothing(hosted: Hosted) -> None:
         assert hosted.names() == []
     assert hosted.client.post("/models", json={"url": "/tmp"}).status_code == 400  # noqa: S108 - never used
     assert hosted.client.get("/models/a/b").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "hosted", [("--workers", "2", "--set", f"admin.key_sha256={'0' * 64}")], indirect=True
+)
+def test_two_workers_never_take_two_models_under_one_name(hosted: Hosted) -> None:
+    bare = write_version(hosted.folder, "bare", 1, linear_model_bytes(weights=[0.0, 1.0]))
+    write_version(hosted.folder, "whole", 2, linear_model_bytes(weights=[1.0, 2.0]))
+    whole = hosted.folder / "whole"
+    url = str(hosted.client.base_url).rstrip("/") + "/models"
+    for first, second in ((whole, bare), (bare, whole)) * 4:
+        # a connection each: some to one worker, some to the other
+        assert httpx.post(url, json={"model_name": "m", "url": str(first)}, timeout=60).status_code == 200
+        assert httpx.post(url, json={"model_name": "m", "url": str(second)}, timeout=60).status_code == 409
+        assert httpx.delete(f"{url}/m", timeout=60).status_code == 200
+    assert [path.name for path in whole.iterdir()] == ["2"]
 
 
 def test_a_folder_that_went_away_does_not_block_its_name(hosted: Hosted) -> None:

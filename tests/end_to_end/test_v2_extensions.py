@@ -289,3 +289,24 @@ def test_a_model_that_is_asleep_is_ready_and_tells_what_it_takes(
             "READY",
         ]
     assert httpx.get(f"{url}/v1/models/three/metadata").json()["model_spec"]["name"] == "three"
+
+
+def test_workers_that_have_not_followed_yet_do_not_lie(place: Place) -> None:
+    for _ in range(6):  # a connection each: some to one worker, some to the other
+        for verb in ("unload", "load"):
+            answer = httpx.post(f"{place.url}/v2/repository/models/same/{verb}", headers=ADMIN)
+            assert answer.status_code == 200, answer.text
+    wait_until(lambda: all(place.predicted("same").status_code == 200 for _ in range(8)))
+
+
+def test_statistics_outlive_what_made_room(serve_store: ServeStore, tmp_path: Path) -> None:
+    store = tmp_path / "model_store"
+    for name in ("one", "two"):
+        write_version(store, name, 1, linear_model_bytes(weights=[1.0, 2.0]))
+    url = serve_store(store, "--set", "engine.max_loaded_models=1").url
+    for name in ("one", "two"):
+        answer = httpx.post(f"{url}/v1/models/{name}:predict", json={"instances": [[1, 2]]})
+        assert answer.status_code == 200
+    (told,) = httpx.get(f"{url}/v2/models/one/stats").json()["model_stats"]
+    assert told["inference_count"] == 1
+    assert httpx.get(f"{url}/v2/models/one/versions/1/stats").json()["model_stats"] == [told]

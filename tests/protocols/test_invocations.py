@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -206,6 +207,33 @@ def test_a_prediction_is_what_the_estimator_predicts() -> None:
     assert given == {"predictions": ["a", "b"], "model_name": "m", "model_version": "3", "request_id": "id"}
     rows = {"instances": [[1, 2, 3], [4, 5, 6]]}
     assert answer(codec(MATRIX), rows, {"y": np.array([[1], [2]], dtype=np.float32)})["predictions"] == [1, 2]
+
+
+def test_a_first_line_with_a_number_is_a_row() -> None:
+    for line in ("1,inf,3", "1,2,x", "1,2,1e400", "1,1_0,3"):
+        with pytest.raises(InvalidInputError, match=r"\$\[0\]\[\d\]: expected"):
+            of_csv(f"{line}\n4,5,6\n", MATRIX)
+    scalars = Signature((Tensor("X", "float32", ("batch",)),), MATRIX.outputs)
+    assert of_csv("1\n2\n", scalars)["X"].tolist() == [1, 2]
+    assert of_csv("x\n1\n2\n", scalars)["X"].tolist() == [1, 2]
+
+
+def test_a_hostile_table_is_refused_at_once() -> None:
+    names = ",".join(NAMES)
+    for body in (
+        f"{names}\n{'1' * 130_000}x,1,Ulm,1\n",
+        f"{'a,' * 1_000_000}{names}\n",
+        f"{names}{',a' * 1_000_000}\n",
+        ("," * 15 + "\n") * 500_000,
+    ):
+        began = time.process_time()
+        with pytest.raises((InvalidInputError, MalformedError)):
+            of_csv(body)
+        assert time.process_time() - began < 1
+    split = {"dataframe_split": {"columns": [*NAMES, *map(str, range(300_000))], "data": []}}
+    began = time.process_time()
+    assert refused(codec(TABLE), split)[0] == "$"
+    assert time.process_time() - began < 2
 
 
 CELLS = st.tuples(

@@ -17,7 +17,13 @@ from foretell.prediction import PredictRequest, PredictResponse, RequestRecord
 from foretell.protocols.codec import body_of
 from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.rpc.codec import RpcCodec
-from foretell.protocols.rpc.messages import Asked, ModelInferRequest, ModelInferResponse, parse
+from foretell.protocols.rpc.messages import (
+    Asked,
+    ModelInferRequest,
+    ModelInferResponse,
+    has_more_fields,
+    parse,
+)
 from foretell.protocols.v2.datatypes import DATATYPES
 from foretell.signature import Column, Signature, Tensor
 from foretell.tensors import DTYPES, Array, DTypeName
@@ -267,3 +273,30 @@ def test_the_protocol_has_no_json_to_show() -> None:
     codec = codec_of()
     codec.check_media(b"text/csv")
     assert (codec.example(), codec.response_schema(), codec.request_type) == (None, {}, bytes)
+
+
+def test_a_message_of_very_many_parts_is_refused_before_it_is_read() -> None:
+    for part in (b"\x2a\x00", b"\x3a\x00", b"\xf8\x01\x07"):  # inputs, raw contents, what nobody knows
+        with pytest.raises(MalformedError, match="more than 10000 parts"):
+            parse(ModelInferRequest, part * 200_000)
+
+
+@given(st.data())
+def test_what_is_counted_are_the_fields_of_the_message(data: st.DataObject) -> None:
+    message = ModelInferRequest(
+        model_name=data.draw(st.text(max_size=5)), id=data.draw(st.text(max_size=300))
+    )
+    for _ in range(data.draw(st.integers(0, 4))):
+        message.inputs.add(name="X", shape=[1, 2])
+    message.raw_input_contents.extend(data.draw(st.lists(st.binary(max_size=200), max_size=4)))
+    count = (
+        bool(message.model_name) + bool(message.id) + len(message.inputs) + len(message.raw_input_contents)
+    )
+    body = message.SerializeToString()
+    assert not has_more_fields(body, count)
+    assert count == 0 or has_more_fields(body, count - 1)
+
+
+@given(st.binary(max_size=60))
+def test_fields_of_any_bytes_can_be_counted(body: bytes) -> None:
+    assert has_more_fields(body, 60) is False

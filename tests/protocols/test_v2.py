@@ -465,3 +465,67 @@ def test_lengths_that_no_tensor_has_are_refused_beside_an_axis_of_length_0() -> 
     with pytest.raises(InvalidInputError, match=r"no tensor has the shape \[1, 0, 4611686018427387904\]"):
         ask(codec, [], shape=[1, 0, 2**62])
     assert ask(codec, [], shape=[1, 0, 7]).inputs["X"].shape == (1, 0, 7)
+
+
+def test_a_number_that_json_does_not_have_is_no_text() -> None:
+    texts_and_numbers = Signature(
+        (Tensor("T", "string", ("batch", 1)), Tensor("N", "float32", ("batch", 1))), PLAIN.outputs
+    )
+
+    def body(text: str) -> bytes:
+        shape = '"shape": [1, 1], "datatype"'
+        return (
+            f'{{"inputs": [{{"name": "T", {shape}: "BYTES", "data": [{text}]}}, '
+            f'{{"name": "N", {shape}: "FP32", "data": [-Infinity]}}]}}'
+        ).encode()
+
+    codec = codec_of(texts_and_numbers)
+    inputs = codec.decode(body('"NaN"'), RequestRecord("r", "v2", 0))[0].inputs
+    assert inputs["T"].tolist() == [["NaN"]]
+    assert inputs["N"].tolist() == [[-np.inf]]
+    for bare in ("NaN", "Infinity", "-Infinity"):
+        with pytest.raises(InvalidInputError, match=r"\$\.inputs\[0\]\.data"):
+            codec.decode(body(bare), RequestRecord("r", "v2", 0))
+
+
+def test_texts_may_be_missing_only_where_their_column_says_so() -> None:
+    columns = (Column("a", "string", "T"), Column("b", "string", "T", missing="empty"))
+    signature = Signature((Tensor("T", "string", ("batch", 2)),), PLAIN.outputs, columns)
+
+    def ask_for(data: str) -> Array:
+        head = '{"inputs": [{"name": "T", "shape": [2, 2], "datatype": "BYTES", "data": '
+        return (
+            codec_of(signature)
+            .decode(f"{head}{data}}}]}}".encode(), RequestRecord("r", "v2", 0))[0]
+            .inputs["T"]
+        )
+
+    for data in ('["x", null, "y", NaN]', '[["x", null], ["y", null]]'):
+        assert ask_for(data).tolist() == [["x", ""], ["y", ""]]
+    for data in ('["x", null, null, "z"]', '[["x", "z"], [null, "z"]]', '["x", "z", NaN, "z"]'):
+        with pytest.raises(InvalidInputError, match=r"data\[1\]\[0\]: this value may not be missing"):
+            ask_for(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("[" * 900 + "]" * 900, "nested 2 deep, got 900 deep"),
+        ("[" + ",".join(['""'] * 100_000) + "]", "expected 2 elements, as the shape says, got more"),
+    ],
+    ids=["deep", "many"],
+)
+def test_more_texts_than_the_shape_says_are_not_made(data: str, text: str) -> None:
+    signature = Signature((Tensor("X", "string", ("batch", 2)),), PLAIN.outputs)
+    for shape in ([1, 2], [0, 2] if "deep" in text else [1, 2]):
+        head = f'{{"inputs": [{{"name": "X", "shape": {shape}, "datatype": "BYTES", "data": '
+        with pytest.raises(InvalidInputError):
+            codec_of(signature).decode(f"{head}{data}}}]}}".encode(), RequestRecord("r", "v2", 0))
+
+
+def test_commas_in_texts_are_no_elements() -> None:
+    signature = Signature((Tensor("X", "string", ("batch", 2)),), PLAIN.outputs)
+    head = '{"inputs": [{"name": "X", "shape": [1, 2], "datatype": "BYTES", "data": '
+    data = json.dumps([",,,,,,,,,,", '\\",\\,'])
+    request, _ = codec_of(signature).decode(f"{head}{data}}}]}}".encode(), RequestRecord("r", "v2", 0))
+    assert request.inputs["X"].tolist() == [json.loads(data)]

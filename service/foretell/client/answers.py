@@ -122,7 +122,7 @@ def error_of_loss(loss: Exception, host: str) -> ForetellError:
 def _json_object(body: bytes) -> dict[str, Any] | None:
     try:
         value: object = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if is_object(value) else None
 

@@ -125,6 +125,8 @@ class Registry(Generic[S]):
             raise StillLoadingError("the models are still being loaded")
         if self.error is not None:
             raise NotReadyError("the model store cannot be read; see GET /health")
+        if name in self.arriving:
+            raise StillLoadingError(f"model {name!r} is still being loaded")
         if name in self._disabled:
             raise NotFoundError(f"model {name!r} is disabled: its model.toml says `enabled = false`")
         raise NotFoundError(
@@ -143,6 +145,13 @@ class Registry(Generic[S]):
         """The models that the store holds and that are not to be served, and their versions."""
         found = {} if self._snapshot is None else self._snapshot.models
         return {name: list(found[name].versions) for name in sorted(self._disabled & found.keys())}
+
+    @property
+    def arriving(self) -> dict[str, list[int]]:
+        """The models that are to be served and of which nothing is loaded yet, and their versions."""
+        found = {} if self._snapshot is None else self._snapshot.models
+        names = found.keys() - self._disabled - self.models.keys()
+        return {name: list(found[name].versions) for name in sorted(names) if self._shelves.get(name)}
 
     def folder(self, name: str) -> Path:
         """The folder of a model that the store holds, whether it is served or not.

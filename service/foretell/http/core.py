@@ -179,7 +179,10 @@ class Core:
             if type(response) is not PredictResponse:  # most answer at once
                 response = await cast("Awaitable[PredictResponse]", response)
             record.predicted_ns = self._clock_ns()
-            written = encode(request, response)
+            if len(body) <= _LARGE_BYTES:
+                written = encode(request, response)
+            else:
+                written = await asyncio.to_thread(encode, request, response)
             if type(written) is bytes:
                 payload, content = written, _JSON_CONTENT
             else:

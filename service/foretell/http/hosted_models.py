@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from foretell.errors import (
-    ConflictError,
     InvalidInputError,
     NotFoundError,
     NotReadyError,
@@ -130,7 +129,8 @@ class HostedModelsRouting:
             return self._load(decode_json(_LOAD, question.body))
         if name is None:
             return HostedModels([self._hosted(each) for each in self._registry.models])
-        self._registry.model(name)
+        if question.method != "DELETE":
+            self._registry.model(name)
         return self._unload(name) if question.method == "DELETE" else self._hosted(name)
 
     async def _load(self, wanted: LoadRequest) -> dict[str, Any]:
@@ -147,13 +147,15 @@ class HostedModelsRouting:
         if self._registry.loading:
             raise StillLoadingError("the models are still being loaded")
         async with self._changing:
-            if name in self._registry.models or name in self._registry.disabled:
-                raise ConflictError(f"there is a model {name!r} already")
+            await self._registry.refresh()  # another worker may have changed the store just now
             place = self._registry.place(name)
             await asyncio.to_thread(link, place, source)
             await self._registry.refresh()
             model = self._registry.models.get(name)
-            if model is None or not model.ready:
+            if model is not None and model.asleep:
+                await self._registry.wake(name, timeout_s=None)
+                model = self._registry.models.get(name)
+            if model is None or model.default is None:
                 reasons = [] if model is None else [model.error or "", *model.failures.values()]
                 await asyncio.to_thread(unlink, place)
                 await self._registry.refresh()
@@ -162,7 +164,8 @@ class HostedModelsRouting:
 
     async def _unload(self, name: str) -> dict[str, Any]:
         async with self._changing:
-            place = self._registry.place(name)
+            await self._registry.refresh()
+            place = self._registry.folder(name)
             if source_of(place) is None:
                 raise InvalidInputError(Problem("$", f"model {name!r} belongs to the store: it stays"))
             await asyncio.to_thread(unlink, place)

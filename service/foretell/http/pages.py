@@ -197,7 +197,13 @@ def ordinary_routes(
         for path, name in probes.items()
     ]
     # Litestar answers HEAD only where it is told to; probes and load balancers ask so.
-    answers = {"/": index.fn, "/health": health.fn, "/health/live": live.fn} | dict.fromkeys(probes, ready)
+    answers: dict[str, Any] = {"/": index.fn, "/health": health.fn, "/health/live": live.fn} | dict.fromkeys(
+        probes, ready
+    )
+    as_head = route(
+        "/version", http_method=HttpMethod.HEAD, include_in_schema=False, media_type=MediaType.TEXT
+    )
+    handlers.append(as_head(server_version.fn))
     for path, answer in answers.items():
         as_head = route(path, http_method=HttpMethod.HEAD, include_in_schema=False, media_type=MediaType.JSON)
         handlers.append(as_head(answer))

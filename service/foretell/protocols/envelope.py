@@ -44,7 +44,7 @@ class Envelope:
             return self._decode(body)
         except DECODE_ERRORS as error:
             if self._may_miss and not isinstance(error, msgspec.ValidationError):
-                nulled = not_finite_as(body, quote=False)
+                nulled = not_finite_as(body, nan=b"null")
                 if nulled is not None:
                     return self.read(nulled)
             raise complaint(error, body, self._type, self._signature) from error

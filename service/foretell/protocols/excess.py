@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from foretell.parser import Capacity
 
-__all__ = ["check_excess"]
+__all__ = ["check_excess", "outside_of_texts"]
 
 _SMALL_BYTES: Final = 64 * 1024
 """The decoder itself refuses shorter bodies soon enough, and says more."""
@@ -46,7 +46,7 @@ def check_excess(body: bytes, capacity: Capacity, decode: Callable[[bytes], obje
         return
     if _fits(body.count(b"[") + body.count(b"{"), body.count(b","), capacity):
         return
-    lists, commas = _outside_of_strings(body)
+    lists, commas = outside_of_texts(body)
     if not _fits(lists, commas, capacity):
         _check_beginning(body, decode)
         most = f"{capacity.lists} lists" if capacity.values is None else f"{capacity.values} values"
@@ -74,7 +74,7 @@ def _fits(lists: int, commas: int, capacity: Capacity) -> bool:
     )
 
 
-def _outside_of_strings(body: bytes) -> tuple[int, int]:
+def outside_of_texts(body: bytes) -> tuple[int, int]:
     """How many opening brackets and commas stand outside of strings, in pieces so that little memory is needed."""
     if b"\\" in body:  # within a string, so what remains has the same structure
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")

@@ -186,6 +186,8 @@ def _edit(model: Path, change: Callable[[Any, ModelConfig], None]) -> None:
             document = tomlkit.document() if before is None else tomlkit.parse(before)
             change(document, config)
             raw = tomlkit.dumps(document).encode()
+            if raw == (before or b""):
+                return
             ModelConfig.parse(raw, str(path))
             try:
                 replaced = replace_file(target, raw, still=partial(_holds, path, target, before))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from foretell.errors import InvalidInputError, NotReadyError, Problem, StoreError
+from foretell.errors import ConflictError, InvalidInputError, NotReadyError, Problem, StoreError
 from foretell.excerpts import shortened
 from foretell.store.layout import version_folders
 from foretell.store.manifest import MODEL_FILE
@@ -45,6 +45,7 @@ def link(place: Path, source: Path) -> None:
     """Have the store lead to a folder of versions, or to one that is a version itself.
 
     Raises:
+        ConflictError: There is something in its place already.
         InvalidInputError: It is neither, or it cannot be read.
         NotReadyError: The store cannot be written.
     """
@@ -57,12 +58,16 @@ def link(place: Path, source: Path) -> None:
         raise InvalidInputError(
             Problem("$.url", f"{shortened(str(source))} holds no {MODEL_FILE}, and no folder of a version")
         )
-    made = place / _ONLY_VERSION if alone else place
     try:
         if _is_dead(place):
             unlink(place)
-        made.parent.mkdir(parents=True, exist_ok=True)
-        made.symlink_to(source.absolute(), target_is_directory=True)
+        if alone:
+            place.mkdir()
+            (place / _ONLY_VERSION).symlink_to(source.absolute(), target_is_directory=True)
+        else:
+            place.symlink_to(source.absolute(), target_is_directory=True)
+    except FileExistsError as error:
+        raise ConflictError(f"there is a model {place.name!r} already") from error
     except OSError as error:
         raise NotReadyError(f"the store cannot be written: {error.strerror}") from error
 

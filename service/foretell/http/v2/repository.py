@@ -14,6 +14,7 @@ import msgspec
 from foretell.errors import InvalidInputError, NotReadyError, Problem, StillLoadingError, StoreError
 from foretell.excerpts import shortened
 from foretell.store.decisions import set_enabled
+from foretell.store.elsewhere import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +76,11 @@ class Repository:
             for name, numbers in self._registry.disabled.items()
             for number in numbers
         ]
+        entries += [
+            RepositoryEntry(name, str(number), "LOADING", _ABSENCES["loading"])
+            for name, numbers in self._registry.arriving.items()
+            for number in numbers
+        ]
         entries.sort(key=lambda entry: (entry.name, int(entry.version)))
         return [entry for entry in entries if entry.state == "READY" or not ready]
 
@@ -121,14 +127,16 @@ class Repository:
                 "store.follow is off, and the other workers would not hear of it: set it, or serve with one worker"
             )
         async with self._changing:
-            if name not in self._registry.models.keys() | self._registry.disabled.keys():
-                await self._registry.refresh()  # it may have come just now
+            await self._registry.refresh()  # it may have come just now, or another worker have changed it
             folder = self._registry.folder(name)
-            if (name in self._registry.disabled) is enabled:
-                try:
-                    await asyncio.to_thread(set_enabled, folder, enabled=enabled)
-                except StoreError as error:
-                    raise NotReadyError(str(error)) from error
+            if source_of(folder) is not None:
+                raise InvalidInputError(
+                    Problem("$", f"model {name!r} is hosted: DELETE /models/{name} unloads it")
+                )
+            try:
+                await asyncio.to_thread(set_enabled, folder, enabled=enabled)
+            except StoreError as error:
+                raise NotReadyError(str(error)) from error
             await self._registry.refresh()
 
 

@@ -183,18 +183,16 @@ class V2Routing:
         registry = self._lookup.registry
         models = list(registry.models.values()) if route.model is None else [registry.model(route.model)]
         only = None if route.version is None else number_of(route)
-        served = [
-            (model.name, number)
-            for model in models
-            for number in sorted(model.versions)
-            if only in {None, number}
-        ]
-        if only is not None and not served:
-            self._lookup.endpoint(route)
         counted = {(each.name, int(each.version)): each for each in await self._statistics()}
-        return ModelStatistics(
-            [counted.get((name, number)) or VersionStatistics(name, str(number)) for name, number in served]
-        )
+        told = [
+            counted.get((model.name, number)) or VersionStatistics(model.name, str(number))
+            for model in models
+            for number in model.numbers
+            if only in {None, number} and (number in model.versions or (model.name, number) in counted)
+        ]
+        if only is not None and not told:
+            self._lookup.endpoint(route)
+        return ModelStatistics(told)
 
     def _index(self, question: Question) -> list[RepositoryEntry]:
         self._check(question)

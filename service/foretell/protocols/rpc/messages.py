@@ -181,6 +181,10 @@ Asked: Final = _class("inference.Asked")
 HealthCheckRequest: Final = _class("grpc.health.v1.HealthCheckRequest")
 HealthCheckResponse: Final = _class("grpc.health.v1.HealthCheckResponse")
 
+_UNCOUNTED_BYTES: Final = 64 * 1024
+_MOST_FIELDS: Final = 10_000
+_LONGEST_VARINT: Final = 70
+
 
 def parse(kind: Any, body: bytes) -> Any:
     """Read a message.
@@ -190,11 +194,55 @@ def parse(kind: Any, body: bytes) -> Any:
         body: Its bytes.
 
     Raises:
-        MalformedError: They are no such message.
+        MalformedError: They are no such message, or one of more parts than any model has.
     """
+    if len(body) > _UNCOUNTED_BYTES and has_more_fields(body, _MOST_FIELDS):
+        raise MalformedError(f"the message has more than {_MOST_FIELDS} parts")
     try:
         return kind.FromString(body)
     except DecodeError as error:
         raise MalformedError(
             f"the message is damaged, or no message of protobuf at all ({len(body)} bytes)"
         ) from error
+
+
+def has_more_fields(body: bytes, most: int) -> bool:
+    """Whether a message has more fields than some number, those within its fields not counted.
+
+    Each takes fifty times its bytes in memory once it is read, and holds up everything while it is. What is no
+    message has none: who reads it says so.
+
+    Source: Protocol Buffers, encoding: tags, varints and the wire types.
+    """
+    at, count, end = 0, 0, len(body)
+    while at < end:
+        count += 1
+        if count > most:
+            return True
+        tag, at = _varint(body, at)
+        match tag & 7:
+            case 0:
+                _, at = _varint(body, at)
+            case 1:
+                at += 8
+            case 2:
+                length, at = _varint(body, at)
+                at += length
+            case 5:
+                at += 4
+            case _:
+                return False
+    return False
+
+
+def _varint(body: bytes, at: int) -> tuple[int, int]:
+    """A number of variable length, and where it ends; behind the end of the body there are zeros."""
+    value = shift = 0
+    while shift < _LONGEST_VARINT:
+        byte = body[at] if at < len(body) else 0
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            break
+    return value, at

@@ -60,9 +60,9 @@ class V2Codec:
         signature = parser.signature
         self._checks = Checks(parser)
         self._may_miss = {
-            tensor.name: any(
-                column.input == tensor.name and column.missing != "refuse" for column in signature.columns
-            )
+            tensor.name: [
+                column.missing != "refuse" for column in signature.columns if column.input == tensor.name
+            ]
             for tensor in signature.inputs
         }
 
@@ -164,7 +164,7 @@ class V2Codec:
                 if each.data is msgspec.UNSET:
                     raise InvalidInputError(Problem(path, "it has no 'data', and no 'binary_data_size'"))
                 tensors[each.name] = tensor_of_json(
-                    each.data, tensor.type, each.shape, f"{path}.data", missing=self._may_miss[each.name]
+                    each.data, tensor.type, each.shape, f"{path}.data", may_miss=self._may_miss[each.name]
                 )
             else:
                 if type(size) is not int or size < 0:

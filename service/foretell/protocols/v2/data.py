@@ -15,10 +15,11 @@ from foretell.errors import InvalidInputError, Problem
 from foretell.excerpts import shortened
 from foretell.parser.types import list_type, scalar_type, too_large
 from foretell.protocols.complaints import DECODE_ERRORS
+from foretell.protocols.excess import outside_of_texts
 from foretell.tensors import DTYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from foretell.tensors import Array, DType, DTypeName
 
@@ -30,7 +31,9 @@ _NOT_FINITE: Final = Literal["NaN", "Infinity", "-Infinity"]
 """How answers write what JSON has no number for; requests may write it so too."""
 
 
-def tensor_of_json(raw: msgspec.Raw, dtype: DType, shape: list[int], path: str, *, missing: bool) -> Array:
+def tensor_of_json(
+    raw: msgspec.Raw, dtype: DType, shape: list[int], path: str, *, may_miss: Sequence[bool] = ()
+) -> Array:
     """Read a tensor.
 
     Args:
@@ -38,27 +41,31 @@ def tensor_of_json(raw: msgspec.Raw, dtype: DType, shape: list[int], path: str, 
         dtype: Its element type.
         shape: Its shape.
         path: The JSON path of the data, for messages.
-        missing: Whether ``null`` stands for a missing value: NaN, or the empty text.
+        may_miss: In which columns, from left to right, ``null`` stands for a missing value: NaN, or the empty text.
 
     Raises:
         InvalidInputError: The elements are of another type or number, or nested in another way.
     """
     text = bytes(raw)
     count = math.prod(shape)
+    missing = any(may_miss)
     opening = _OPENING.match(text)
     depth = 0 if opening is None else opening[0].count(b"[")
-    if depth not in {0 if not shape else 1, 1, len(shape)} and count:
+    if depth > max(len(shape), 1) or (depth not in {0 if not shape else 1, 1, len(shape)} and count):
         raise InvalidInputError(
             Problem(path, f"expected one flat list, or lists nested {len(shape)} deep, got {depth} deep")
         )
     # Without elements there may still be empty lists, as many as there are before the axis without a length.
     most = count or math.prod(takewhile(bool, shape))
-    if dtype.kind != "string" and text.count(b",") > most * (1 + depth):
+    commas = text.count(b",")
+    if commas > most * (1 + depth) and dtype.kind == "string":
+        commas = outside_of_texts(text)[1]
+    if commas > most * (1 + depth):
         raise InvalidInputError(Problem(path, f"expected {count} elements, as the shape says, got more"))
     values: Any = None
     try:
         values = _decoder(dtype.name, depth if count else max(depth, 1), missing=missing)(text)
-        array = _array(values, dtype, missing=missing)
+        array = _array(values, dtype)
     except DECODE_ERRORS as error:
         raise InvalidInputError(_complaint(error, dtype, path)) from error
     except OverflowError:
@@ -72,16 +79,30 @@ def tensor_of_json(raw: msgspec.Raw, dtype: DType, shape: list[int], path: str, 
         )
     if depth > 1 and count and list(array.shape) != shape:
         raise InvalidInputError(Problem(path, f"expected lists nested as {shape}, got {list(array.shape)}"))
-    return array.reshape(shape)
+    array = array.reshape(shape)
+    if missing and dtype.kind == "string" and count:
+        _blank(array, may_miss, path)
+    return array
 
 
-def _array(values: Any, dtype: DType, *, missing: bool) -> Array:
-    if dtype.kind == "string":
-        array = np.array(values, dtype=object)
-        if missing and array.size:
-            array[array == None] = ""  # noqa: E711 - element by element
-        return array
-    return np.array(values, dtype=dtype.numpy)
+def _array(values: Any, dtype: DType) -> Array:
+    return np.array(values, dtype=object if dtype.kind == "string" else dtype.numpy)
+
+
+def _blank(array: Array, may_miss: Sequence[bool], path: str) -> None:
+    """Put the empty text in the places of texts that are missing.
+
+    Raises:
+        InvalidInputError: One is missing where none may.
+    """
+    rows = array.reshape(len(array), -1)
+    nulls = np.asarray(rows == None)  # noqa: E711 - element by element
+    wrong = np.argwhere(nulls & ~np.array(may_miss, dtype=bool))
+    if len(wrong):
+        row, column = wrong[0].tolist()
+        at = f"[{row}][{column}]" if array.ndim > 1 else f"[{row}]"
+        raise InvalidInputError(Problem(path + at, "this value may not be missing"))
+    rows[nulls] = ""
 
 
 def _complaint(error: Exception, dtype: DType, path: str) -> Problem:

@@ -92,10 +92,17 @@ def decode_message(body: bytes | memoryview) -> InferRequest:
     try:
         return decode_json(_DECODER, body)
     except MalformedError:
-        quoted = not_finite_as(bytes(body), quote=True)
-        if quoted is None:
+        found = bytes(body)
+        quoted = not_finite_as(found, nan=b'"NaN"', infinity=b'"Infinity"')
+        nulled = not_finite_as(found, nan=b"null", infinity=b"0")
+        if quoted is None or nulled is None:
             raise
-        return decode_json(_DECODER, quoted)
+        message, of_texts = decode_json(_DECODER, quoted), decode_json(_DECODER, nulled)
+    inputs = [
+        as_null if given.datatype == "BYTES" else given  # no text is what was never written as one
+        for given, as_null in zip(message.inputs, of_texts.inputs, strict=True)
+    ]
+    return msgspec.structs.replace(message, inputs=inputs)
 
 
 def decode_json(decoder: msgspec.json.Decoder[T], body: bytes | memoryview) -> T:
