@@ -33,7 +33,7 @@ convert: .venv/.convert ## install what publishing needs besides: scikit-learn, 
 ALL_TESTS := --numprocesses=$(shell expr $$(nproc) + 1) --dist=worksteal --cov-fail-under=$(MIN_COVERAGE)
 
 test: .venv/.dev .venv-clients/.done ## run the tests with branch coverage; with ARGS, those tests and no coverage floor
-	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered $(or $(ARGS),$(ALL_TESTS))
+	OMP_NUM_THREADS=1 $(BIN)/pytest --cov --cov-report=term-missing:skip-covered $(or $(ARGS),$(ALL_TESTS))
 
 lint: .venv/.dev ## check style, format, types and the direction of imports; changes nothing
 	$(BIN)/ruff check

@@ -56,7 +56,7 @@ def server(shared_store: ServeStore, tmp_path_factory: pytest.TempPathFactory) -
     _break(write_version(store, "broken", 2, linear_model_bytes()))
     write_model_toml(store, "broken", 'default = 2\n[plugins]\nfallback = ["version:previous"]\n')
     _break(write_version(store, "gone", 1, linear_model_bytes()))
-    return shared_store(store, "--set", "engine.run_threads=1", "--set", "engine.inline_us=0")
+    return shared_store(store, "--set", "engine.run_threads=1", "--set", "engine.inline_us=0", measured=False)
 
 
 def _break(version: Path) -> None:

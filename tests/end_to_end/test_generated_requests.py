@@ -21,7 +21,7 @@ def url(shared_store: ServeStore, tmp_path_factory: pytest.TempPathFactory) -> s
     store = tmp_path_factory.mktemp("generated") / "model_store"
     for name in ("iris", "penguins"):
         shutil.copytree(SAMPLE_STORE / name, store / name)
-    return shared_store(store, "--set", "store.default_model=penguins").url
+    return shared_store(store, "--set", "store.default_model=penguins", measured=False).url
 
 
 @pytest.mark.parametrize(("phases", "least"), [("examples,fuzzing", 80), ("coverage", 1500)])

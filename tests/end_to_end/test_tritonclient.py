@@ -43,7 +43,7 @@ def url(shared_store: ServeStore, tmp_path_factory: pytest.TempPathFactory) -> s
     write_version(store, "linear", 2, linear_model_bytes(weights=[10.0, 20.0]))
     write_version(store, "two", 1, two_input_bytes())
     write_version(store, "slow", 1, slow_model_bytes(256, 200))
-    return shared_store(store).url
+    return shared_store(store, measured=False).url
 
 
 @pytest.fixture

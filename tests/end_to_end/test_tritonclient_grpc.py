@@ -28,7 +28,7 @@ def answers(shared_store: ServeStore, tmp_path_factory: pytest.TempPathFactory) 
         write_version(store, f"same_{dtype}", 1, identity_bytes(dtype, ("batch", 2)))
     write_version(store, "linear", 1, linear_model_bytes(weights=[1.0, 2.0]))
     write_version(store, "linear", 2, linear_model_bytes(weights=[10.0, 20.0]))
-    server = shared_store(store, "--grpc-port", "0")
+    server = shared_store(store, "--grpc-port", "0", measured=False)
     tensors = {
         dtype: {
             "datatype": datatype,

@@ -27,7 +27,7 @@ def typed(shared_store: ServeStore, tmp_path_factory: pytest.TempPathFactory) ->
         write_version(store, f"same_{dtype}", 1, identity_bytes(dtype, ("batch", 2)))
     for name, shape in SHAPES.items():
         write_version(store, name, 1, identity_bytes("float32", shape))
-    with httpx.Client(base_url=shared_store(store).url, timeout=60) as client:
+    with httpx.Client(base_url=shared_store(store, measured=False).url, timeout=60) as client:
         yield client
 
 

@@ -21,8 +21,6 @@ from tests.load import Load
 from tests.models import endless_model_bytes, linear_model_bytes, write_version
 from tests.servers import ROOT, RunningServer, Serve, ServeStore
 
-pytestmark = pytest.mark.measures_servers
-
 CLIENTS = 8
 ABORT, HANG, INTERRUPT = 666, 667, 668
 
@@ -107,6 +105,7 @@ def is_gone(pid: int) -> bool:
 # ---------------------------------------------------------------- faults
 
 
+@pytest.mark.measures_servers
 def test_a_killed_worker_loses_at_most_what_it_held_and_is_replaced_with_growing_waits(start: Start) -> None:
     server = start()
     pid = workers(server)[1]
@@ -140,6 +139,7 @@ def test_a_stopped_worker_is_killed_and_replaced(start: Start) -> None:
     assert server.stop() == 0
 
 
+@pytest.mark.measures_servers
 def test_a_worker_whose_loop_is_stuck_tells_where(start: Start) -> None:
     server = start("--set", "server.hang_s=1")
     workers(server)
@@ -225,6 +225,7 @@ def test_workers_end_when_their_parent_is_killed(start: Start) -> None:
 # ---------------------------------------------------------------- a restart
 
 
+@pytest.mark.measures_servers
 def test_a_restart_refuses_no_connection_and_fails_no_request(start: Start) -> None:
     server = start()
     before = workers(server)
@@ -287,6 +288,7 @@ def test_a_restart_with_wrong_settings_keeps_the_workers(
     assert server.stop() == 0
 
 
+@pytest.mark.measures_servers
 @pytest.mark.parametrize("dies", ["before the restart", "while its successor starts"])
 def test_a_place_that_is_empty_when_its_new_worker_cannot_start_gets_one_with_the_old_settings(
     start: Start, tmp_path: Path, dies: str
@@ -347,6 +349,7 @@ def test_a_stop_in_the_middle_of_a_restart_is_no_failure(start: Start) -> None:
     assert [line["event"] for line in server.events if line["level"] == "error"] == []
 
 
+@pytest.mark.measures_servers
 def test_a_successor_that_is_told_to_end_ends_the_restart(start: Start) -> None:
     server = start()
     workers(server)
@@ -394,6 +397,7 @@ def test_what_is_sent_before_the_end_is_answered(start: Start) -> None:
     assert clients.lost == []
 
 
+@pytest.mark.measures_servers
 def test_a_worker_that_does_not_end_is_killed(start: Start) -> None:
     server = start("--set", "server.drain_s=1")
     parts = urlsplit(server.url)
@@ -421,6 +425,7 @@ def test_told_twice_it_ends_at_once(start: Start) -> None:
     server.wait_for("stopped at once")
 
 
+@pytest.mark.measures_servers
 def test_a_worker_that_cannot_start_ends_the_server_with_its_message(start: Start) -> None:
     several = start(toml="[plugins.config.chaos]\nrefuse = true\n")
     assert several.wait_for_end() == 1
@@ -443,6 +448,7 @@ def test_told_to_stop_while_it_loads_it_ends(start: Start) -> None:
     assert server.stop() == 0
 
 
+@pytest.mark.measures_servers
 def test_a_taken_port_is_told_before_workers_are_started(start: Start, store: Path) -> None:
     server = start()
     port = server.url.rpartition(":")[2]

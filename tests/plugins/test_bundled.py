@@ -35,7 +35,7 @@ def server(shared_store: ServeStore, tmp_path_factory: pytest.TempPathFactory) -
         "plugins.config.cache.force=true",
         "plugins.config.cache.redis_url=redis://127.0.0.1:1/0",
     ]
-    return shared_store(store, *(word for each in settings for word in ("--set", each)))
+    return shared_store(store, *(word for each in settings for word in ("--set", each)), measured=False)
 
 
 def ask(server: RunningServer, model: str) -> httpx.Response:

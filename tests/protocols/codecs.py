@@ -100,9 +100,7 @@ def malformed(codec: Codec, body: bytes) -> str:
 
 def fits_schema(codec: Codec, body: object) -> bool:
     """Whether a body fits the schema that is published of requests."""
-    schema = msgspec.json.schema(codec.request_type)
-    jsonschema.Draft202012Validator.check_schema(schema)
-    return fits(schema, body)
+    return fits(msgspec.json.schema(codec.request_type), body)
 
 
 def fits(schema: dict[str, Any], value: object) -> bool:

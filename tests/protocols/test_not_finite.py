@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foretell.protocols.json_values import is_list, is_object
 from foretell.protocols.not_finite import not_finite_as
 
 VALUES = st.recursive(
@@ -18,13 +20,13 @@ VALUES = st.recursive(
 )
 
 
-def texts_for(value: object) -> object:
+def texts_for(value: Any) -> Any:
     """A value in which numbers that are not finite are texts."""
     if isinstance(value, float):
         return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(str(value), value)
-    if isinstance(value, list):
+    if is_list(value):
         return [texts_for(each) for each in value]
-    if isinstance(value, dict):
+    if is_object(value):
         return {key: texts_for(each) for key, each in value.items()}
     return value
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsonschema
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -78,6 +80,7 @@ def test_every_form_of_a_valid_request_fits_the_schema_and_is_taken(table: Table
 )
 def test_what_the_decoder_refuses_does_not_fit_the_schema_either(codec: Codec, body: object) -> None:
     refused(codec, body)
+    jsonschema.Draft202012Validator.check_schema(msgspec.json.schema(codec.request_type))
     assert not fits_schema(codec, body)
 
 
