@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 BODY = json.dumps({"features": [5.1, 3.5, 1.4, 0.2]}).encode()
 TIMEOUT_S = 120
-PAUSE_S = 0.01
+PAUSE_S = 0.02
 """A pause of each client between its requests, so that new workers get their share of a small machine."""
 
 

@@ -247,7 +247,7 @@ CELLS = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(rows=st.lists(CELLS, min_size=1, max_size=4), order=st.permutations(NAMES))
 def test_what_pandas_writes_is_read(rows: list[tuple[Any, ...]], order: list[str]) -> None:
     frame = pd.DataFrame(rows, columns=pd.Index(NAMES), dtype=object)
@@ -260,7 +260,7 @@ def test_what_pandas_writes_is_read(rows: list[tuple[Any, ...]], order: list[str
     assert same(of_csv(written.getvalue()), expected)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(text=st.text(alphabet='a1,.\n"\r;eE+-ageUlm ', max_size=60))
 def test_no_text_is_a_fault(text: str) -> None:
     split = {"dataframe_split": {"columns": text.split(","), "data": [text.split(",")]}}

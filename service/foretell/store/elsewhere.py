@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from foretell.errors import ConflictError, InvalidInputError, NotReadyError, Problem, StoreError
 from foretell.excerpts import shortened
 from foretell.store.layout import version_folders
-from foretell.store.manifest import MODEL_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +48,10 @@ def link(place: Path, source: Path) -> None:
         InvalidInputError: It is neither, or it cannot be read.
         NotReadyError: The store cannot be written.
     """
+    from foretell.store.manifest import (
+        MODEL_FILE,  # it brings numpy, which a supervisor that prepares a store must not
+    )
+
     try:
         alone = (source / MODEL_FILE).is_file()
         found = alone or bool(version_folders(source))
