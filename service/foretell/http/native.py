@@ -11,7 +11,7 @@ from foretell.errors import NotFoundError
 from foretell.excerpts import shortened
 from foretell.http.catalog import ModelDescription, ModelList, describe_model
 from foretell.http.lookup import number_of
-from foretell.http.routes import PREDICT, READ, Question, Route
+from foretell.http.routes import PREDICT, READ, KnownRoutes, Question, Route
 from foretell.http.tf_serving import SignatureDocument, signature_document
 from foretell.protocols.endpoint import NATIVE
 
@@ -45,11 +45,12 @@ class NativeRouting:
     def __init__(self, lookup: Lookup, status: PluginStatus) -> None:
         self._lookup = lookup
         self._status = status
+        self._known = KnownRoutes()
 
     def route(self, path: str, rest: str, headers: Headers) -> Route:
         """See `Routing`."""
         del headers
-        return native_route(path, rest)
+        return self._known.get(path) or self._known.add(native_route(path, rest))
 
     def answer(self, question: Question) -> object | Awaitable[object]:
         """See `Routing`: which models there are, or what is known of a model or of one of its versions."""

@@ -12,7 +12,7 @@ from foretell.excerpts import shortened
 from foretell.http.admin import check_admin
 from foretell.http.lookup import number_of
 from foretell.http.pages import Liveness, Readiness
-from foretell.http.routes import PREDICT, READ, Question, Route
+from foretell.http.routes import PREDICT, READ, KnownRoutes, Question, Route
 from foretell.http.v2.metadata import model_metadata, model_readiness, server_metadata
 from foretell.protocols.endpoint import V2
 from foretell.protocols.v2.message import decode_json
@@ -102,6 +102,7 @@ class V2Routing:
         self._repository = repository
         self._statistics = statistics
         self._key_sha256 = admin_key_sha256
+        self._known = KnownRoutes()
         self._answers: dict[str, Callable[[Question], object | Awaitable[object]]] = {
             "server": lambda _: server_metadata(self._extensions()),
             "live": lambda _: Liveness(),
@@ -117,7 +118,9 @@ class V2Routing:
     def route(self, path: str, rest: str, headers: Headers) -> Route:
         """See `Routing`."""
         del headers
+        return self._known.get(path) or self._known.add(self._route(path, rest))
 
+    def _route(self, path: str, rest: str) -> Route:
         def route(
             verb: str,
             template: str,
