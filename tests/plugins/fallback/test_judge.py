@@ -368,7 +368,7 @@ async def hang(name: str, request: PredictRequest) -> None:
 
 async def hurry(server: Server, times: int) -> None:
     for _ in range(times):
-        answer = await server.ask_rows("m", BAD, waits_s=b"0.004")
+        answer = await server.ask_rows("m", BAD, waits_s=b"0.02")
         assert reasons([answer]) == ["timeout"]
 
 
@@ -409,7 +409,7 @@ def test_a_model_that_hangs_whatever_is_asked_is_found_out_by_callers_in_a_hurry
         models = rules(max_given_up=1000, open_s=1000)
         server = await loaded(serve(plugins={"around": around(hang)}, models=models))
         judge = server.fallback._guards["m", 2]._judge
-        judge._limit_s = 0.01
+        judge._limit_s = 0.05
         await hurry(server, 3)
         trial = judge._trial
         assert trial is not None

@@ -125,7 +125,7 @@ class Slow(Plugin[NoConfig]):
 
     def wrap_predict(self, call_next: Predict, model: ModelInfo) -> Predict:
         async def predict(request: PredictRequest) -> PredictResponse:
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.3)
             return await call_next(request)
 
         return predict
@@ -133,7 +133,7 @@ class Slow(Plugin[NoConfig]):
 
 @pytest.mark.parametrize("slow", [True, False])
 def test_a_caller_in_a_hurry_opens_no_breaker(slow: bool, store: Path, serve: Serve) -> None:
-    """The caller gives 0.25 s, of which a guard takes 0.15; the model may take 0.2."""
+    """The caller gives 0.5 s, of which a guard takes 0.3; the model may take 0.4."""
     fill(store, 1)
     bad = trouble()
 
@@ -141,15 +141,15 @@ def test_a_caller_in_a_hurry_opens_no_breaker(slow: bool, store: Path, serve: Se
         plugins: dict[str, Any] = {"trouble": bad}
         if slow:
             plugins["slow"] = Slow
-        fallback = {"chain": [VALUE], "give_up_s": 0.2, "max_given_up": 3, "failure_rate": 1.0}
+        fallback = {"chain": [VALUE], "give_up_s": 0.4, "max_given_up": 3, "failure_rate": 1.0}
         server = await load(serve(plugins=plugins, models={"m": {"fallback": fallback}}))
 
         async def dawdle() -> None:
-            await asyncio.sleep(0.13)
+            await asyncio.sleep(0.26)
 
         bad.done["m/1"] = dawdle
         for _ in range(4):
-            answer = await server.ask_rows("m", ROW, waits_s=b"0.25" if slow else b"0.1")
+            answer = await server.ask_rows("m", ROW, waits_s=b"0.5" if slow else b"0.2")
             assert answer.status == 200, answer.body
         assert server.status("m", 1)["breaker"] == "closed"
         answer = await server.ask_rows("m", ROW)
