@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,3 +150,11 @@ class RunningServer:
 Serve = Callable[..., RunningServer]
 """Starts a command that serves, in a folder (``cwd``) and with variables (``environ``)."""
 ServeStore = Callable[..., RunningServer]
+
+
+def wait_until(condition: Callable[[], object], *, timeout_s: float = 30) -> None:
+    """Wait until something holds, for instance because every worker has followed the store."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)

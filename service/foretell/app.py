@@ -26,20 +26,15 @@ from foretell.first_load import load_first
 from foretell.http.admin import admin_guard
 from foretell.http.asgi import prediction_routes
 from foretell.http.core import Core
-from foretell.http.default_model import DefaultModelRouting
 from foretell.http.exceptions import problem_handler
 from foretell.http.host import ServerHost
-from foretell.http.hosted_models import HOSTED_MODELS, HostedModelsRouting
 from foretell.http.identity import identity_middleware
-from foretell.http.invocations import InvocationsRouting
 from foretell.http.lifecycle import Lifecycle
 from foretell.http.lookup import Lookup
-from foretell.http.native import MODELS, NativeRouting
 from foretell.http.openapi import openapi_config
 from foretell.http.pages import ordinary_routes
 from foretell.http.request_ids import RequestIds
-from foretell.http.v2.repository import Repository
-from foretell.http.v2.routing import V2_ROOT, V2Routing
+from foretell.http.routings import routings
 from foretell.logs import Logger, RequestLog, open_log
 from foretell.plugin.discovery import discover
 from foretell.plugin.faults import Faults
@@ -47,7 +42,7 @@ from foretell.plugin.loading import load_plugins
 from foretell.plugin.observers import Observer, Observers
 from foretell.plugin.plugin_set import PluginSet
 from foretell.protocols.deadlines import Deadlines
-from foretell.protocols.endpoint import SIMPLE, SIMPLE_BATCH, Endpoint
+from foretell.protocols.endpoint import Endpoint
 from foretell.settings import Settings, load_settings
 from foretell.settings.fingerprint import fingerprint
 from foretell.settings.model import PlatformSettings
@@ -59,7 +54,6 @@ if TYPE_CHECKING:
 
     from foretell.engine.stand_in import StandIn
     from foretell.engine.version import Version
-    from foretell.http.routes import Routing
     from foretell.plugin.contract import Stage
     from foretell.rpc.place import RpcPlace
     from foretell.store.model_config import ModelConfig
@@ -357,7 +351,7 @@ def assemble(
             *prediction_routes(
                 core,
                 life,
-                _routings(settings, lookup, plugins, life),
+                routings(settings, lookup, plugins, life),
                 max_body_bytes=settings.limits.max_body_bytes,
                 prefix=prefix,
             ),
@@ -376,31 +370,3 @@ def assemble(
         exception_handler=problem_handler(request_ids, events, prefix=prefix),
         openapi=openapi_config(registry, lookup.default, middleware=middleware, prefix=prefix),
     )
-
-
-def _routings(
-    settings: Settings, lookup: Lookup, plugins: PluginSet, lifecycle: Lifecycle
-) -> dict[str, Routing]:
-    """The prediction protocols, by the path where each begins."""
-    repository = Repository(
-        lookup.registry, alone=settings.store.follow != "off" or make_plan(settings).workers == 1
-    )
-    routings: dict[str, Routing] = {
-        "/predict": DefaultModelRouting(SIMPLE, "/predict"),
-        "/predict/batch": DefaultModelRouting(SIMPLE_BATCH, "/predict/batch"),
-        MODELS: NativeRouting(lookup, plugins.status),
-        V2_ROOT: V2Routing(
-            lookup,
-            lifecycle,
-            repository,
-            statistics=plugins.statistics,
-            admin_key_sha256=settings.admin.key_sha256,
-        ),
-        "/invocations": InvocationsRouting("/invocations"),
-    }
-    predict_route = settings.platform.predict_route
-    if predict_route is not None:  # also where there is a route of our own
-        routings[predict_route] = InvocationsRouting(predict_route)
-    if settings.platform.sagemaker_multi_model:
-        routings[HOSTED_MODELS] = HostedModelsRouting(lookup.registry)
-    return routings

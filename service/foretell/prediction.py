@@ -68,6 +68,15 @@ def _check_header_name(name: bytes) -> None:
         raise ValueError(f"the header {name!r} is the server's own: it says where an answer ends")
 
 
+def header_of(headers: Headers, name: bytes) -> bytes | None:
+    """The value of a header, by its name in lower case; the last, if there are several."""
+    found = None
+    for key, value in headers:
+        if key == name:
+            found = value
+    return found
+
+
 class ModelInfo(msgspec.Struct, frozen=True):
     """What is known of a loaded version.
 
@@ -184,11 +193,7 @@ class RequestRecord(msgspec.Struct):
 
     def header(self, name: bytes) -> bytes | None:
         """The value of a request header, by its name in lower case; the last, if there are several."""
-        found = None
-        for key, value in self.headers:
-            if key == name:
-                found = value
-        return found
+        return header_of(self.headers, name)
 
     @property
     def sets_deadline(self) -> bool:

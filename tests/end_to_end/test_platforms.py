@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import shutil
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import httpx
 import pytest
 
 from tests.models import linear_model_bytes, write_version
-from tests.servers import SAMPLE_STORE, RunningServer, Serve
+from tests.servers import SAMPLE_STORE, RunningServer, Serve, wait_until
 
 ROW = b"5.1,3.5,1.4,0.2"
 
@@ -198,8 +197,7 @@ def test_a_folder_that_went_away_does_not_block_its_name(hosted: Hosted) -> None
         aside = folder.with_name("aside")
         assert hosted.load("m", folder).status_code == 200
         folder.rename(aside)
-        while hosted.names():
-            time.sleep(0.05)
+        wait_until(lambda: not hosted.names())
         assert hosted.load("m", aside).status_code == 200
         assert hosted.ask("m").status_code == 200
         assert hosted.client.delete("/models/m").status_code == 200

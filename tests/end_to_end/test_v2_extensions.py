@@ -17,7 +17,7 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from tests.models import identity_bytes, linear_model_bytes, write_model_toml, write_version
-from tests.servers import RunningServer, ServeStore
+from tests.servers import RunningServer, ServeStore, wait_until
 
 KEY = "the admin key of a test"
 ADMIN = {"Authorization": f"Bearer {KEY}"}
@@ -51,14 +51,6 @@ def place(shared_store: ServeStore, tmp_path_factory: pytest.TempPathFactory) ->
 def client(place: Place) -> Iterator[triton.InferenceServerClient]:
     with triton.InferenceServerClient(place.url.removeprefix("http://")) as connected:
         yield connected
-
-
-def wait_until(condition: Any) -> None:
-    """Wait until every worker has followed the store."""
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_the_server_tells_which_extensions_work(place: Place) -> None:

@@ -16,16 +16,15 @@ import msgspec
 
 from foretell.errors import (
     InvalidInputError,
-    NotFoundError,
     NotReadyError,
     Problem,
     StillLoadingError,
 )
 from foretell.excerpts import shortened
 from foretell.http.invocations import invocation
-from foretell.http.routes import READ, Question, Route
+from foretell.http.routes import READ, Question, Route, nothing_at
 from foretell.protocols.endpoint import INVOCATIONS
-from foretell.protocols.v2.message import decode_json
+from foretell.protocols.json_body import decode_json
 from foretell.store.elsewhere import link, source_of, unlink
 from foretell.store.layout import is_model_name
 
@@ -120,7 +119,7 @@ class HostedModelsRouting:
             case ["", model, "invoke"] if model:
                 return invocation(path, f"{HOSTED_MODELS}/{{model}}/invoke", model)
             case _:
-                raise NotFoundError(f"there is nothing at {shortened(path)}; GET / tells what there is")
+                raise nothing_at(path)
 
     def answer(self, question: Question) -> object | Awaitable[object]:
         """See `Routing`."""

@@ -11,7 +11,7 @@ from foretell.errors import NotFoundError
 from foretell.excerpts import shortened
 from foretell.http.catalog import ModelDescription, ModelList, describe_model
 from foretell.http.lookup import number_of
-from foretell.http.routes import PREDICT, READ, KnownRoutes, Question, Route
+from foretell.http.routes import PREDICT, READ, KnownRoutes, Question, Route, nothing_at
 from foretell.http.tf_serving import SignatureDocument, signature_document
 from foretell.protocols.endpoint import NATIVE
 
@@ -101,12 +101,8 @@ def native_route(path: str, rest: str) -> Route:
         case ["", model, "labels", alias] if model and alias:
             template += "/{model}/labels/{alias}"
         case _:
-            raise _nothing(path)
+            raise nothing_at(path)
     if colon and verb != PREDICT:
         raise NotFoundError(f"there is no verb {shortened(verb)!r}; POST to …:predict")
     methods = ("POST",) if verb == PREDICT else READ
     return Route(path, NATIVE, model, version, alias, verb, template + suffix, methods=methods)
-
-
-def _nothing(path: str) -> NotFoundError:
-    return NotFoundError(f"there is nothing at {shortened(path)}; GET / tells what there is")

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from foretell.errors import NotFoundError
+from foretell.excerpts import shortened
+from foretell.prediction import header_of
+
 if TYPE_CHECKING:
     from foretell.prediction import Headers
 
-__all__ = ["PREDICT", "READ", "KnownRoutes", "Question", "Route", "Routing"]
+__all__ = ["PREDICT", "READ", "KnownRoutes", "Question", "Route", "Routing", "nothing_at"]
 
 PREDICT: Final = "predict"
 """The verb of a prediction, in whichever words a protocol asks for it."""
@@ -48,6 +52,11 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     methods: tuple[str, ...] = ("POST",)
 
 
+def nothing_at(path: str) -> NotFoundError:
+    """What is raised for a path at which there is nothing."""
+    return NotFoundError(f"there is nothing at {shortened(path)}; GET / tells what there is")
+
+
 class KnownRoutes:
     """The routes of predictions that were asked before, by their paths: as many as callers can make, but bounded."""
 
@@ -81,11 +90,7 @@ class Question(msgspec.Struct, frozen=True, gc=False):
 
     def header(self, name: bytes) -> bytes | None:
         """The value of a header, by its name in lower case; the last, if there are several."""
-        found = None
-        for key, value in self.headers:
-            if key == name:
-                found = value
-        return found
+        return header_of(self.headers, name)
 
 
 class Routing(Protocol):

@@ -18,17 +18,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from foretell.errors import InvalidInputError, MalformedError, Problem, RequestError, UnsupportedMediaError
-from foretell.excerpts import shortened
 from foretell.parser import Capacity
 from foretell.prediction import PredictRequest, PredictResponse, RequestRecord
 from foretell.protocols.csv_rows import positions, rows_of_csv
 from foretell.protocols.encoding import json_values
 from foretell.protocols.envelope import Envelope
 from foretell.protocols.identity import Identity
-from foretell.protocols.media import check_json
+from foretell.protocols.json_body import decode_json
+from foretell.protocols.media import check_json, is_csv
 from foretell.protocols.rows import example_row, prediction_rows, rows_of
 from foretell.protocols.schemas import answer_schema
-from foretell.protocols.v2.message import decode_json
 
 if TYPE_CHECKING:
     from foretell.parser import Parser
@@ -38,9 +37,7 @@ __all__ = ["InvocationsCodec"]
 
 T = TypeVar("T")
 
-_CSV: Final = frozenset((b"text/csv", b"application/csv"))
 _FORMS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
-_UTF_8: Final = frozenset((b"", b"utf-8", b"utf8", b"us-ascii"))
 
 
 class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,7 +96,7 @@ class InvocationsCodec:
 
     def check_media(self, content_type: bytes | None) -> None:
         """See `Codec`."""
-        if not _is_csv(content_type):
+        if not is_csv(content_type):
             try:
                 check_json(content_type)
             except UnsupportedMediaError as error:
@@ -107,7 +104,7 @@ class InvocationsCodec:
 
     def decode(self, body: bytes, record: RequestRecord) -> tuple[PredictRequest, Encode]:
         """See `Codec`."""
-        if _is_csv(record.header(b"content-type")):
+        if is_csv(record.header(b"content-type")):
             self._check_rows()
             table = rows_of_csv(body, self._parser.signature, max_rows=self._parser.max_rows)
             return self._of_rows(self._typed(msgspec.json.encode(table), "$"), record, "$[{}]")
@@ -214,23 +211,6 @@ def _with_more(capacity: Capacity) -> Capacity:
     """What a table can hold: also names of rows, and as many columns again that the model does not take."""
     values = capacity.values
     return Capacity(capacity.rows, capacity.lists, None if values is None else 2 * values + capacity.rows)
-
-
-def _is_csv(content_type: bytes | None) -> bool:
-    """Whether a body is said to be CSV.
-
-    Raises:
-        UnsupportedMediaError: It is, in another charset than UTF-8.
-    """
-    media_type, *parameters = (content_type or b"").lower().split(b";")
-    if media_type.strip() not in _CSV:
-        return False
-    for parameter in parameters:
-        key, _, value = parameter.partition(b"=")
-        if key.strip() == b"charset" and value.strip(b' "') not in _UTF_8:
-            shown = shortened(value.decode("latin-1"))
-            raise UnsupportedMediaError(f"the charset {shown!r} is not accepted; send UTF-8")
-    return True
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], body: bytes, at: str, message: str) -> T:

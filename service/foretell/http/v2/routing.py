@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from foretell.errors import NotFoundError, NotReadyError
-from foretell.excerpts import shortened
 from foretell.http.admin import check_admin
 from foretell.http.lookup import number_of
 from foretell.http.pages import Liveness, Readiness
-from foretell.http.routes import PREDICT, READ, KnownRoutes, Question, Route
+from foretell.http.routes import PREDICT, READ, KnownRoutes, Question, Route, nothing_at
 from foretell.http.v2.metadata import model_metadata, model_readiness, server_metadata
 from foretell.protocols.endpoint import V2
-from foretell.protocols.v2.message import decode_json
+from foretell.protocols.json_body import decode_json
 from foretell.statistics import VersionStatistics
 
 if TYPE_CHECKING:
@@ -159,7 +158,7 @@ class V2Routing:
             case ["", "repository", "models", model, "load" | "unload" as verb] if model:
                 return route(verb, f"{_REPOSITORY}/models/{{model}}/{verb}", model, methods=post)
             case _:
-                raise NotFoundError(f"there is nothing at {shortened(path)}; GET / tells what there is")
+                raise nothing_at(path)
 
     def answer(self, question: Question) -> object | Awaitable[object]:
         """See `Routing`."""

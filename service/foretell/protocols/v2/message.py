@@ -5,13 +5,13 @@ What the protocol does not know is ignored, as it asks.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-from foretell.errors import InvalidInputError, MalformedError, Problem
-from foretell.protocols.complaints import DECODE_ERRORS, malformed
+from foretell.errors import MalformedError
+from foretell.protocols.json_body import decode_json
 from foretell.protocols.not_finite import not_finite_as
 
 __all__ = [
@@ -19,18 +19,14 @@ __all__ = [
     "InputTensor",
     "Parameters",
     "RequestedOutput",
-    "decode_json",
     "decode_message",
 ]
 
 Parameters = dict[str, bool | int | float | str | None]
 """What may be said of a request or a tensor; values are plain."""
 
-T = TypeVar("T")
-
 _LONGEST: Final = 2**62
 _MOST_AXES: Final = 64
-_BEFORE_PLACE: Final = " - at `"
 
 
 class InputTensor(msgspec.Struct, frozen=True):
@@ -103,23 +99,3 @@ def decode_message(body: bytes | memoryview) -> InferRequest:
         for given, as_null in zip(message.inputs, of_texts.inputs, strict=True)
     ]
     return msgspec.structs.replace(message, inputs=inputs)
-
-
-def decode_json(decoder: msgspec.json.Decoder[T], body: bytes | memoryview) -> T:
-    """Read JSON into a type of the protocol's own.
-
-    Raises:
-        MalformedError: It is no JSON.
-        InvalidInputError: It is not of that type.
-    """
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        # No text of the caller stands in these messages: it names no key that it does not know, and no value.
-        what, place, path = str(error).rpartition(_BEFORE_PLACE)
-        message = (what if place else str(error)).replace("`", "'")
-        raise InvalidInputError(
-            Problem(path[:-1] if place else "$", message[:1].lower() + message[1:])
-        ) from error
-    except DECODE_ERRORS as error:
-        raise MalformedError(malformed(error, bytes(body))) from error
