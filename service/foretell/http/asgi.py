@@ -6,7 +6,7 @@ They are `@asgi` handlers, which cost half of what typed handlers do, and own ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from litestar import asgi
@@ -14,6 +14,8 @@ from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from foretell.errors import NotFoundError, RequestError, TooLargeError
+from foretell.http.answer import Answer
+from foretell.http.head import Head
 from foretell.http.lifecycle import closes_connection
 from foretell.http.problems import MethodNotAllowedError
 from foretell.http.routes import PREDICT, READ, Question, Route
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from litestar.handlers import ASGIRouteHandler
     from litestar.types import HTTPScope
 
-    from foretell.http.core import Answer, Core
+    from foretell.http.core import Core
     from foretell.http.lifecycle import Lifecycle
     from foretell.http.routes import Routing
     from foretell.prediction import Headers
@@ -122,11 +124,13 @@ class _Adapter:
         try:
             body = await self._body(headers, receive)
         except RequestError as error:
-            answer = self._core.refuse(route, headers, "POST", error)
+            answer: Answer | Awaitable[Answer] = self._core.refuse(route, headers, "POST", error)
         except _ClientGoneError:
             return
         else:
-            wanted = await _while_wanted(self._core.predict(route, headers, body), receive)
+            answer = self._core.predict(route, Head.of(headers), body)
+        if type(answer) is not Answer:  # most answers are there at once
+            wanted = await _while_wanted(cast("Awaitable[Answer]", answer), receive)
             if wanted is None:
                 return
             answer = wanted
@@ -170,10 +174,10 @@ class _Adapter:
             self._core.observe(answer.record)
 
 
-async def _while_wanted(predicting: Coroutine[Any, Any, Answer], receive: Receive) -> Answer | None:
+async def _while_wanted(predicting: Awaitable[Answer], receive: Receive) -> Answer | None:
     """Wait for an answer as long as the client does; None if it went away, and its place was given up.
 
-    Most answers are there at once, and nobody is asked whether the client still waits.
+    Where the first step suffices, nobody is asked whether the client still waits.
     """
     answer: list[Answer] = []
     steps = steps_into(answer, predicting)

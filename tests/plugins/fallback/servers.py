@@ -14,7 +14,9 @@ import structlog
 from foretell.engine.loader import Loader
 from foretell.engine.registry import Registry
 from foretell.http.admin import admin_guard
+from foretell.http.answer import Answer
 from foretell.http.core import Core
+from foretell.http.head import Head
 from foretell.http.host import ServerHost
 from foretell.http.lookup import Lookup
 from foretell.http.native import MODELS, NativeRouting, native_route
@@ -25,7 +27,7 @@ from foretell.plugin.faults import Faults
 from foretell.plugin.loading import load_plugins
 from foretell.plugin.observers import Observers
 from foretell.plugin.plugin_set import PluginSet
-from foretell.prediction import RequestRecord
+from foretell.prediction import Headers, RequestRecord
 from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import Endpoint
 from foretell.settings import LimitSettings, Settings
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from foretell.plugin.contract import Stage
     from foretell.store.model_config import ModelConfig
 
-__all__ = ["Answered", "Server"]
+__all__ = ["Answered", "Server", "predicted"]
 
 
 class Answered(NamedTuple):
@@ -132,6 +134,7 @@ class Server:
             Lookup(self.registry),
             request_ids=RequestIds(),
             observers=observers,
+            faults=self.faults,
             deadlines=deadlines,
         )
 
@@ -155,7 +158,9 @@ class Server:
         headers_sent = [(b"content-type", b"application/json")]
         if waits_s is not None:
             headers_sent.append((b"x-request-timeout", waits_s))
-        answer = await self.core.predict(_route(f"{path}:predict"), headers_sent, json.dumps(body).encode())
+        answer = await predicted(
+            self.core, _route(f"{path}:predict"), headers_sent, json.dumps(body).encode()
+        )
         headers = {name.decode(): value.decode() for name, value in answer.headers}
         return Answered(answer.status, json.loads(answer.body), headers, answer.record)
 
@@ -185,6 +190,12 @@ class Server:
 
 def _found(name: str, kind: type[Plugin[Any]]) -> FoundPlugin:
     return FoundPlugin(name, "a test", lambda: kind)
+
+
+async def predicted(core: Core, route: Route, headers: Headers, body: bytes) -> Answer:
+    """What the core answers a prediction, waited for where there is something to wait for."""
+    answer = core.predict(route, Head.of(headers), body)
+    return answer if isinstance(answer, Answer) else await answer
 
 
 def _route(path: str) -> Route:
