@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from litestar.types import HTTPScope
 
     from foretell.http.core import Core
+    from foretell.http.known import Known
     from foretell.http.lifecycle import Lifecycle
     from foretell.http.routes import Routing
     from foretell.prediction import Headers
 
-__all__ = ["prediction_routes"]
+__all__ = ["Adapter", "prediction_routes"]
 
 _HTTP: Final = ScopeType.HTTP
 
@@ -40,27 +41,19 @@ class _ClientGoneError(Exception):
 
 
 def prediction_routes(
-    core: Core,
-    lifecycle: Lifecycle,
-    routings: Mapping[str, Routing],
-    *,
-    max_body_bytes: int,
-    prefix: str = "",
+    adapter: Adapter, routings: Mapping[str, Routing], *, prefix: str = ""
 ) -> list[ASGIRouteHandler]:
     """The handlers of the prediction protocols.
 
     Args:
-        core: What answers.
-        lifecycle: Says when answers close their connections.
+        adapter: What answers.
         routings: The protocols, by the path where each begins.
-        max_body_bytes: The greatest length of a body, bytes.
         prefix: Where in another application the routes are, for messages.
     """
-    adapter = _Adapter(core, lifecycle, max_body_bytes)
     return [_handler(adapter, path, prefix, routing) for path, routing in routings.items()]
 
 
-def _handler(adapter: _Adapter, begins: str, prefix: str, routing: Routing) -> ASGIRouteHandler:
+def _handler(adapter: Adapter, begins: str, prefix: str, routing: Routing) -> ASGIRouteHandler:
     mount = routing.has_paths_below
 
     # A mount: Litestar 2.25 cannot route a request to an `@asgi` handler whose path has parameters.
@@ -77,12 +70,20 @@ def _handler(adapter: _Adapter, begins: str, prefix: str, routing: Routing) -> A
     return handle
 
 
-class _Adapter:
-    """Between ASGI and the core."""
+class Adapter:
+    """Between ASGI and the core.
 
-    def __init__(self, core: Core, lifecycle: Lifecycle, max_body_bytes: int) -> None:
+    Args:
+        core: What answers.
+        lifecycle: Says when answers close their connections.
+        known: Is told of the hosts that were asked.
+        max_body_bytes: The greatest length of a body.
+    """
+
+    def __init__(self, core: Core, lifecycle: Lifecycle, known: Known, max_body_bytes: int) -> None:
         self._core = core
         self._lifecycle = lifecycle
+        self._known = known
         self._max_body_bytes = max_body_bytes
 
     async def handle(
@@ -99,7 +100,8 @@ class _Adapter:
             refusal = MethodNotAllowedError(method, ", ".join(route.methods))
             await self._refuse(route, scope, send, refusal)
         elif route.verb == PREDICT:
-            await self._predict(route, headers, scope, receive, send)
+            self._known.add_host(headers)
+            await self.predict(route, scope, receive, send)
         else:
             await self._answer(routing, route, headers, scope, receive, send)
 
@@ -118,9 +120,9 @@ class _Adapter:
             answer = await self._core.tell(route, headers, method, lambda: routing.answer(question))
             await self._send(answer, scope, send)
 
-    async def _predict(
-        self, route: Route, headers: Headers, scope: HTTPScope, receive: Receive, send: Send
-    ) -> None:
+    async def predict(self, route: Route, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """A prediction, whose route is known and has its method."""
+        headers = _headers(scope)
         try:
             body = await self._body(headers, receive)
         except RequestError as error:
@@ -129,12 +131,18 @@ class _Adapter:
             return
         else:
             answer = self._core.predict(route, Head.of(headers), body)
-        if type(answer) is not Answer:  # most answers are there at once
-            wanted = await _while_wanted(cast("Awaitable[Answer]", answer), receive)
-            if wanted is None:
-                return
-            answer = wanted
-        await self._send(answer, scope, send)
+        if type(answer) is Answer:  # most are there at once
+            await self._send(answer, scope, send)
+        else:
+            await self.finish(cast("Awaitable[Answer]", answer), scope, receive, send)
+
+    async def finish(
+        self, waiting: Awaitable[Answer], scope: HTTPScope, receive: Receive, send: Send
+    ) -> None:
+        """A prediction that has to be waited for; its request has been received whole."""
+        answer = await _while_wanted(waiting, receive)
+        if answer is not None:
+            await self._send(answer, scope, send)
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         limit = self._max_body_bytes

@@ -18,6 +18,7 @@ from foretell.http.answer import Answer
 from foretell.http.core import Core
 from foretell.http.head import Head
 from foretell.http.host import ServerHost
+from foretell.http.known import Known
 from foretell.http.lookup import Lookup
 from foretell.http.native import MODELS, NativeRouting, native_route
 from foretell.http.request_ids import RequestIds
@@ -174,7 +175,7 @@ class Server:
 
     def describe(self, path: str) -> dict[str, Any]:
         """The catalogue's entry."""
-        routing = NativeRouting(Lookup(self.registry), self.plugins.status)
+        routing = NativeRouting(Lookup(self.registry), self.plugins.status, Known())
         described: dict[str, Any] = msgspec.to_builtins(routing.answer(Question(_route(path), [], "GET")))
         return described
 
