@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Application"]
 
+_WATCHERS: Final = ("middleware", "guards", "csrf_config", "allowed_hosts", "compression_config")
+"""What of an application is to see every request."""
+
 _HTTP: Final = ScopeType.HTTP
 
 
@@ -31,15 +34,17 @@ class Application(Litestar):
         adapter: What answers predictions.
         known: What was asked before.
         arguments: Litestar's own.
+
+    Attributes:
+        adapter: What answers predictions.
+        known: What was asked before.
     """
 
     def __init__(self, adapter: Adapter, known: Known, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self._adapter = adapter
-        self._known = known
-        self._has_watchers = any(
-            (self.middleware, self.guards, self.csrf_config, self.allowed_hosts, self.compression_config)
-        )
+        super().__init__(**arguments)  # pyright: ignore[reportUnknownMemberType] # Litestar's hooks are generic in what it leaves open
+        self.adapter = adapter
+        self.known = known
+        self._has_watchers = any(getattr(self, name) for name in _WATCHERS)
 
     @property
     def is_watched(self) -> bool:
@@ -50,10 +55,10 @@ class Application(Litestar):
 
     def shortcut(self, scope: HTTPScope) -> Route | None:
         """What a request asks for, where that is a prediction that needs nothing of Litestar."""
-        route = self._known.route(scope["path"])
+        route = self.known.route(scope["path"])
         if route is None or scope["method"] not in route.methods or self.is_watched:
             return None
-        return route if self._known.knows_host(cast("Headers", scope["headers"])) else None
+        return route if self.known.knows_host(cast("Headers", scope["headers"])) else None
 
     async def __call__(
         self,
@@ -63,9 +68,9 @@ class Application(Litestar):
     ) -> None:
         """See Litestar."""
         if scope["type"] == _HTTP:
-            asked = cast("HTTPScope", scope)
+            asked: Any = scope
             route = self.shortcut(asked)
             if route is not None:
-                await self._adapter.predict(route, asked, cast("Receive", receive), cast("Send", send))
+                await self.adapter.predict(route, asked, cast("Receive", receive), cast("Send", send))
                 return
         await super().__call__(scope, receive, send)

@@ -78,13 +78,17 @@ class Adapter:
         lifecycle: Says when answers close their connections.
         known: Is told of the hosts that were asked.
         max_body_bytes: The greatest length of a body.
+
+    Attributes:
+        core: What answers.
+        max_body_bytes: The greatest length of a body.
     """
 
     def __init__(self, core: Core, lifecycle: Lifecycle, known: Known, max_body_bytes: int) -> None:
-        self._core = core
+        self.core = core
         self._lifecycle = lifecycle
         self._known = known
-        self._max_body_bytes = max_body_bytes
+        self.max_body_bytes = max_body_bytes
 
     async def handle(
         self, routing: Routing, path: str, rest: str, scope: HTTPScope, receive: Receive, send: Send
@@ -117,7 +121,7 @@ class Adapter:
             return
         else:
             question = Question(route, headers, method, body)
-            answer = await self._core.tell(route, headers, method, lambda: routing.answer(question))
+            answer = await self.core.tell(route, headers, method, lambda: routing.answer(question))
             await self._send(answer, scope, send)
 
     async def predict(self, route: Route, scope: HTTPScope, receive: Receive, send: Send) -> None:
@@ -126,11 +130,11 @@ class Adapter:
         try:
             body = await self._body(headers, receive)
         except RequestError as error:
-            answer: Answer | Awaitable[Answer] = self._core.refuse(route, headers, "POST", error)
+            answer: Answer | Awaitable[Answer] = self.core.refuse(route, headers, "POST", error)
         except _ClientGoneError:
             return
         else:
-            answer = self._core.predict(route, Head.of(headers), body)
+            answer = self.core.predict(route, Head.of(headers), body)
         if type(answer) is Answer:  # most are there at once
             await self._send(answer, scope, send)
         else:
@@ -145,7 +149,7 @@ class Adapter:
             await self._send(answer, scope, send)
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
-        limit = self._max_body_bytes
+        limit = self.max_body_bytes
         for name, value in headers:
             if name == b"content-length" and value.isdigit() and int(value) > limit:
                 raise TooLargeError(
@@ -168,7 +172,7 @@ class Adapter:
             chunks.append(chunk)
 
     async def _refuse(self, route: Route, scope: HTTPScope, send: Send, error: Exception) -> None:
-        await self._send(self._core.refuse(route, _headers(scope), scope["method"], error), scope, send)
+        await self._send(self.core.refuse(route, _headers(scope), scope["method"], error), scope, send)
 
     async def _send(self, answer: Answer, scope: HTTPScope, send: Send) -> None:
         headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]
@@ -179,7 +183,7 @@ class Adapter:
             await send({"type": "http.response.start", "status": answer.status, "headers": headers})
             await send({"type": "http.response.body", "body": body, "more_body": False})
         finally:  # some servers raise where the client is gone: it was answered all the same
-            self._core.observe(answer.record)
+            self.core.observe(answer.record)
 
 
 async def _while_wanted(predicting: Awaitable[Answer], receive: Receive) -> Answer | None:
