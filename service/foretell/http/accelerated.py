@@ -6,16 +6,17 @@ ASGI cycle is made for it, and no task. Everything else, and whatever turns out 
 
 from __future__ import annotations
 
+import asyncio
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from foretell.http.answer import Answer
 from foretell.http.head import Head
+from foretell.http.heads import END, KnownHead
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable
     from contextvars import Context
 
@@ -59,6 +60,9 @@ class AcceleratedProtocol(HttpToolsProtocol):
     def __init__(self, hot_path: HotPath, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._hot_path = hot_path
+        self._is_between = True  # the parser has read nothing of the next request, nor anything odd before it
+        self._read = b""
+        self._last_head = b""
         self._route: Route | None = None  # of a request whose way is not decided yet
         self._chunks: list[bytes] = []
         self._is_whole = False
@@ -68,12 +72,32 @@ class AcceleratedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         self._idle_since = None
+        if self._is_between:
+            end = data.find(END) + len(END)
+            known = self._hot_path.heads.get(data[:end])
+            if (
+                known is not None
+                and known.length == len(data) - end
+                and self._hot_path.is_open
+                and self._is_free()
+            ):
+                self._unset_keepalive_if_required()
+                self._predict(known.route, known.head, data[end:])
+                return
+            self._read = data
         super().data_received(data)
-        if self._route is not None:
-            if self._is_whole:
-                self._predict(self._route)
-            else:
-                self._take_the_ordinary_way()
+        route = self._route
+        if route is None:
+            return
+        if not self._is_whole:
+            self._take_the_ordinary_way()
+            return
+        self._route = None
+        chunks = self._chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        head = Head.of(tuple(self.headers))
+        self._remember(KnownHead(route, head, len(body)))
+        self._predict(route, head, body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
@@ -86,6 +110,7 @@ class AcceleratedProtocol(HttpToolsProtocol):
         """A request begins."""
         if self._route is not None:  # the one before it came in the same read: they are pipelined
             self._take_the_ordinary_way()
+        self._is_between = False
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -114,7 +139,7 @@ class AcceleratedProtocol(HttpToolsProtocol):
         if self._route is None:
             super().on_message_complete()
         else:
-            self._is_whole = True
+            self._is_whole = self._is_between = True
 
     def send_400_response(self, msg: str) -> None:
         """What follows is no HTTP."""
@@ -125,28 +150,38 @@ class AcceleratedProtocol(HttpToolsProtocol):
     def _is_plain(self) -> bool:
         """Whether the request is a POST of HTTP/1.1 on a connection that is free, and stays open."""
         parser: Any = self.parser
-        cycle: Any = self.cycle
         return (
             parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
             and parser.should_keep_alive()
             and not parser.should_upgrade()
             and not self.expect_100_continue
-            and (cycle is None or cycle.response_complete)
+            and self._is_free()
+        )
+
+    def _is_free(self) -> bool:
+        """Whether no other request is going on, and an answer can be written."""
+        cycle: Any = self.cycle
+        return (
+            (cycle is None or cycle.response_complete)
             and not self.flow.write_paused
-            and self.limit_concurrency is None
             and not self.transport.is_closing()
         )
 
-    def _predict(self, route: Route) -> None:
+    def _remember(self, known: KnownHead) -> None:
+        """Remember the head that was just parsed, if it came before on this connection; it and its body were one read."""
+        read, self._read = self._read, b""
+        head = read[: len(read) - known.length]
+        if head and head == self._last_head:
+            self._hot_path.heads.add(head, known)
+        self._last_head = head
+
+    def _predict(self, route: Route, head: Head, body: bytes) -> None:
         """Answer at once, or have the request go on as a task."""
-        self._route = None
-        chunks = self._chunks
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         context = copy_context()  # as a task would have one
-        answer = context.run(self._hot_path.core.predict, route, Head.of(self.headers), body)
+        answer = context.run(self._hot_path.core.predict, route, head, body)
         if type(answer) is not Answer:
-            self._wait(cast("Awaitable[Answer]", answer), context)
+            self._wait(route, head, cast("Awaitable[Answer]", answer), context)
             return
         self.cycle = _ANSWERED
         self.scope = _HEAD_WHOLE
@@ -155,16 +190,28 @@ class AcceleratedProtocol(HttpToolsProtocol):
         self._be_idle()
         self._hot_path.core.observe(answer.record)
 
-    def _wait(self, answer: Awaitable[Answer], context: Context) -> None:
+    def _wait(self, route: Route, head: Head, answer: Awaitable[Answer], context: Context) -> None:
         """Have uvicorn run an application that waits for an answer and sends it."""
-        self._begin()
-        application: Any = self.app
-        self.app = cast("Any", self._hot_path.finishing(answer))
-        try:
-            context.run(super().on_headers_complete)
-        finally:
-            self.app = application
-        self.cycle.more_body = False  # and whoever receives now hears of nothing but the end
+        super().on_message_begin()
+        self.headers.extend(head.headers)
+        path = route.path
+        scope: Any = self.scope
+        scope.update(method="POST", path=path, raw_path=path.encode(), query_string=b"")
+        self.cycle = RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=True,
+            on_response=self.on_response_complete,
+        )
+        self.cycle.more_body = False  # whoever receives now hears of nothing but the end
+        context.run(self._start_asgi_task, self.cycle, cast("Any", self._hot_path.finishing(answer)))
 
     def _begin(self) -> None:
         """Begin a request, whose head is there, as uvicorn does."""

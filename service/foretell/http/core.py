@@ -58,8 +58,8 @@ _VARY: Final = (b"vary", b"accept-encoding")
 _PROBLEM: Final = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
 
 
-class _Going:
-    """A prediction that is going on.
+class _Going(msgspec.Struct, gc=False):
+    """A prediction that has to wait for something.
 
     Attributes:
         route: What was asked.
@@ -69,14 +69,11 @@ class _Going:
         large: Whether its body is decoded, and its answer written, in a thread.
     """
 
-    __slots__ = ("endpoint", "head", "large", "record", "route")
-
-    def __init__(self, route: Route, head: Head, record: RequestRecord) -> None:
-        self.route = route
-        self.head = head
-        self.record = record
-        self.endpoint: Endpoint | None = None
-        self.large = False
+    route: Route
+    head: Head
+    record: RequestRecord
+    endpoint: Endpoint | None = None
+    large: bool = False
 
 
 class Core:
@@ -137,30 +134,36 @@ class Core:
             head.headers,
             path=route.path,
         )
-        going = _Going(route, head, record)
         self.in_flight += 1
+        endpoint: Endpoint | None = None
         try:
-            endpoint = self._take_up(going, self._lookup.endpoint(route))
+            try:
+                found = self._lookup.endpoint(route)
+            except AsleepError as asleep:
+                going = _Going(route, head, record)
+                return self._guarded(going, self._wake(going, asleep.model, body))
+            endpoint = self._take_up(route, head, record, found)
             if head.content_encoding is not None or len(body) > _LARGE_BYTES:
+                going = _Going(route, head, record, endpoint)
                 return self._guarded(going, self._take_time(going, endpoint, body))
             request, encode = endpoint.codec(route.protocol, head.content_type).decode(body, record)
             response = self._ask(endpoint, request)
             if type(response) is not PredictResponse:  # most answer at once
                 waiting = cast("Awaitable[PredictResponse]", response)
+                going = _Going(route, head, record, endpoint)
                 return self._guarded(going, self._outwait(going, endpoint, request, encode, waiting))
             record.predicted_ns = self._clock_ns()
             payload, content = _parted(encode(request, response))
             if len(payload) >= self._compress_from:
+                going = _Going(route, head, record, endpoint)
                 return self._guarded(going, self._pack(going, endpoint, response, payload, content))
             answer = self._answer(record, endpoint, response, payload, content)
-        except AsleepError as asleep:
-            return self._guarded(going, self._wake(going, asleep.model, body))
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
             answer = self._failed(error, route, record)
         except BaseException:
-            self._leave(going)
+            self._leave(endpoint)
             raise
-        self._leave(going)
+        self._leave(endpoint)
         return answer
 
     async def tell(
@@ -187,17 +190,15 @@ class Core:
         """Hand the record of an answered request to the observers."""
         self._observers.add(record)
 
-    def _take_up(self, going: _Going, endpoint: Endpoint) -> Endpoint:
+    def _take_up(self, route: Route, head: Head, record: RequestRecord, endpoint: Endpoint) -> Endpoint:
         """Begin to use what answers; in the step of the look-up, so that nothing is closed in between."""
-        record = going.record
         record.model = endpoint.info.name
-        if endpoint.choose is not None and going.route.version is None and going.route.alias is None:
+        if endpoint.choose is not None and route.version is None and route.alias is None:
             endpoint = self._lookup.chosen(endpoint, endpoint.choose, record)
-        going.endpoint = endpoint
-        endpoint.use.enter(record.started_ns)
         record.version = endpoint.info.version
-        patience_ns = endpoint.deadlines.patience_ns(going.head.timeout)
+        patience_ns = endpoint.deadlines.patience_ns(head.timeout)
         record.deadline_ns = record.started_ns + patience_ns if patience_ns else 0
+        endpoint.use.enter(record.started_ns)
         return endpoint
 
     def _ask(
@@ -224,7 +225,7 @@ class Core:
             self._observers.add(going.record)
             raise
         finally:
-            self._leave(going)
+            self._leave(going.endpoint)
 
     async def _wake(self, going: _Going, model: str, body: bytes) -> Answer:
         """Go on when a model is loaded that was asleep."""
@@ -232,7 +233,8 @@ class Core:
         waits_ns = self._deadlines.patience_ns(going.head.timeout)
         record.deadline_ns = record.started_ns + waits_ns if waits_ns else 0
         endpoint = await self._lookup.wake(model, going.route, record.deadline_ns)
-        return await self._take_time(going, self._take_up(going, endpoint), body)
+        going.endpoint = endpoint = self._take_up(going.route, going.head, record, endpoint)
+        return await self._take_time(going, endpoint, body)
 
     async def _take_time(self, going: _Going, endpoint: Endpoint, body: bytes) -> Answer:
         """Go on with a body that may be compressed, or large."""
@@ -316,10 +318,10 @@ class Core:
         record.finished_ns = self._clock_ns()
         return Answer(200, headers, payload, record)
 
-    def _leave(self, going: _Going) -> None:
+    def _leave(self, endpoint: Endpoint | None) -> None:
         self.in_flight -= 1
-        if going.endpoint is not None:
-            going.endpoint.use.leave()
+        if endpoint is not None:
+            endpoint.use.leave()
 
     async def _decompressed(self, body: bytes, coding: bytes) -> bytes:
         """A body as it was before it was compressed; what may be large is made in a thread."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
+from foretell.http.heads import Heads
 from foretell.http.wire import Wire
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class HotPath:
     Attributes:
         core: What answers.
         wire: Writes answers.
+        heads: The heads that came before.
     """
 
     def __init__(self, app: Application, lifecycle: Lifecycle) -> None:
@@ -43,15 +45,20 @@ class HotPath:
         self._most_bytes = min(app.adapter.max_body_bytes, _MOST_BYTES)
         self.core = app.adapter.core
         self.wire = Wire()
+        self.heads = Heads()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be taken at all: nobody in the application is to see requests, and the end has not begun."""
+        return not self._lifecycle.closing and not self._app.is_watched
 
     def route(self, url: bytes, headers: Headers) -> Route | None:
         """What a request asks for, by its target and its headers; None if uvicorn is to handle it.
 
-        It handles what is no prediction, what is not framed in the plainest way or is large, and everything while
-        somebody in the application is to see requests, or the end has begun.
+        It handles what is no prediction, and what is not framed in the plainest way or is large.
         """
         route = self._known.url(url)
-        if route is None or self._lifecycle.closing or self._app.is_watched:
+        if route is None or not self.is_open:
             return None
         length = -1
         for name, value in headers:

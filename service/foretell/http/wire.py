@@ -15,6 +15,11 @@ _STATUS_LINES: Final = {
 }
 _OTHER: Final = b"HTTP/1.1 %d \r\n"
 
+_LASTING: Final = frozenset({b"content-type", b"x-model-name", b"x-model-version", b"x-foretell-cache"})
+"""The headers that have a few values, which come again and again."""
+
+_MOST: Final = 1000
+
 
 class Wire:
     """Writes answers on connections that stay open.
@@ -24,7 +29,8 @@ class Wire:
 
     def __init__(self) -> None:
         self._defaults: list[tuple[bytes, bytes]] = []
-        self._written = b""
+        self._date = b""
+        self._lines: dict[tuple[bytes, bytes], bytes] = {}
 
     def write(self, answer: Answer, defaults: list[tuple[bytes, bytes]]) -> bytes:
         """An answer as it is sent.
@@ -35,12 +41,22 @@ class Wire:
         """
         if defaults is not self._defaults:
             self._defaults = defaults
-            self._written = b"".join([b"%b: %b\r\n" % header for header in defaults])
-        status, body = answer.status, answer.body
-        return b"%b%b%bcontent-length: %d\r\n\r\n%b" % (
-            _STATUS_LINES.get(status) or _OTHER % status,
-            self._written,
-            b"".join([b"%b: %b\r\n" % header for header in answer.headers]),
-            len(body),
-            body,
-        )
+            self._date = b"".join(map(_line, defaults))
+        known = self._lines
+        parts = [_STATUS_LINES.get(answer.status) or _OTHER % answer.status, self._date]
+        parts += [known.get(header) or self._written(header) for header in answer.headers]
+        parts += (b"content-length: ", str(len(answer.body)).encode(), b"\r\n\r\n", answer.body)
+        return b"".join(parts)
+
+    def _written(self, header: tuple[bytes, bytes]) -> bytes:
+        line = _line(header)
+        if header[0] in _LASTING:
+            if len(self._lines) >= _MOST:
+                self._lines.clear()
+            self._lines[header] = line
+        return line
+
+
+def _line(header: tuple[bytes, bytes]) -> bytes:
+    name, value = header
+    return name + b": " + value + b"\r\n"
