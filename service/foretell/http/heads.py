@@ -51,7 +51,7 @@ class Heads:
             written: The head, with the empty line that ends it.
             known: What the parser has found in it.
         """
-        if len(written) <= _LONGEST and written.find(END) == len(written) - len(END):
+        if len(written) <= _LONGEST:
             if len(self._known) >= _MOST:
                 self._known.clear()
             self._known[written] = known
