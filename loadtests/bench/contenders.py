@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +17,7 @@ from loadtests.bench.dialects import FIXED, INVOCATIONS, NATIVE, PLAIN, V1, V2, 
 
 from foretell.settings import ServerSettings
 
-__all__ = ["CONTENDERS", "QUICK", "choose"]
+__all__ = ["CONTENDERS", "QUICK", "choose", "uvicorn"]
 
 EVERY: Final = tuple(case.name for case in CASES)
 JSON: Final = tuple(case.name for case in CASES if case.encoding == "json")
@@ -43,7 +43,9 @@ PLUGINS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def _uvicorn(application: str, **environ: str) -> Any:
+def uvicorn(application: str, **environ: str) -> Callable[[Launch], Start]:
+    """How an ASGI application of servers/ is started."""
+
     def start(launch: Launch) -> Start:
         options = ["--app-dir", str(SERVERS), "--port", str(launch.port), "--workers", "1"]
         options += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
@@ -53,7 +55,7 @@ def _uvicorn(application: str, **environ: str) -> Any:
     return start
 
 
-def _foretell(*plugins: str, accelerated: bool | None = None) -> Any:
+def _foretell(*plugins: str, accelerated: bool | None = None) -> Callable[[Launch], Start]:
     def start(launch: Launch) -> Start:
         store = shutil.copytree(launch.model.store, launch.folder / "model_store")
         settings: dict[str, Any] = {
@@ -80,8 +82,8 @@ def _raw(launch: Launch) -> Start:
     )
 
 
-def _script(name: str, *options: str, **environ: str) -> Any:
-    """A program of servers/; in its options, {port}, {model} and {free} are filled in."""
+def _script(name: str, *options: str, **environ: str) -> Callable[[Launch], Start]:
+    """A program of servers/; in its options, {port} and {model} are filled in."""
 
     def start(launch: Launch) -> Start:
         known = {"port": launch.port, "model": launch.model.name}
@@ -166,7 +168,7 @@ _ALL: Final = ("tracing", "metrics", "fallback", "cache")
 
 CONTENDERS: Final = (
     Contender(
-        "nothing", "an ASGI application that does nothing", _uvicorn("nothing:app"), EVERY, FIXED, floor=True
+        "nothing", "an ASGI application that does nothing", uvicorn("nothing:app"), EVERY, FIXED, floor=True
     ),
     Contender("session.run", "ONNX Runtime in a loop, without a server", _raw, JSON, {}),
     _variant("foretell", "as it comes, without plugins"),
@@ -182,7 +184,7 @@ CONTENDERS: Final = (
     Contender(
         "fastapi-joblib",
         "FastAPI, scikit-learn",
-        _uvicorn("fastapi_joblib:app"),
+        uvicorn("fastapi_joblib:app"),
         TRAINED,
         {"json": PLAIN},
         environment="fastapi-joblib",
@@ -191,7 +193,7 @@ CONTENDERS: Final = (
     Contender(
         "fastapi-onnx",
         "FastAPI, ONNX Runtime",
-        _uvicorn("fastapi_onnx:app"),
+        uvicorn("fastapi_onnx:app"),
         JSON,
         {"json": PLAIN},
         environment="fastapi-onnx",

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
+from loadtests.bench.cases import Encoding
 from loadtests.bench.models import Model, Outputs
 
 __all__ = ["FIXED", "INVOCATIONS", "NATIVE", "PLAIN", "V1", "V2", "V2_BINARY", "Dialect", "Request"]
@@ -172,4 +173,4 @@ V1: Final[Dialect] = _Plain("/v1/models/{model}:predict", "predictions")
 V2: Final[Dialect] = _V2()
 V2_BINARY: Final[Dialect] = _V2Binary()
 INVOCATIONS: Final[Dialect] = _Invocations()
-FIXED: Final[dict[str, Dialect]] = {"json": _Fixed(NATIVE), "binary": _Fixed(V2_BINARY)}
+FIXED: Final[Mapping[Encoding, Dialect]] = {"json": _Fixed(NATIVE), "binary": _Fixed(V2_BINARY)}

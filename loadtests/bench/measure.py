@@ -59,29 +59,20 @@ def measure(
         left = [each for each in there if each.takes(case)]
         for turn in range(1, rounds + 1):
             for contender in list(left):
-                where = (
+                place = (
                     f"case {number} of {len(cases)} {case.name}, round {turn} of {rounds}, {contender.name}"
                 )
-                tell(f"{where}: starting")
+                model, python = models[case.model], pythons[contender.name]
                 with tempfile.TemporaryDirectory(dir=folder) as own:
-                    taken = Turn(
-                        contender,
-                        case,
-                        turn,
-                        models[case.model],
-                        pythons[contender.name],
-                        Path(own),
-                        server_core,
-                        seconds,
-                        wrk,
-                        lambda what, where=where: tell(f"{where}: {what}"),
-                    ).take()
-                    for each in taken:
+                    where = Path(own)
+                    for each in Turn(
+                        contender, case, turn, model, python, where, server_core, seconds, wrk, place, tell
+                    ).take():
                         if isinstance(each, Sample):
                             samples.append(each)
                             continue
                         failures.append(each)
-                        tell(f"{where}: NOT MEASURED: {each.reason}")
+                        tell(f"{place}: NOT MEASURED: {each.reason}")
                         if not each.connections:  # it does not start, or answers wrongly: it would again
                             left.remove(contender)
     entrants = [

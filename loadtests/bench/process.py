@@ -13,6 +13,9 @@ from loadtests.processes import proportional_mb, resident_mb
 
 __all__ = ["ServerProcess", "cores"]
 
+_PARENT, _SESSION, _BEGAN = 1, 3, 19
+"""Where these stand in /proc/PID/stat, counted from the third field. Source: proc(5)."""
+
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 ENVIRON: Final = {
@@ -105,7 +108,7 @@ class ServerProcess:
 
     def stop(self) -> None:
         """End all of them: politely, and after ten seconds for good."""
-        pids = self.pids()
+        began = {pid: fields[_BEGAN] for pid in self.pids() if (fields := _fields(pid))}
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -113,9 +116,9 @@ class ServerProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        for pid in pids:  # those whom the first left behind
+        for pid, when in began.items():  # those whom the first left behind
             fields = _fields(pid)
-            if fields and int(fields[3]) == self._process.pid:
+            if fields and fields[_BEGAN] == when:
                 _kill(pid)
 
 
@@ -131,12 +134,12 @@ def _all_processes() -> dict[int, tuple[int, int]]:
     found: dict[int, tuple[int, int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and (fields := _fields(int(entry.name))):
-            found[int(entry.name)] = int(fields[1]), int(fields[3])
+            found[int(entry.name)] = int(fields[_PARENT]), int(fields[_SESSION])
     return found
 
 
 def _fields(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the third on; none if there is no such process. Source: proc(5)."""
+    """The fields of /proc/PID/stat from the third on; none if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

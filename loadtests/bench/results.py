@@ -19,7 +19,7 @@ class Sample(msgspec.Struct, frozen=True):
 
     Attributes:
         case: The case's name.
-        connections: How many callers asked; of what is no server, the least of the case, and it is one loop.
+        connections: How many callers asked; 1 of what is no server, but a loop.
         contender: Who answered.
         round: In which round, from 1.
         per_s: Requests a second.
@@ -103,10 +103,9 @@ class Row(msgspec.Struct, frozen=True):
 def rows(results: Results) -> Iterator[Row]:
     """One row for each contender, case and number of callers that was measured, in the order of the lists."""
     for case in results.cases:
-        for connections in case.connections:
-            here = [
-                each for each in results.samples if (each.case, each.connections) == (case.name, connections)
-            ]
+        of_case = [each for each in results.samples if each.case == case.name]
+        for connections in sorted({each.connections for each in of_case}):
+            here = [each for each in of_case if each.connections == connections]
             floors = {each.round: each for each in here if each.contender == results.floor}
             for entrant in results.contenders:
                 own = [each for each in here if each.contender == entrant.name]

@@ -15,19 +15,23 @@ from loadtests.bench.answers import Asked, WrongAnswer, ask, check
 from loadtests.bench.cases import Case
 from loadtests.bench.contender import Contender, Launch
 from loadtests.bench.dialects import Dialect
-from loadtests.bench.load import LoadError, Wrk
+from loadtests.bench.load import Load, LoadError, Wrk
 from loadtests.bench.models import Model, Outputs
 from loadtests.bench.process import ENVIRON, ServerProcess
 from loadtests.bench.results import Failure, Sample
 from loadtests.processes import resident_mb
 
-__all__ = ["Turn", "free_port"]
+__all__ = ["Turn", "free_port", "too_few"]
 
 START_S: Final = 90.0
 """How long a contender may take to its first answer, seconds."""
 CHECKED: Final = 8
 """How many questions each contender answers before it is measured."""
 WARM_UP_S: Final = 1.0
+ANSWERS_EACH: Final = 3
+"""How many answers each caller should have got on average; a contender that is slow is measured for longer."""
+LONGEST_S: Final = 60.0
+"""How long at most, seconds."""
 
 
 def free_port() -> int:
@@ -51,6 +55,7 @@ class Turn(NamedTuple):
         core: The CPU that the contender gets.
         seconds: How long each measurement takes.
         wrk: The load generator.
+        place: What the lines of `tell` begin with.
         tell: Takes a line on how far it is.
     """
 
@@ -63,10 +68,12 @@ class Turn(NamedTuple):
     core: int
     seconds: float
     wrk: Wrk
+    place: str
     tell: Callable[[str], None]
 
     def take(self) -> Iterator[Sample | Failure]:
         """Start, check, measure at each number of callers, and end."""
+        self.tell(f"{self.place}: starting")
         asked = self.model.questions(self.case.rows, self.case.different)
         try:
             if not self.contender.dialects:
@@ -87,14 +94,17 @@ class Turn(NamedTuple):
             for one in checked:
                 check(ask(port, dialect, self.model, one.rows), one)
             for connections in self.case.connections:
-                self.tell(f"{connections} connections")
-                self.wrk.run(port, requests, mark, connections=connections, seconds=WARM_UP_S)
+                self.tell(f"{self.place}: {connections} connections")
+                warm = self.wrk.run(port, requests, mark, connections=connections, seconds=WARM_UP_S)
+                seconds = self._long_enough(warm, connections)
+                # Its answer comes when those are done with whose callers have hung up.
+                check(ask(port, dialect, self.model, checked[0].rows), checked[0])
                 before = server.cpu_s()
-                load = self.wrk.run(port, requests, mark, connections=connections, seconds=self.seconds)
+                load = self.wrk.run(port, requests, mark, connections=connections, seconds=seconds)
                 cpu_s = server.cpu_s() - before
                 check(ask(port, dialect, self.model, checked[-1].rows), checked[-1])
-                if load.fault:
-                    yield self._failure(load.fault, connections)
+                if fault := load.fault or too_few(load, connections):
+                    yield self._failure(fault, connections)
                     continue
                 yield self._sample(
                     connections,
@@ -106,6 +116,11 @@ class Turn(NamedTuple):
                     pss_mb=server.proportional_mb(),
                     start_s=start_s,
                 )
+
+    def _long_enough(self, warm: Load, connections: int) -> float:
+        """How long to measure, seconds, so that each caller has some answers of a slow contender too."""
+        wanted = ANSWERS_EACH * connections
+        return max(self.seconds, min(LONGEST_S, wanted / warm.per_s if warm.requests else LONGEST_S))
 
     def _first_answer(self, server: ServerProcess, port: int, dialect: Dialect, asked: Asked) -> float:
         """Seconds from the start to the first right answer.
@@ -154,9 +169,7 @@ class Turn(NamedTuple):
                 process.stdin.flush()
                 figures = json.loads(process.stdout.readline())
             memory = resident_mb(process.pid)
-            sample = self._sample(
-                self.case.connections[0], **figures, rss_mb=memory, pss_mb=memory, start_s=start_s
-            )
+            sample = self._sample(1, **figures, rss_mb=memory, pss_mb=memory, start_s=start_s)
             process.stdin.close()
         return sample
 
@@ -173,3 +186,10 @@ class Turn(NamedTuple):
 
     def _failure(self, reason: str, connections: int = 0) -> Failure:
         return Failure(self.case.name, self.contender.name, reason, self.round, connections)
+
+
+def too_few(load: Load, connections: int) -> str | None:
+    """Why an average of so few answers says nothing; None if there are enough."""
+    if load.requests >= connections:
+        return None
+    return f"{load.requests} answers for {connections} callers in {load.duration_us / 1e6:.0f} s"
