@@ -52,7 +52,7 @@ fmt: .venv/.dev ## format, and mend what ruff can mend
 store: .venv/.dev ## build the models of model_store/ anew
 	$(BIN)/python scripts/build_store.py $(ARGS)
 
-bench: .venv/.dev ## measure foretell beside other servers (an hour; ARGS=--help tells how to choose; needs wrk)
+bench: .venv/.dev ## measure foretell beside other servers (an hour and a half; ARGS=--help tells how to choose; needs wrk)
 	@exec $(BIN)/python -m loadtests.bench $(ARGS)
 
 bench-quick: .venv/.dev ## the same within a minute: the floors, foretell, and FastAPI on ONNX Runtime

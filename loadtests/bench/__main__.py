@@ -6,7 +6,7 @@ told of and not measured. All take turns, round after round, each started anew, 
 on all of them. The floor is an ASGI application that does nothing, on the uvicorn that foretell has: the ratios say how
 much more than that a contender takes in the same round.
 
-  make bench                                                    everything; an hour or two
+  make bench                                                    everything; an hour and a half
   make bench-quick                                              the floors, foretell, FastAPI; a minute
   make bench ARGS="--cases breast_cancer-1 --contenders foretell mosec"
   make bench ARGS="--cases iris-1 --connections 1 16 --rounds 7 --seconds 5"
@@ -89,7 +89,12 @@ def _chosen(arguments: argparse.Namespace) -> tuple[list[Case], list[Contender]]
     if arguments.quick:
         names, connections = names or QUICK_CASES, connections or QUICK_CONNECTIONS
         if not arguments.contenders:
-            who = [each for each in contenders.choose(list(contenders.QUICK)) if is_there(each.environment)]
+            who = contenders.choose(list(contenders.QUICK))
+            for each in who:
+                if not is_there(each.environment):
+                    target = f".venv-bench/{each.environment}/.done"
+                    print(f"{each.name} is left out: `make {target}` makes its environment", file=sys.stderr)
+            who = [each for each in who if is_there(each.environment)]
     return cases.choose(names, connections), who
 
 

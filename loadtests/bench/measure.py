@@ -47,6 +47,7 @@ def measure(
     (folder / "wrk").mkdir()
     wrk = Wrk(folder / "wrk", load_core)
     failures: list[Failure] = []
+    contenders = [each for each in contenders if any(map(each.takes, cases))]
     pythons = dict(_pythons(contenders, failures, tell))
     there = [each for each in contenders if each.name in pythons]
     samples: list[Sample] = []
@@ -57,6 +58,8 @@ def measure(
             (folder / case.model).mkdir()
             models[case.model] = prepare(case.model, folder / case.model)
         left = [each for each in there if each.takes(case)]
+        others = ", ".join(each.name for each in there if not each.takes(case))
+        tell(f"case {number} of {len(cases)} {case.name}: " + (f"not for {others}" if others else "for all"))
         for turn in range(1, rounds + 1):
             for contender in list(left):
                 place = (

@@ -26,6 +26,8 @@ ENVIRON: Final = {
     "PYTHONWARNINGS": "ignore",
 }
 """What every server gets, however it is started."""
+OTHERS: Final = ("COVERAGE_", "FORETELL_", "OTEL_")
+"""How variables begin that no server gets: they are meant for whoever starts the bench."""
 
 
 def cores() -> tuple[int, int]:
@@ -46,9 +48,7 @@ class ServerProcess:
 
     def __init__(self, command: list[str], environ: dict[str, str], folder: Path, core: int) -> None:
         self._log = folder / "log"
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("FORETELL_", "OTEL_"))
-        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)}
         with self._log.open("wb") as log:
             self.began = time.perf_counter()
             self._process = subprocess.Popen(

@@ -69,6 +69,7 @@ def test_fewer_answers_than_callers_are_no_measurement(
 
 def take(contender: Contender, folder: Path) -> list[Sample | Failure]:
     """One turn of a contender with the iris model."""
+    told: list[str] = []
     for name in ("model", "wrk", "own"):
         (folder / name).mkdir()
     return list(
@@ -83,7 +84,7 @@ def take(contender: Contender, folder: Path) -> list[Sample | Failure]:
             1,
             Wrk(folder / "wrk", cores()[1]),
             "here",
-            [].append,
+            told.append,
         ).take()
     )
 
