@@ -77,7 +77,7 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## resolve the locks anew from pyproject.toml
 clean: ## remove .venv, caches and build output
 	rm -rf .venv .venv-bench .venv-clients .venv-lock build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
 		.mypy_cache .pytest_cache .ruff_cache
-	find service plugins scripts tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find service plugins scripts tests loadtests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The locks hold every release with its hashes, so pip resolves nothing (--no-deps): left to resolve, it asks for
 # the newest release of what is required with an extra, and refuses it as not locked. `pip check` sees to the rest.

@@ -25,6 +25,7 @@ import time
 from pathlib import Path
 
 import msgspec
+
 from loadtests.bench import cases, contenders
 from loadtests.bench.cases import CASES, Case
 from loadtests.bench.chart import svg

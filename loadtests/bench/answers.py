@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import http.client
-from typing import NamedTuple
+import struct
+from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
+
 from loadtests.bench.dialects import Dialect
 from loadtests.bench.models import Model, Outputs
 
-__all__ = ["Asked", "WrongAnswer", "ask", "check"]
+__all__ = ["Asked", "Refused", "WrongAnswer", "ask", "check"]
+
+
+_UNREADABLE: Final = (AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError, struct.error)
+"""What reading an answer raises that is of another form."""
 
 
 class WrongAnswer(ValueError):  # noqa: N818 - it is what it says
     """A contender's answer is no prediction, or not the model's."""
+
+
+class Refused(WrongAnswer):
+    """A contender answers with another status than 200, perhaps because it is not ready."""
 
 
 class Asked(NamedTuple):
@@ -28,7 +39,8 @@ def ask(port: int, dialect: Dialect, model: Model, rows: np.ndarray) -> Outputs:
 
     Raises:
         OSError: Nobody listens, or the connection broke.
-        WrongAnswer: The status is not 200, or the body cannot be read.
+        Refused: The status is not 200.
+        WrongAnswer: The body cannot be read.
     """
     request = dialect.request(model, rows)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -37,11 +49,11 @@ def ask(port: int, dialect: Dialect, model: Model, rows: np.ndarray) -> Outputs:
         answer = connection.getresponse()
         body = answer.read()
         if answer.status != 200:
-            raise WrongAnswer(f"status {answer.status}: {body[:300].decode(errors='replace')}")
+            raise Refused(f"status {answer.status}: {body[:300].decode(errors='replace')}")
         headers = {name.lower(): value for name, value in answer.getheaders()}
         try:
             return dialect.read(model, headers, body)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except _UNREADABLE as error:
             raise WrongAnswer(f"cannot read {body[:300]!r}: {error!r}") from error
     except http.client.HTTPException as error:
         raise ConnectionError(f"no HTTP answer: {error!r}") from error

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import msgspec
 import tomlkit
+
+from foretell.settings import ServerSettings
 from loadtests.bench.cases import CASES, Encoding
 from loadtests.bench.contender import SERVERS, Contender, Launch, Start
 from loadtests.bench.dialects import FIXED, INVOCATIONS, NATIVE, PLAIN, V1, V2, V2_BINARY, Dialect
-
-from foretell.settings import ServerSettings
 
 __all__ = ["CONTENDERS", "QUICK", "choose", "uvicorn"]
 

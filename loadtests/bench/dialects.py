@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
+
 from loadtests.bench.cases import Encoding
 from loadtests.bench.models import Model, Outputs
 

@@ -12,9 +12,9 @@ import joblib
 import msgspec
 import numpy as np
 import onnxruntime
-from loadtests.heavy import WIDTH, write_heavy
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 
+from loadtests.heavy import WIDTH, write_heavy
 from scripts.build_store import breast_cancer, digits, iris
 
 __all__ = ["NAMES", "Model", "Outputs", "prepare"]

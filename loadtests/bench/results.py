@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
+
 from loadtests.bench.cases import Case
 from loadtests.bench.statistic import Spread
 

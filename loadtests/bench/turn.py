@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-from loadtests.bench.answers import Asked, WrongAnswer, ask, check
+
+from loadtests.bench.answers import Asked, Refused, WrongAnswer, ask, check
 from loadtests.bench.cases import Case
 from loadtests.bench.contender import Contender, Launch
 from loadtests.bench.dialects import Dialect
@@ -135,7 +136,7 @@ class Turn(NamedTuple):
                 raise RuntimeError(f"it ended with {server.status} before it answered: {server.log_end()}")
             try:
                 outputs = ask(port, dialect, self.model, asked.rows)
-            except (OSError, WrongAnswer) as error:  # not there yet, or not ready
+            except (OSError, Refused) as error:  # not there yet, or not ready
                 last = str(error)
                 time.sleep(0.005)
                 continue

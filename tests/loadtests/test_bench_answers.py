@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+
 from loadtests.bench.answers import Asked, WrongAnswer, check
 from loadtests.bench.dialects import INVOCATIONS, NATIVE, PLAIN, V1, V2, V2_BINARY, Dialect
 from loadtests.bench.models import Model, Outputs, prepare

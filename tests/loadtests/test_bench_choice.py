@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from loadtests.bench import cases, contenders
 from loadtests.bench.__main__ import main
 from loadtests.bench.cases import CASES
 from loadtests.bench.contenders import CONTENDERS, QUICK
 from loadtests.bench.models import NAMES
-
 from tests.servers import ROOT
 
 ENVIRONMENTS = {each.environment for each in CONTENDERS if each.environment}

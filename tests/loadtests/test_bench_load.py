@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from loadtests.bench.load import Load, LoadError, parse
 
 FIGURES = (

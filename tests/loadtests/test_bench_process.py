@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from loadtests.bench.process import ServerProcess, cores
 
+from loadtests.bench.process import ServerProcess, cores
 from tests.servers import wait_until
 
 BUSY = """

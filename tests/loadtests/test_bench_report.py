@@ -7,7 +7,6 @@ import xml.etree.ElementTree as ET
 from loadtests.bench.chart import svg
 from loadtests.bench.report import markdown
 from loadtests.bench.results import Failure
-
 from tests.loadtests.bench_results import results, sample
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from loadtests.bench.results import rows
 from loadtests.bench.statistic import Spread
-
 from tests.loadtests.bench_results import results, sample
 
 

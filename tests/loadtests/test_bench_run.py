@@ -9,17 +9,17 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+
 from loadtests.bench import cases, contenders, turn
 from loadtests.bench.__main__ import main
 from loadtests.bench.answers import Asked, check
 from loadtests.bench.contender import Contender
-from loadtests.bench.dialects import PLAIN
+from loadtests.bench.dialects import PLAIN, V2
 from loadtests.bench.load import Load, Wrk
 from loadtests.bench.models import prepare
 from loadtests.bench.process import cores
 from loadtests.bench.results import FIGURES, Failure, Results, Sample
 from loadtests.bench.turn import Turn
-
 from tests.system import require_program
 
 
@@ -96,6 +96,14 @@ def test_a_contender_that_answers_wrongly_is_not_measured(tmp_path: Path) -> Non
     assert isinstance(failure, Failure)
     assert failure.reason == "outputs [], where session.run has ['label', 'probabilities']"
     assert failure.connections == 0
+
+
+def test_an_answer_of_another_form_is_a_wrong_one(tmp_path: Path) -> None:
+    require_program("wrk")
+    (floor,) = contenders.choose(["nothing"])
+    (failure,) = take(floor._replace(floor=False, dialects={"json": V2}), tmp_path)
+    assert isinstance(failure, Failure)
+    assert failure.reason == "cannot read b'{}': KeyError('outputs')"
 
 
 def test_a_contender_that_does_not_start_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
