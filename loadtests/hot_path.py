@@ -1,6 +1,7 @@
 """What one prediction costs from the first byte of its request to the last of its answer, without a kernel.
 
-    python loadtests/hot_path.py                  calls and bytecodes of Python, exact and the same on every machine
+    python loadtests/hot_path.py                  calls and bytecodes of Python: exact, and the same on every machine
+    python loadtests/hot_path.py --record         the same, and keep them as what the tests compare with
     python loadtests/hot_path.py --instructions   instructions, by valgrind
 
 One row of JSON for breast_cancer (100 trees), no two requests equal, on one connection whose transport takes the answers
@@ -21,6 +22,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, Self
+from unittest.mock import patch
 
 import msgspec
 import uvicorn
@@ -33,6 +35,7 @@ from foretell.http.accelerated import AcceleratedProtocol
 from foretell.http.application import Application
 from foretell.http.hot_path import HotPath
 from foretell.http.lifecycle import Lifecycle
+from foretell.plugin import observers
 from foretell.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -62,7 +65,18 @@ VARIANTS: Final[dict[str, tuple[dict[str, Any], bool]]] = {
 }
 
 COUNTED: Final = 200
+"""How many requests are enough where instructions are counted."""
+
 WARM_UP: Final = 150
+
+BATCH: Final = 1000
+"""As many records as are handed to observers at once when nothing else hands them on."""
+
+ROOT: Final = Path(__file__).parents[1]
+RECORD: Final = Path(__file__).with_suffix(".json")
+"""What was counted last, by the release of Python."""
+
+VERSION: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class Sink(asyncio.Transport):
@@ -168,6 +182,18 @@ async def connect(stack: AsyncExitStack, folder: Path, name: str) -> Connection:
     return connection
 
 
+class Cost(msgspec.Struct, frozen=True):
+    """What one request costs.
+
+    Attributes:
+        calls: How many functions are called, those of Python and those that are not.
+        bytecodes: How many steps the interpreter takes.
+    """
+
+    calls: float
+    bytecodes: float
+
+
 class Counter:
     """Counts calls and bytecodes of Python while it is entered."""
 
@@ -200,23 +226,34 @@ class Counter:
         return self._trace_opcode
 
 
-async def count_python(requests: int = COUNTED) -> dict[str, tuple[float, float]]:
-    """The calls and the bytecodes of one request, by the variant."""
-    found: dict[str, tuple[float, float]] = {}
-    with tempfile.TemporaryDirectory() as folder:
+async def count_python() -> dict[str, Cost]:
+    """What one request costs, by the variant: on average over as many as observers get at once."""
+    found: dict[str, Cost] = {}
+    with tempfile.TemporaryDirectory() as folder, patch.object(observers, "_DELAY_S", 3600):
         questions = bodies(make_store(Path(folder)))
         for name in (FLOOR, *VARIANTS):
             async with AsyncExitStack() as stack:
                 connection = await connect(stack, Path(folder), name)
-                await connection.ask(PATH, list(itertools.islice(questions, WARM_UP)))
-                asked = list(itertools.islice(questions, requests))
+                await connection.ask(PATH, list(itertools.islice(questions, BATCH)))
+                asked = list(itertools.islice(questions, BATCH))
                 gc.collect()
                 gc.disable()
                 with Counter() as counter:
                     await connection.ask(PATH, asked)
                 gc.enable()
-                found[name] = (counter.calls / requests, counter.bytecodes / requests)
+                found[name] = Cost(round(counter.calls / BATCH, 2), round(counter.bytecodes / BATCH, 2))
     return found
+
+
+def recorded() -> dict[str, Cost] | None:
+    """What was counted last with this release of Python; None if nothing was."""
+    return msgspec.json.decode(RECORD.read_bytes(), type=dict[str, dict[str, Cost]]).get(VERSION)
+
+
+def record(found: dict[str, Cost]) -> None:
+    """Keep what was counted."""
+    kept: dict[str, Any] = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    RECORD.write_text(json.dumps({**kept, VERSION: msgspec.to_builtins(found)}, indent=2) + "\n")
 
 
 async def run_counted(requests: int) -> None:
@@ -238,9 +275,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--requests", type=int, default=COUNTED)
+    parser.add_argument("--requests", type=int, default=COUNTED, help="how many instructions are counted for")
     parser.add_argument("--instructions", action="store_true", help="count instructions, by valgrind")
-    parser.add_argument("--json", action="store_true", help="print what is counted as JSON")
+    parser.add_argument("--record", action="store_true", help=f"write what is counted to {RECORD.name}")
     parser.add_argument("--counted", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.counted:
@@ -252,13 +289,12 @@ def main() -> None:
         for name, instructions in zip((FLOOR, *VARIANTS), counts.values(), strict=True):
             print(f"{name:<24} {instructions / arguments.requests:>23,.0f} {instructions / floor:>13.2f}")
     else:
-        found = uvloop.run(count_python(arguments.requests))
-        if arguments.json:
-            print(json.dumps(found, indent=2))
-            return
+        found = uvloop.run(count_python())
         print(f"{'':<24} {'calls a request':>16} {'bytecodes':>10}")
-        for name, (calls, bytecodes) in found.items():
-            print(f"{name:<24} {calls:>16,.1f} {bytecodes:>10,.1f}")
+        for name, cost in found.items():
+            print(f"{name:<24} {cost.calls:>16,.1f} {cost.bytecodes:>10,.1f}")
+        if arguments.record:
+            record(found)
 
 
 if __name__ == "__main__":

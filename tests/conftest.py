@@ -15,7 +15,7 @@ import httpx
 import hypothesis
 import pytest
 
-from tests.servers import ROOT, SAMPLE_STORE, RunningServer, Serve, ServeStore
+from tests.servers import ROOT, SAMPLE_STORE, WAYS, RunningServer, Serve, ServeStore
 
 # No test is judged by its speed.
 hypothesis.settings.register_profile(
@@ -103,10 +103,10 @@ def serve_store(serve_processes: Serve) -> ServeStore:
     return _serve_store(serve_processes)
 
 
-@pytest.fixture(scope="session")
-def sample_server(shared_store: ServeStore) -> RunningServer:
-    """The sample store, served as ``make serve`` does."""
-    return shared_store(SAMPLE_STORE)
+@pytest.fixture(scope="session", params=WAYS)
+def sample_server(shared_store: ServeStore, request: pytest.FixtureRequest) -> RunningServer:
+    """The sample store, served as ``make serve`` does, with and without the accelerated protocol."""
+    return shared_store(SAMPLE_STORE, *WAYS[request.param])
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,9 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SAMPLE_STORE = ROOT / "model_store"
+
+WAYS: dict[str, tuple[str, ...]] = {"accelerated": (), "ordinary": ("--set", "server.accelerated=false")}
+"""How HTTP is served, and the flags for it: nobody can tell the two apart."""
 _MEASURES = "COVERAGE_PROCESS_CONFIG"
 
 

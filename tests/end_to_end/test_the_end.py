@@ -13,7 +13,7 @@ import pytest
 
 from tests.load import Load
 from tests.models import linear_model_bytes, write_version
-from tests.servers import ROOT, RunningServer, Serve, ServeStore
+from tests.servers import ROOT, WAYS, RunningServer, Serve, ServeStore
 
 pytestmark = pytest.mark.measures_servers
 
@@ -29,10 +29,17 @@ def small(store: Path) -> Path:
     return store
 
 
-@pytest.fixture
-def serve(serve_store: ServeStore, small: Path) -> Serve:
-    """Serve it."""
-    return lambda *flags: serve_store(small, "--set", "store.default_model=", *flags)
+@pytest.fixture(params=WAYS)
+def serve(serve_store: ServeStore, small: Path, request: pytest.FixtureRequest) -> Serve:
+    """Serve it, in both ways; what is asked was asked before, which the accelerated one needs."""
+
+    def start(*flags: str) -> RunningServer:
+        server = serve_store(small, "--set", "store.default_model=", *WAYS[request.param], *flags)
+        asked = httpx.post(f"{server.url}/predict", content=ROW, headers={"host": "x"}, timeout=120)
+        assert asked.status_code == 200
+        return server
+
+    return start
 
 
 def connect(server: RunningServer) -> socket.socket:
