@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import random
-import re
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import msgspec
 import pytest
-import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
-from foretell.app import create_app
-from foretell.http.accelerated import AcceleratedProtocol
-from foretell.http.application import Application
-from foretell.http.hot_path import HotPath
-from foretell.http.lifecycle import Lifecycle
-from foretell.settings import Settings
+from tests.http.ways import Way, open_ways
 from tests.models import linear_model_bytes, write_version
 
 STREAMS: Final = int(os.environ.get("FORETELL_TEST_STREAMS", "2000"))
@@ -50,109 +38,6 @@ class Waits(Plugin):
         return predict if model.name == "waits" else call_next
 """
 """A plugin because of which one model's answers are never there at once."""
-
-_ID: Final = re.compile(rb"[0-9a-f]{16}-[0-9a-f]+")
-
-
-class _Transport(asyncio.Transport):
-    """What a connection is to its protocol; it keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
-        self.written = bytearray()
-        self.closing = False
-        self.reading = True
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        if not self.closing:
-            self.written += data
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def close(self) -> None:
-        self.closing = True
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-
-class _Seen(NamedTuple):
-    """What can be seen of a connection from outside, and by whoever ends the server."""
-
-    written: bytes
-    is_closed: bool
-    reads: bool
-    is_idle: bool
-    is_at_a_request: bool
-    head_is_in_part: bool
-    requests: int
-
-
-class _Way:
-    """An application, and connections to it."""
-
-    def __init__(self, app: Any, make: Callable[..., HttpToolsProtocol]) -> None:
-        self.app = app
-        self._make = make
-        self._config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, ws="none")
-        self._config.load()
-
-    async def feed(self, pieces: Sequence[bytes]) -> list[_Seen]:
-        """What is seen after each piece of a stream."""
-        state = ServerState()
-        state.default_headers = [(b"date", b"Fri, 27 Nov 2026 12:00:00 GMT")]
-        protocol = self._make(config=self._config, server_state=state, app_state={})
-        transport = _Transport()
-        protocol.connection_made(transport)
-        seen: list[_Seen] = []
-        for piece in pieces:
-            if transport.closing:  # nothing is read of a connection that is closed
-                break
-            protocol.data_received(piece)
-            await _settle(state)
-            seen.append(_look(protocol, transport, state))
-        protocol.connection_lost(None)
-        await _settle(state)
-        return seen
-
-
-async def _settle(state: ServerState) -> None:
-    """Let everything that goes on come to an end, or to where it waits for the rest of its request."""
-    calm = 0
-    while calm < 3:
-        await asyncio.sleep(0)
-        calm = 0 if any(map(_moves, state.tasks)) else calm + 1
-
-
-def _moves(task: asyncio.Task[None]) -> bool:
-    return not task.done() and "receive" not in {frame.f_code.co_name for frame in _stack(task)}
-
-
-def _stack(task: asyncio.Task[None]) -> Iterator[Any]:
-    coroutine: Any = task.get_coro()
-    while coroutine is not None and getattr(coroutine, "cr_frame", None) is not None:
-        yield coroutine.cr_frame
-        coroutine = coroutine.cr_await
-
-
-def _look(protocol: Any, transport: _Transport, state: ServerState) -> _Seen:
-    cycle = protocol.cycle
-    idle_by_us = getattr(protocol, "_idle_since", None) is not None
-    scope = protocol.scope
-    return _Seen(
-        _ID.sub(b"ID", bytes(transport.written)),
-        transport.closing,
-        transport.reading,
-        idle_by_us or protocol.timeout_keep_alive_task is not None,
-        cycle is not None and not cycle.response_complete,
-        scope is not None and "method" not in scope,
-        state.total_requests,
-    )
-
 
 # ------------------------------------------------------------------ streams
 
@@ -296,36 +181,6 @@ def _damaged(piece: bytes, choose: random.Random) -> bytes:
 # ------------------------------------------------------------------ the comparison
 
 
-async def _ways(stack: AsyncExitStack, store: Path, plugins: Path) -> tuple[_Way, _Way]:
-    settings = msgspec.convert(
-        {
-            "store": {"path": str(store), "follow": "off"},
-            "plugins": {"enabled": ["waits"], "folder": str(plugins)},
-            "log": {"level": "error"},
-            "limits": {"max_body_bytes": 2000},
-        },
-        Settings,
-    )
-    ways: list[_Way] = []
-    for accelerated in (False, True):
-        lifecycle = Lifecycle()
-        app = create_app(settings, lifecycle=lifecycle)
-        assert isinstance(app, Application)
-        await stack.enter_async_context(app.lifespan())
-        make: Callable[..., HttpToolsProtocol] = HttpToolsProtocol
-        if accelerated:
-            make = _maker(HotPath(app, lifecycle))
-        ways.append(_Way(app, make))
-    return ways[0], ways[1]
-
-
-def _maker(hot_path: HotPath) -> Callable[..., HttpToolsProtocol]:
-    def make(**arguments: Any) -> HttpToolsProtocol:
-        return AcceleratedProtocol(hot_path, **arguments)
-
-    return make
-
-
 @pytest.fixture
 def served(store: Path, tmp_path: Path) -> tuple[Path, Path]:
     """A store with two models, and a folder with a plugin."""
@@ -347,7 +202,7 @@ def test_random_streams_are_answered_alike(
         short = taken = 0
         for begin in range(seed, seed + STREAMS // 4, ROUND):
             async with AsyncExitStack() as stack:
-                ordinary, accelerated = await _ways(stack, *served)
+                ordinary, accelerated = await open_ways(stack, *served)
                 counted = _count(accelerated)
                 for number in range(begin, begin + ROUND):
                     pieces = _stream(random.Random(number))
@@ -363,12 +218,12 @@ def test_random_streams_are_answered_alike(
     uvloop.run(main())
 
 
-def _count(way: _Way) -> dict[str, int]:
+def _count(way: Way) -> dict[str, int]:
     """Count how often the short way is gone, and how often heads were known."""
     counted = {"short": 0, "answered": 0}
-    make = way._make
+    make = way.make
 
-    def making(**arguments: Any) -> HttpToolsProtocol:
+    def making(**arguments: Any) -> Any:
         protocol: Any = make(**arguments)
         predict, remember = protocol._predict, protocol._remember
         parsed = [False]
@@ -386,5 +241,5 @@ def _count(way: _Way) -> dict[str, int]:
         protocol._predict, protocol._remember = predicting, remembering
         return protocol
 
-    way._make = making
+    way.make = making
     return counted

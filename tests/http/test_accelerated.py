@@ -1,0 +1,267 @@
+"""The accelerated protocol: what it must keep of what uvicorn and Litestar do, and when it must leave a request to them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from foretell.http.lifecycle import Lifecycle
+from tests.http.ways import Way, open_ways, settle
+from tests.models import linear_model_bytes, slow_model_bytes, write_version
+
+BODY = b'{"instances": [[1, 2]]}'
+QUESTION = (
+    b"POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+)
+
+LEAKS = """
+from contextvars import ContextVar
+from foretell.plugin import Plugin, Shortcut, Stage
+
+LEFT = ContextVar("LEFT", default=None)
+
+class Leaving(Shortcut):
+    def begin(self, request):
+        request.record.add_header(b"x-left", str(LEFT.get()).encode())
+        LEFT.set("something")
+        return self
+
+class Leaks(Plugin):
+    stage = Stage.GUARD
+
+    def wrap_predict(self, call_next, model):
+        return Leaving()
+"""
+
+WATCHES = """
+from foretell.plugin import Plugin, Stage
+
+class Watches(Plugin):
+    stage = Stage.OBSERVE
+
+    def on_app_init(self, app_config):
+        def watching(app):
+            async def watch(scope, receive, send):
+                async def marked(message):
+                    if message["type"] == "http.response.start":
+                        message["headers"] = [*message["headers"], (b"x-watched", b"yes")]
+                    await send(message)
+
+                await app(scope, receive, marked)
+
+            return watch
+
+        app_config.middleware.append(watching)
+        return app_config
+"""
+
+HOOKS = """
+from foretell.plugin import Plugin, Stage
+
+async def mark(message, scope):
+    if message["type"] == "http.response.start":
+        message["headers"] = [*message["headers"], (b"x-watched", b"yes")]
+
+class Hooks(Plugin):
+    stage = Stage.OBSERVE
+
+    def on_app_init(self, app_config):
+        app_config.before_send.append(mark)
+        return app_config
+"""
+
+Test = Callable[[Way], Awaitable[None]]
+Run = Callable[..., None]
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> Path:
+    """A folder for plugins."""
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(params=["ordinary", "accelerated"])
+def run(store: Path, plugins: Path, request: pytest.FixtureRequest) -> Run:
+    """Run a test of a way to serve one model."""
+    if not any(store.iterdir()):
+        write_version(store, "m", 1, linear_model_bytes(weights=[1.0, 2.0]))
+
+    def start(test: Test, **more: Any) -> None:
+        async def main() -> None:
+            async with AsyncExitStack() as stack:
+                ordinary, accelerated = await open_ways(stack, store, plugins, **more)
+                await test(accelerated if request.param == "accelerated" else ordinary)
+
+        uvloop.run(main())
+
+    return start
+
+
+async def ask(connection: tuple[Any, Any, Any], question: bytes = QUESTION) -> bytes:
+    """What comes back at once, or when everything has settled."""
+    protocol, transport, state = connection
+    transport.written.clear()
+    protocol.data_received(question)
+    await settle(state)
+    return bytes(transport.written)
+
+
+def test_what_a_plugin_leaves_in_its_context_stays_in_its_request(run: Run, plugins: Path) -> None:
+    (plugins / "leaks.py").write_text(LEAKS)
+
+    async def test(way: Way) -> None:
+        connection = way.connect()
+        answers = [await ask(connection) for _ in range(5)]
+        assert all(b"x-left: None\r\n" in answer for answer in answers)
+
+    run(test)
+
+
+@pytest.mark.parametrize("source", [WATCHES, HOOKS], ids=["middleware", "hook"])
+def test_who_is_to_see_every_request_sees_them(run: Run, plugins: Path, source: str) -> None:
+    name = "watches" if source == WATCHES else "hooks"
+    (plugins / f"{name}.py").write_text(source)
+
+    async def test(way: Way) -> None:
+        connection = way.connect()
+        answers = [await ask(connection) for _ in range(5)]
+        assert all(
+            answer.startswith(b"HTTP/1.1 200") and b"x-watched: yes\r\n" in answer for answer in answers
+        )
+
+    run(test)
+
+
+def test_a_hook_that_comes_later_sees_the_requests_after_it(run: Run) -> None:
+    seen: list[str] = []
+
+    async def look(message: Any, scope: Any) -> None:
+        del scope
+        seen.append(message["type"])
+
+    async def test(way: Way) -> None:
+        connection = way.connect()
+        for _ in range(4):
+            await ask(connection)
+        way.app.before_send.append(look)
+        await ask(connection)
+        assert seen == ["http.response.start", "http.response.body"]
+
+    run(test)
+
+
+def test_a_connection_that_nobody_uses_is_closed_and_one_in_use_is_not(run: Run) -> None:
+    async def test(way: Way) -> None:
+        connection = way.connect()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while loop.time() < began + 1.5:
+            assert (await ask(connection)).startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(0.1)
+        assert not connection[1].closing
+        await asyncio.sleep(1.5)
+        assert connection[1].closing
+
+    run(test, keep_alive_s=0.75)
+
+
+def test_a_request_that_comes_in_part_is_waited_for_however_long_that_takes(run: Run) -> None:
+    async def test(way: Way) -> None:
+        connection = way.connect()
+        for _ in range(4):
+            await ask(connection)
+        assert await ask(connection, QUESTION[:40]) == b""
+        await asyncio.sleep(0.6)
+        assert not connection[1].closing
+        assert (await ask(connection, QUESTION[40:])).startswith(b"HTTP/1.1 200")
+
+    run(test, keep_alive_s=0.2)
+
+
+def test_an_answer_waits_until_the_client_reads(run: Run) -> None:
+    async def test(way: Way) -> None:
+        connection = way.connect()
+        for _ in range(4):
+            await ask(connection)
+        protocol, transport, _ = connection
+        protocol.pause_writing()
+        transport.written.clear()
+        protocol.data_received(QUESTION)
+        await asyncio.sleep(0.05)
+        assert transport.written == b""
+        protocol.resume_writing()
+        await asyncio.sleep(0.05)
+        assert transport.written.startswith(b"HTTP/1.1 200")
+
+    run(test)
+
+
+def test_at_the_end_an_answer_closes_its_connection(run: Run) -> None:
+    async def test(way: Way) -> None:
+        connection = way.connect()
+        for _ in range(4):
+            assert b"connection: close" not in await ask(connection)
+        way.lifecycle.close()
+        assert b"connection: close\r\n" in await ask(connection)
+        assert connection[1].closing
+
+    run(test)
+
+
+def test_a_connection_is_let_go_at_the_end_where_nothing_goes_on(run: Run) -> None:
+    async def test(way: Way) -> None:
+        connection = way.connect()
+        for _ in range(4):
+            await ask(connection)
+        connection[0].shutdown()
+        assert connection[1].closing
+
+    run(test)
+
+
+def test_a_client_that_goes_away_gives_its_place_up(store: Path, plugins: Path, run: Run) -> None:
+    write_version(store, "slow", 1, slow_model_bytes(512, 96))
+    body = json.dumps({"instances": [[1] * 512]}, separators=(",", ":")).encode()
+    question = (
+        b"POST /v1/models/slow:predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+
+    async def test(way: Way) -> None:
+        core = way.app.adapter.core
+        for _ in range(4):
+            protocol, transport, _ = way.connect()
+            protocol.data_received(question)
+            await asyncio.sleep(0.005)
+            assert core.in_flight == 1
+            assert transport.written == b""
+            protocol.connection_lost(None)
+            while core.in_flight:  # noqa: ASYNC110 - nobody sets an event
+                await asyncio.sleep(0.001)
+            assert transport.written == b""
+
+    run(test)
+
+
+def test_the_ways_differ_in_nothing_but_their_protocol(store: Path, plugins: Path) -> None:
+    """What the tests above compare is two ways indeed."""
+    write_version(store, "m", 1, linear_model_bytes(weights=[1.0, 2.0]))
+
+    async def main() -> None:
+        async with AsyncExitStack() as stack:
+            ordinary, accelerated = await open_ways(stack, store, plugins)
+            kinds = [type(way.connect()[0]).__name__ for way in (ordinary, accelerated)]
+            assert kinds == ["HttpToolsProtocol", "AcceleratedProtocol"]
+            assert isinstance(accelerated.lifecycle, Lifecycle)
+
+    uvloop.run(main())
