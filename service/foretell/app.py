@@ -24,6 +24,7 @@ from foretell.engine.registry import Registry
 from foretell.errors import SettingsError
 from foretell.first_load import load_first
 from foretell.http.admin import admin_guard
+from foretell.http.application import Application
 from foretell.http.asgi import prediction_routes
 from foretell.http.core import Core
 from foretell.http.exceptions import problem_handler
@@ -140,7 +141,7 @@ def create_app(
         rpc=rpc,
     )
     try:
-        return Litestar(
+        return Application(
             route_handlers=assembly.handlers,
             on_app_init=[assembly.init_app],
             lifespan=[assembly.lifespan],
