@@ -160,4 +160,4 @@ def wait_until(condition: Callable[[], object], *, timeout_s: float = 30) -> Non
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end
-        time.sleep(0.05)
+        time.sleep(0.02)

@@ -6,13 +6,16 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import structlog
 
 from foretell.errors import InvalidInputError, NotFoundError, Problem, QueueFullError, RunError
 from foretell.logs import RequestLog, open_log
@@ -140,6 +143,66 @@ def test_two_loggers_know_nothing_of_each_other() -> None:
     assert "detail" in two.getvalue()
     assert "kept" not in two.getvalue()
     assert "application" not in two.getvalue()
+
+
+def reference(stream: io.StringIO, level: int) -> Any:
+    """structlog, set up so that it writes what we write."""
+    return structlog.wrap_logger(
+        structlog.WriteLogger(stream),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+    )
+
+
+def write_all(log: Any) -> None:
+    """Events of all kinds."""
+    bound = log.bind(worker=1).bind(worker=2, place=Path("a"))
+    for one in (log, bound):
+        for level in [*LEVELS, "critical"]:
+            getattr(one, level)(
+                "event", ä="ü\n", number=1.5, nothing=None, place=Path("b"), many=({"a": [1]}, set())
+            )
+        one.info("%s of %d", "one", 2)
+        one.info("%(a)s", {"a": 1})
+        one.info("100 %")
+        error = crash()
+        for exc_info in (
+            error,
+            (type(error), error, error.__traceback__),
+            None,
+            False,
+            True,
+            (None, None, None),
+        ):
+            one.error("failed", exc_info=exc_info, after=1)
+        try:
+            int("?")
+        except ValueError:
+            one.exception("failed", a=1)
+            one.warning("failed", exc_info=True)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_each_line_is_what_structlog_makes_of_the_event(level: Level) -> None:
+    ours, theirs = io.StringIO(), io.StringIO()
+    write_all(open_log(LogSettings(level=level), ours))
+    write_all(reference(theirs, 10 * (LEVELS.index(level) + 1)))
+    time = re.compile(r'("timestamp": ")[^"]*')
+    assert time.sub(r"\1", ours.getvalue()) == time.sub(r"\1", theirs.getvalue())
+    assert len(ours.getvalue().splitlines()) > 10
+
+
+def test_a_time_is_written_as_structlog_does() -> None:
+    ours, theirs = io.StringIO(), io.StringIO()
+    open_log(LogSettings(), ours).info("event")
+    reference(theirs, 10).info("event")
+    shape = [re.sub(r"\d", "9", lines(stream)[0]["timestamp"]) for stream in (ours, theirs)]
+    assert shape == ["9999-99-99T99:99:99.999999Z"] * 2
 
 
 # ------------------------------------------------------------------ requests

@@ -29,6 +29,7 @@ from foretell.errors import (
     StillLoadingError,
 )
 from foretell.prediction import ModelInfo
+from foretell.store.artifact import Artifact, read_artifact
 from foretell.store.model_config import ModelConfig
 from foretell.store.snapshot import Snapshot, take_snapshot
 from tests.engine.loaders import LOADER
@@ -456,8 +457,17 @@ def test_a_model_toml_that_is_spoilt_changes_nothing_but_is_told(run: Run) -> No
     run(scenario)
 
 
-def test_a_model_toml_that_is_spoilt_while_a_version_is_loaded(run: Run) -> None:
+def test_a_model_toml_that_is_spoilt_while_a_version_is_loaded(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+
+    def hang(folder: Path, *, max_bytes: int) -> Artifact:
+        goes_on.wait()
+        return read_artifact(folder, max_bytes=max_bytes)
+
     async def scenario(following: Following) -> None:
+        monkeypatch.setattr("foretell.engine.loader.read_artifact", hang)
         old = following.served(2)
         (following.store / "m" / "2" / "model.onnx").write_bytes(linear_model_bytes(bias=3))
         (following.store / "m" / "2" / "manifest.json").write_bytes(
@@ -465,6 +475,8 @@ def test_a_model_toml_that_is_spoilt_while_a_version_is_loaded(run: Run) -> None
         )
         await following.registry.look()
         write(following.store, "enabeld = true")
+        await following.registry.look()
+        goes_on.set()
         await following.registry.refresh()
         assert following.served(2) is old
         write(following.store, "")

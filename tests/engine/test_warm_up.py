@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from onnx import helper
 
 from foretell.engine.session import Session
 from foretell.engine.warm_up import Cost, measure, trial_inputs, zero_inputs
 from foretell.errors import RunError
-from foretell.parser import Parser
+from foretell.parser import Parser, Tensors
 from foretell.signature import Column, Signature, Tensor
 from tests.engine.test_graph_signature import picky_model
-from tests.models import identity_bytes, linear_model_bytes, signature_of, slow_model_bytes
+from tests.models import (
+    identity_bytes,
+    linear_model_bytes,
+    model_bytes,
+    signature_of,
+    slow_model_bytes,
+    value_info,
+)
 
 
 def parser_of(signature: Signature) -> Parser:
@@ -94,6 +105,41 @@ def test_a_longer_run_is_timed_where_a_short_one_tells_too_little() -> None:
     assert slow is not None
     assert fast.rows == 1000  # as many as a request may have, and still fast
     assert slow.rows == 64
+
+
+def test_a_run_that_tells_too_little_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(linear_model_bytes())
+    runs: Counter[int] = Counter()
+    run = session.try_run
+
+    def counted(inputs: Tensors) -> Sequence[Any]:
+        runs[len(inputs["X"])] += 1
+        return run(inputs)
+
+    monkeypatch.setattr(session, "try_run", counted)
+    signature = signature_of(linear_model_bytes())
+    measure(session, signature, parser_of(signature))
+    assert sorted(runs) == [1, 64, 512, 1000]
+    assert runs[64] == runs[512] == 1
+    assert min(runs[1], runs[1000]) > 5
+
+
+def test_where_longer_runs_fail_the_longest_that_did_not_counts() -> None:
+    cost = cost_of(
+        model_bytes(
+            [
+                helper.make_node("Shape", ["X"], ["shape"], end=1),
+                helper.make_node("Gather", ["table", "shape"], ["w"]),
+                helper.make_node("Add", ["X", "w"], ["Y"]),
+            ],
+            [value_info("X", "float32", ("batch", 1))],
+            [value_info("Y", "float32", ("batch", 1))],
+            {"table": np.zeros(100, dtype=np.float32)},
+        )
+    )
+    assert cost is not None
+    assert cost.rows == 64
+    assert cost.of(64) > 0
 
 
 def test_no_run_is_timed_for_which_much_memory_would_have_to_be_filled() -> None:

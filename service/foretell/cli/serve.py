@@ -62,12 +62,15 @@ def serve(**options: Any) -> None:
     sockets = bind(settings.server.host, settings.server.port)
     held = [] if at is None else bind(*at, GRPC_FLAGS)  # gRPC binds itself: until then nobody else can
     rpc = place_of(held, shared=False) if held else None
-    from foretell.app import create_app
-    from foretell.http.lifecycle import Lifecycle
-    from foretell.http.server import run_server
+    from foretell.garbage import everything_stays
 
-    lifecycle = Lifecycle()
-    app = create_app(settings, lifecycle=lifecycle, log=log, origins=effective.origins, rpc=rpc)
+    with everything_stays():
+        from foretell.app import create_app
+        from foretell.http.lifecycle import Lifecycle
+        from foretell.http.server import run_server
+
+        lifecycle = Lifecycle()
+        app = create_app(settings, lifecycle=lifecycle, log=log, origins=effective.origins, rpc=rpc)
     try:
         served = run_server(app, sockets, settings.server, log, lifecycle=lifecycle)
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -24,11 +23,17 @@ _REPEATS_OF_SHORT: Final = 25
 _SHORT_US: Final = 2_000
 """Runs are repeated more often until they have taken as long as this together."""
 
-_BIG: Final = (64, 512, 4096, 32_768, 262_144)
-"""How many rows the second measured run has: the first of these that shows what a row costs."""
+_MANY: Final = 64
+"""How many rows the second measured run has at least."""
+
+_SLOWER_FIRST: Final = 2
+"""The first run of a size may take so many times as long as those that follow."""
+
+_MOST_TIMES: Final = 8
+"""By how much at most the next run that is tried is longer than the last."""
 
 _TELLING_US: Final = 1000.0
-"""A run that takes as long as this tells what its rows cost: what else happens on the machine is small against it."""
+"""A first run that takes as long as this tells what its rows cost: what else happens on the machine is small against it."""
 
 _MOST_BYTES: Final = 16 * 1024**2
 """The greatest size of inputs that are made up to measure a run of more than the fewest rows, bytes."""
@@ -105,18 +110,23 @@ def measure(session: Session, signature: Signature, parser: Parser) -> Cost | No
     if not signature.batched:
         return Cost(one, 0.0)
     bytes_of_row = sum(tensor.nbytes for tensor in inputs.values())
-    most = max(_BIG[0], min(parser.max_rows, _MOST_BYTES // max(bytes_of_row, 1)))
-    rows, many = 1, one
-    for size in _BIG:
+    most = max(_MANY, min(parser.max_rows, _MOST_BYTES // max(bytes_of_row, 1)))
+    rows, many, measured, size = 1, one, True, _MANY
+    while rows < most and (rows == 1 or many < _TELLING_US / _SLOWER_FIRST):
+        inputs = trial_inputs(signature, parser, size)
         try:
-            many = time_us(session, trial_inputs(signature, parser, min(size, most)))
+            many, measured = _run_us(session, inputs), False
+            if many >= _TELLING_US or size == most:
+                many, measured = _median_us(session, inputs), True
         except RunError:
             if rows == 1:
                 return None
             break
-        rows = min(size, most)
-        if many >= _TELLING_US or rows == most:
-            break
+        rows = size
+        growth = _SLOWER_FIRST * _TELLING_US / max(many, 1)
+        size = min(most, int(size * min(max(growth, 2), _MOST_TIMES)))
+    if not measured:  # it told enough at once, or longer ones fail
+        many = _median_us(session, trial_inputs(signature, parser, rows))
     row = max(0.0, (many - one) / (rows - 1))
     return Cost(max(0.0, one - row), row, rows)
 
@@ -150,14 +160,22 @@ def time_us(session: Session, inputs: Tensors) -> float:
     Raises:
         RunError: It does not run.
     """
-    durations: list[float] = []
     session.try_run(inputs)
+    return _median_us(session, inputs)
+
+
+def _median_us(session: Session, inputs: Tensors) -> float:
+    durations: list[float] = []
     taken_us = 0.0
     while (
         len(durations) < (_REPEATS if taken_us > _SHORT_US else _REPEATS_OF_SHORT) and taken_us < _PATIENCE_US
     ):
-        started = time.thread_time_ns()
-        session.try_run(inputs)
-        durations.append((time.thread_time_ns() - started) / 1000)
+        durations.append(_run_us(session, inputs))
         taken_us += durations[-1]
-    return statistics.median(durations)
+    return sorted(durations)[len(durations) // 2]
+
+
+def _run_us(session: Session, inputs: Tensors) -> float:
+    started = time.thread_time_ns()
+    session.try_run(inputs)
+    return (time.thread_time_ns() - started) / 1000

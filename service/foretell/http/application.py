@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from litestar import Litestar
 from litestar.enums import ScopeType
+from litestar.plugins.core import MsgspecDIPlugin
 
 if TYPE_CHECKING:
+    from litestar.plugins import PluginProtocol
     from litestar.types import HTTPScope, LifeSpanReceive, LifeSpanScope, LifeSpanSend, Receive, Scope, Send
 
     from foretell.http.asgi import Adapter
@@ -29,6 +32,10 @@ class Application(Litestar):
     Its router, and what it wraps around every request, take twice the time of a small model's run. Nobody misses them
     where no middleware, guard or hook of the application is to see requests; the first request of each path, and the
     first that names a host, take the ordinary way, with all of Litestar's checks.
+
+    It brings what understands the types of pydantic and attrs only where somebody has imported them: Litestar's own
+    plugins import them wherever they are installed, which takes longer than all routes, and nobody can have annotated a
+    route with a type whose library nobody has imported.
 
     Args:
         adapter: What answers predictions.
@@ -74,3 +81,9 @@ class Application(Litestar):
                 await self.adapter.predict(route, asked, cast("Receive", receive), cast("Send", send))
                 return
         await super().__call__(scope, receive, send)
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        if {"pydantic", "attr"} & sys.modules.keys():
+            return Litestar._get_default_plugins(plugins)  # noqa: SLF001 - it is what this one stands in for
+        return [*plugins, MsgspecDIPlugin()]

@@ -21,6 +21,7 @@ from foretell.http.lifecycle import Lifecycle
 from foretell.http.lifespan import Lifespan
 from foretell.http.listening import announce, refusal
 from foretell.http.turning_away import turn_away, waits
+from foretell.http.websockets import websocket_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -111,6 +112,7 @@ class Server(uvicorn.Server):
             host=settings.host,
             port=settings.port,
             lifespan="on",
+            ws=cast("Any", websocket_protocol()),  # its type does not say that it takes these too
             log_config=None,
             access_log=False,
             server_header=False,

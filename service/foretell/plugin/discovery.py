@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +19,7 @@ from foretell.plugin.dropped_in import load_file
 from foretell.plugin.plugin_type import checked_type, is_plugin_type, remedy_for_import
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import Distribution, EntryPoint
 
     from foretell.plugin.contract import Plugin
 
@@ -62,7 +63,9 @@ def discover(folder: Path | None) -> dict[str, FoundPlugin]:
     """
     found: dict[str, FoundPlugin] = {}
     files = [] if folder is None else _files(folder)
-    for plugin in [*map(_of_entry_point, _entry_points()), *map(_of_file, files)]:
+    packages = cache(_name_of)  # each reads the metadata anew, and a package has several plugins
+    points = [_of_entry_point(point, packages(point.dist)) for point in _entry_points()]
+    for plugin in [*points, *map(_of_file, files)]:
         if plugin.name in found:
             other = found[plugin.name]
             found[plugin.name] = _with_problem(
@@ -115,8 +118,11 @@ def _files(folder: Path) -> list[Path]:
     ]
 
 
-def _of_entry_point(point: EntryPoint) -> FoundPlugin:
-    package = point.dist.name if point.dist is not None else "?"
+def _name_of(package: Distribution | None) -> str:
+    return "?" if package is None else package.name
+
+
+def _of_entry_point(point: EntryPoint, package: str) -> FoundPlugin:
     origin = f"package {package} ({point.value})"
 
     def load() -> type[Plugin[Any]]:

@@ -41,21 +41,24 @@ def work(task: Task) -> None:
 
 
 def _serve(task: Task) -> bool:
-    from foretell.app import create_app
-    from foretell.http.lifecycle import Lifecycle
-    from foretell.logs import open_log
-    from foretell.supervisor.watched import WatchedServer
+    from foretell.garbage import everything_stays
 
-    log = open_log(task.settings.log).bind(worker=task.slot)
-    lifecycle = Lifecycle()
-    app = create_app(
-        task.settings,
-        lifecycle=lifecycle,
-        log=log,
-        server=task.server,
-        origins=task.origins,
-        shared_weights=task.shared_weights,
-        rpc=task.rpc,
-    )
+    with everything_stays():
+        from foretell.app import create_app
+        from foretell.http.lifecycle import Lifecycle
+        from foretell.logs import open_log
+        from foretell.supervisor.watched import WatchedServer
+
+        log = open_log(task.settings.log).bind(worker=task.slot)
+        lifecycle = Lifecycle()
+        app = create_app(
+            task.settings,
+            lifecycle=lifecycle,
+            log=log,
+            server=task.server,
+            origins=task.origins,
+            shared_weights=task.shared_weights,
+            rpc=task.rpc,
+        )
     server = WatchedServer(app, log, lifecycle, task)
     return server.serve_until_told([bound.dup() for bound in task.sockets[task.slot]])

@@ -1,61 +1,24 @@
-"""Structured log lines, and one for each request that is worth it."""
+"""A log line for each request that is worth it."""
 
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
-
-import structlog
+from typing import TYPE_CHECKING, Any
 
 from foretell.errors import QueueFullError, RunError
 from foretell.excerpts import shortened
 
 if TYPE_CHECKING:
+    from foretell.logs.logger import Logger
     from foretell.prediction import RequestRecord
-    from foretell.settings import LogSettings
 
-__all__ = ["Logger", "RequestLog", "open_log"]
-
-Logger = structlog.typing.FilteringBoundLogger
-"""Writes events with fields: ``log.info("model loaded", model="iris")``."""
+__all__ = ["RequestLog"]
 
 _SHOWN_REASON = 2000
 _QUIET_NS = 1_000_000_000
 """Of the requests that a full queue turns away, one in this time leaves a line: they come by the thousand, and when there
 is least time for writing."""
-
-_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-
-
-def open_log(settings: LogSettings, stream: TextIO | None = None) -> Logger:
-    """A logger of its own, so that two applications in one process do not share one.
-
-    Args:
-        settings: The level and the format.
-        stream: Where to write; standard error if None.
-    """
-    out = sys.stderr if stream is None else stream
-    as_text = settings.format == "text" or (settings.format == "auto" and out.isatty())
-    processors: list[structlog.typing.Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    if as_text:
-        processors.append(
-            structlog.dev.ConsoleRenderer(
-                colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
-        )
-    else:
-        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    logger: Logger = structlog.wrap_logger(
-        structlog.WriteLogger(out),
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
-    )
-    return logger
 
 
 class RequestLog:
