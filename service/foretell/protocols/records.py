@@ -60,10 +60,10 @@ def _texts(tensor: Array) -> list[bytes] | None:
     if tensor.ndim != 1:
         return None
     texts: list[Any] = tensor.tolist()
-    encoded: dict[str, bytes] = {}
-    for text in set(texts) if all(type(text) is str for text in texts) else ():
-        encoded[text] = orjson.dumps(text)
-    return [encoded[text] for text in texts] if encoded else None
+    if set(map(type, texts)) != {str}:
+        return None
+    encoded = {text: orjson.dumps(text) for text in set(texts)}
+    return [encoded[text] for text in texts]
 
 
 def _numbers(tensor: Array) -> list[bytes] | None:
