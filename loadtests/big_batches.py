@@ -57,6 +57,9 @@ VERSION: Final = ROOT / "model_store" / MODEL / "1"
 COLUMNS: Final = 30
 FORMS: Final = ("JSON", "V2 JSON", "V2 binary")
 TARGET: Final = 1.25
+COUNTED: Final = 10
+"""How often each step is taken where instructions are counted."""
+
 LENGTH: Final = "inference-header-content-length"
 
 NOTHING: Final = """
@@ -255,6 +258,7 @@ def run_counted(rows: list[int]) -> None:
             names = [output.name for output in session.get_outputs()]
             response = PredictResponse(dict(zip(names, outputs, strict=True)))
             steps: dict[str, Callable[[], Any]] = {
+                "nothing": lambda: None,
                 "reading": reading(form, asked),
                 "decode": lambda: codec.decode(asked.body, record),  # noqa: B023
                 "run": lambda: session.run(None, {"features": asked.tensor}),  # noqa: B023
@@ -265,7 +269,7 @@ def run_counted(rows: list[int]) -> None:
                     step()
                 gc.collect()
                 with counted(f"{number}-{form.replace(' ', '_')}-{name}"):
-                    for _ in range(10):
+                    for _ in range(COUNTED):
                         step()
 
 
@@ -276,7 +280,8 @@ def print_instructions(rows: list[int]) -> None:
     print(f"{'rows':>5} {'form':<10}" + "".join(f"{step:>12}" for step in steps))
     for number in rows:
         for form in FORMS:
-            each = [counts[f"{number}-{form.replace(' ', '_')}-{step}"] / 10 for step in steps]
+            part = f"{number}-{form.replace(' ', '_')}"
+            each = [(counts[f"{part}-{step}"] - counts[f"{part}-nothing"]) / COUNTED for step in steps]
             print(f"{number:>5} {form:<10}" + "".join(f"{instructions:>12,.0f}" for instructions in each))
 
 

@@ -15,6 +15,21 @@ from tests.parser.signatures import json_scalars
 
 NUMBERS: list[DTypeName] = [name for name, dtype in DTYPES.items() if dtype.kind in {"int", "float"}]
 
+NO_MATRIX: dict[str, list[Any]] = {
+    "no rows": [],
+    "no columns": [[]] * 200,
+    "few": [[1.0] * 2] * 10,
+    "short row": [[1.0] * 2] * 99 + [[1.0]],
+    "long row": [[1.0] * 2] * 99 + [[1.0] * 3],
+    "two lengths": [[1.0] * 4] * 50 + [[1.0] * 2] * 50,
+    "deeper": [[1.0, 2.0]] * 99 + [[[1.0, 2.0], []]],
+    "missing": [[1.0, None]] * 99,
+    "text": [[1.0, "1"]] * 99,
+    "record": [[1.0, 2.0]] * 99 + [{"a": 1.0, "b": 2.0}],
+    "scalar": [[1.0, 2.0]] * 99 + [1.0],
+    "great integer": [[10**400, 1.0]] * 99,
+}
+
 
 @given(dtype=st.sampled_from(NUMBERS), width=st.integers(1, 8), data=st.data())
 @settings(deadline=None)
@@ -39,37 +54,7 @@ def test_a_packed_matrix_is_bit_for_bit_that_of_numpy(
         assert tensor.__array_interface__["data"][0] % 16 == 0
 
 
-@pytest.mark.parametrize(
-    "rows",
-    [
-        [],
-        [[]] * 200,
-        [[1.0] * 2] * 10,
-        [[1.0] * 2] * 99 + [[1.0]],
-        [[1.0] * 2] * 99 + [[1.0] * 3],
-        [[1.0] * 4] * 50 + [[1.0] * 2] * 50,
-        [[1.0, 2.0]] * 99 + [[[1.0, 2.0], []]],
-        [[1.0, None]] * 99,
-        [[1.0, "1"]] * 99,
-        [[1.0, 2.0]] * 99 + [{"a": 1.0, "b": 2.0}],
-        [[1.0, 2.0]] * 99 + [1.0],
-        [[10**400, 1.0]] * 99,
-    ],
-    ids=[
-        "no rows",
-        "no columns",
-        "few",
-        "short row",
-        "long row",
-        "two lengths",
-        "deeper",
-        "missing",
-        "text",
-        "record",
-        "scalar",
-        "great integer",
-    ],
-)
+@pytest.mark.parametrize("rows", NO_MATRIX.values(), ids=NO_MATRIX)
 def test_what_is_no_plain_matrix_is_left_to_numpy(rows: list[Any]) -> None:
     assert matrix_of(rows, DTYPES["float64"]) is None
 
