@@ -57,8 +57,8 @@ VERSION: Final = ROOT / "model_store" / MODEL / "1"
 COLUMNS: Final = 30
 FORMS: Final = ("JSON", "V2 JSON", "V2 binary")
 TARGET: Final = 1.25
-COUNTED: Final = 10
-"""How often each step is taken where instructions are counted."""
+COUNTED: Final = 640
+"""How many rows each step is given, in at least ten requests, where instructions are counted."""
 
 LENGTH: Final = "inference-header-content-length"
 
@@ -245,6 +245,11 @@ def codecs() -> dict[str, Codec]:
     return {"JSON": NativeCodec(parser, model=MODEL, version=1, name="M"), "V2 JSON": v2, "V2 binary": v2}
 
 
+def times(rows: int) -> int:
+    """How often each step is taken where instructions are counted."""
+    return max(10, COUNTED // rows)
+
+
 def run_counted(rows: list[int]) -> None:
     """Take each step by itself, under valgrind."""
     session = open_session()
@@ -269,7 +274,7 @@ def run_counted(rows: list[int]) -> None:
                     step()
                 gc.collect()
                 with counted(f"{number}-{form.replace(' ', '_')}-{name}"):
-                    for _ in range(COUNTED):
+                    for _ in range(times(number)):
                         step()
 
 
@@ -281,7 +286,7 @@ def print_instructions(rows: list[int]) -> None:
     for number in rows:
         for form in FORMS:
             part = f"{number}-{form.replace(' ', '_')}"
-            each = [(counts[f"{part}-{step}"] - counts[f"{part}-nothing"]) / COUNTED for step in steps]
+            each = [(counts[f"{part}-{step}"] - counts[f"{part}-nothing"]) / times(number) for step in steps]
             print(f"{number:>5} {form:<10}" + "".join(f"{instructions:>12,.0f}" for instructions in each))
 
 

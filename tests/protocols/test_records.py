@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from foretell.protocols.encoding import encode
+from foretell.protocols.encoding import encode, json_rows
 from foretell.protocols.records import json_records, records
 from foretell.tensors import Array
 
@@ -34,19 +34,27 @@ def tensors(draw: st.DrawFn) -> dict[str, Array]:
     return outputs
 
 
+def one_by_one(outputs: dict[str, Array]) -> bytes:
+    return encode({"rows": records({name: json_rows(tensor) for name, tensor in outputs.items()})})
+
+
+def at_once(outputs: dict[str, Array]) -> bytes:
+    return encode({"rows": json_records(outputs, len(next(iter(outputs.values()))))})
+
+
 @given(outputs=tensors())
 @settings(deadline=None, max_examples=500)
 def test_what_is_written_is_byte_for_byte_what_every_row_by_itself_would_be(
     outputs: dict[str, Array],
 ) -> None:
-    assert encode({"rows": json_records(outputs)}) == encode({"rows": records(outputs)})
+    assert at_once(outputs) == one_by_one(outputs)
 
 
 @pytest.mark.parametrize("rows", [1, 5, 6, 200])
 def test_a_row_has_the_value_of_each_output(rows: int) -> None:
     scores = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
     labels = np.array([f"label {row % 3}" for row in range(rows)], dtype=object)
-    written = json.loads(encode({"rows": json_records({"label": labels, "scores": scores})}))["rows"]
+    written = json.loads(at_once({"label": labels, "scores": scores}))["rows"]
     assert written == [
         {"label": label, "scores": pair} for label, pair in zip(labels.tolist(), scores.tolist(), strict=True)
     ]
@@ -66,5 +74,5 @@ def test_a_row_has_the_value_of_each_output(rows: int) -> None:
 )
 def test_an_output_that_cannot_be_written_at_once_is_written_row_by_row(labels: Array) -> None:
     outputs: dict[str, Any] = {"odd": labels, "plain": np.arange(12)}
-    assert encode({"rows": json_records(outputs)}) == encode({"rows": records(outputs)})
-    assert len(json.loads(encode({"rows": json_records(outputs)}))["rows"]) == 12
+    assert at_once(outputs) == one_by_one(outputs)
+    assert len(json.loads(at_once(outputs))["rows"]) == 12

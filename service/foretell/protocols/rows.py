@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from foretell.errors import InvalidInputError, Problem
 from foretell.protocols.encoding import json_rows, json_values
-from foretell.protocols.records import json_records, records
+from foretell.protocols.records import MANY, json_records, records
 
 if TYPE_CHECKING:
     from foretell.parser import Tensors
@@ -37,8 +37,8 @@ def prediction_rows(outputs: Tensors, rows: int) -> list[Any]:
     Raises:
         InvalidInputError: As for `rows_of`.
     """
-    tensors = {name: rows_of(name, tensor, rows) for name, tensor in outputs.items()}
-    return json_rows(next(iter(tensors.values()))) if len(tensors) == 1 else records(tensors)
+    columns = {name: json_rows(rows_of(name, tensor, rows)) for name, tensor in outputs.items()}
+    return next(iter(columns.values())) if len(columns) == 1 else records(columns)
 
 
 def json_predictions(outputs: Tensors, rows: int) -> Any:
@@ -47,8 +47,10 @@ def json_predictions(outputs: Tensors, rows: int) -> Any:
     Raises:
         InvalidInputError: As for `rows_of`.
     """
+    if rows < MANY:
+        return prediction_rows(outputs, rows)
     tensors = {name: rows_of(name, tensor, rows) for name, tensor in outputs.items()}
-    return json_values(next(iter(tensors.values()))) if len(tensors) == 1 else json_records(tensors)
+    return json_values(next(iter(tensors.values()))) if len(tensors) == 1 else json_records(tensors, rows)
 
 
 def example_row(signature: Signature) -> Any:

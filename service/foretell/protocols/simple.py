@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from foretell.prediction import PredictRequest, PredictResponse, RequestRecord
+from foretell.protocols.encoding import json_rows
 from foretell.protocols.envelope import Envelope
 from foretell.protocols.identity import Identity
 from foretell.protocols.media import check_json
@@ -50,17 +51,19 @@ class _Answers:
             A form that `encode` writes as a list.
         """
         outputs = response.outputs
-        further: dict[str, Array] = {}
+        confidence: Array | None = None
         if self._probabilities is not None:
             highest = outputs[self._probabilities].max(axis=1)
-            further["confidence"] = rows_of(self._probabilities, highest, request.rows)
+            confidence = rows_of(self._probabilities, highest, request.rows)
         if self._prediction is not None:
             prediction = rows_of(self._prediction, outputs[self._prediction], request.rows)
-            return json_records({"prediction": prediction, **further})
-        predictions = prediction_rows(outputs, request.rows)
-        nothing: list[dict[str, Any]] = [{}] * request.rows
-        more = records(further) if further else nothing
-        return [{"prediction": row, **rest} for row, rest in zip(predictions, more, strict=True)]
+            if confidence is None:
+                return json_records({"prediction": prediction}, request.rows)
+            return json_records({"prediction": prediction, "confidence": confidence}, request.rows)
+        columns = {"prediction": prediction_rows(outputs, request.rows)}
+        if confidence is not None:
+            columns["confidence"] = json_rows(confidence)
+        return records(columns)
 
     def row_schemas(self) -> dict[str, Any]:
         """The schemas of what `rows` gives."""
