@@ -16,12 +16,15 @@ MIN_COVERAGE := 95
 LOCK := .venv-lock/bin/uv pip compile --no-config --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --custom-compile-command "make lock" --quiet
 
+# What `make bench` compares foretell with, each in an environment of its own.
+BENCH_ENVIRONMENTS := bentoml fastapi-joblib fastapi-onnx kserve litserve mlflow mlserver mosec
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve convert test lint fmt store assets lock clean
+.PHONY: help serve convert test lint fmt store assets lock bench bench-quick clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: .venv/.serve ## start the server (installs foretell and what serving needs into .venv, and no more)
 	@exec $(BIN)/foretell serve $(ARGS)
@@ -49,6 +52,12 @@ fmt: .venv/.dev ## format, and mend what ruff can mend
 store: .venv/.dev ## build the models of model_store/ anew
 	$(BIN)/python scripts/build_store.py $(ARGS)
 
+bench: .venv/.dev ## measure foretell beside other servers (an hour and a half; ARGS=--help tells how to choose; needs wrk)
+	@exec $(BIN)/python -m loadtests.bench $(ARGS)
+
+bench-quick: .venv/.dev ## the same within a minute: the floors, foretell, and FastAPI on ONNX Runtime
+	@exec $(BIN)/python -m loadtests.bench --quick $(ARGS)
+
 assets: ## fetch the vendored OpenAPI page anew and check its digests (needs npm)
 	$(PYTHON) scripts/fetch_assets.py $(ARGS)
 
@@ -58,11 +67,17 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## resolve the locks anew from pyproject.toml
 	$(LOCK) $(ARGS) --constraints requirements/dev.txt --extra convert --output-file requirements/convert.txt pyproject.toml
 	$(LOCK) $(ARGS) --constraints requirements/dev.txt --output-file requirements/build.txt requirements/build.in
 	$(LOCK) $(ARGS) --output-file requirements/clients.txt requirements/clients.in
+	@grep --only-matching -E '^(httptools|numpy|onnxruntime|scikit-learn|uvicorn|uvloop)==[^ ]+' requirements/dev.txt \
+		> .venv-lock/shared.txt
+	for name in $(BENCH_ENVIRONMENTS); do \
+		$(LOCK) $(ARGS) --constraints .venv-lock/shared.txt --no-annotate \
+			--output-file requirements/bench-$$name.txt requirements/bench-$$name.in || exit 1; \
+	done
 
 clean: ## remove .venv, caches and build output
-	rm -rf .venv .venv-clients .venv-lock build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
+	rm -rf .venv .venv-bench .venv-clients .venv-lock build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
 		.mypy_cache .pytest_cache .ruff_cache
-	find service plugins scripts tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find service plugins scripts tests loadtests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The locks hold every release with its hashes, so pip resolves nothing (--no-deps): left to resolve, it asks for
 # the newest release of what is required with an extra, and refuses it as not locked. `pip check` sees to the rest.
@@ -92,6 +107,12 @@ clean: ## remove .venv, caches and build output
 	@echo "installing other servers' clients into .venv-clients, for tests" >&2
 	$(BIN)/python -m venv --clear .venv-clients
 	.venv-clients/bin/python -m pip --disable-pip-version-check -qq install --no-compile --no-deps --require-hashes -r requirements/clients.txt
+	@touch $@
+
+.venv-bench/%/.done: requirements/bench-%.txt | .venv/pyvenv.cfg
+	@echo "installing what the bench compares with into .venv-bench/$*; the first time takes up to two minutes" >&2
+	$(BIN)/python -m venv --clear .venv-bench/$*
+	.venv-bench/$*/bin/python -m pip --disable-pip-version-check -qq install --no-deps --require-hashes -r $<
 	@touch $@
 
 .venv/pyvenv.cfg:

@@ -27,7 +27,6 @@ sys.path.insert(0, str(ROOT))
 from loadtests.arrivals import Arrivals, closed_loop  # noqa: E402 - the path comes first
 from loadtests.heavy import NAME, body, write_heavy  # noqa: E402
 from loadtests.processes import resident_mb  # noqa: E402
-
 from tests.servers import RunningServer  # noqa: E402
 
 

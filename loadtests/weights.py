@@ -23,7 +23,6 @@ sys.path.insert(0, str(ROOT))
 
 from loadtests.heavy import NAME, body, write_heavy  # noqa: E402 - the path comes first
 from loadtests.processes import proportional_mb  # noqa: E402
-
 from tests.servers import RunningServer  # noqa: E402
 
 _ASKED: Final = 20

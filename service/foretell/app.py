@@ -24,11 +24,13 @@ from foretell.engine.registry import Registry
 from foretell.errors import SettingsError
 from foretell.first_load import load_first
 from foretell.http.admin import admin_guard
-from foretell.http.asgi import prediction_routes
+from foretell.http.application import Application
+from foretell.http.asgi import Adapter, prediction_routes
 from foretell.http.core import Core
 from foretell.http.exceptions import problem_handler
 from foretell.http.host import ServerHost
 from foretell.http.identity import identity_middleware
+from foretell.http.known import Known
 from foretell.http.lifecycle import Lifecycle
 from foretell.http.lookup import Lookup
 from foretell.http.openapi import openapi_config
@@ -88,6 +90,8 @@ class Assembly(msgspec.Struct, frozen=True):
 
     Attributes:
         handlers: The routes: predictions, the index, health.
+        adapter: What answers predictions.
+        known: What was asked before.
         lifespan: What opens plugins and models, and closes them.
         init_app: What lets plugins change the application; Litestar's own hook.
         exception_handler: What makes problems of exceptions.
@@ -95,6 +99,8 @@ class Assembly(msgspec.Struct, frozen=True):
     """
 
     handlers: list[ControllerRouterHandler]
+    adapter: Adapter
+    known: Known
     lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]]
     init_app: Callable[[AppConfig], AppConfig]
     exception_handler: Callable[[Request[Any, Any, Any], Exception], Response[bytes]]
@@ -140,7 +146,9 @@ def create_app(
         rpc=rpc,
     )
     try:
-        return Litestar(
+        return Application(
+            assembly.adapter,
+            assembly.known,
             route_handlers=assembly.handlers,
             on_app_init=[assembly.init_app],
             lifespan=[assembly.lifespan],
@@ -345,16 +353,12 @@ def assemble(
             stack.callback(following.cancel)
             yield
 
+    known = Known()
+    adapter = Adapter(core, life, known, settings.limits.max_body_bytes)
     middleware: list[Middleware] = [identity_middleware(request_ids, events)]
     return Assembly(
         handlers=[
-            *prediction_routes(
-                core,
-                life,
-                routings(settings, lookup, plugins, life),
-                max_body_bytes=settings.limits.max_body_bytes,
-                prefix=prefix,
-            ),
+            *prediction_routes(adapter, routings(settings, lookup, plugins, life, known), prefix=prefix),
             ordinary_routes(
                 registry,
                 plugins.missing,
@@ -365,6 +369,8 @@ def assemble(
                 prefix=prefix,
             ),
         ],
+        adapter=adapter,
+        known=known,
         lifespan=lifespan,
         init_app=plugins.init_app,
         exception_handler=problem_handler(request_ids, events, prefix=prefix),

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.models import linear_model_bytes, write_version
-from tests.servers import SAMPLE_STORE, RunningServer, Serve, wait_until
+from tests.servers import SAMPLE_STORE, RunningServer, Serve
 
 ROW = b"5.1,3.5,1.4,0.2"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from foretell.errors import NotFoundError
+from foretell.http.known import Known
 from foretell.http.native import native_route
-from foretell.http.routes import PREDICT, KnownRoutes
+from foretell.http.routes import PREDICT
 
 
 @pytest.mark.parametrize(
@@ -37,13 +38,13 @@ def test_other_paths_lead_nowhere(rest: str) -> None:
 
 
 def test_only_predictions_are_known_and_not_too_many() -> None:
-    known = KnownRoutes()
+    known = Known()
     for number in range(2500):
         known.add(native_route(f"/v1/models/m{number}:predict", f"/m{number}:predict"))
     known.add(native_route("/v1/models/m", "/m"))
     long = "m" * 600
     known.add(native_route(f"/v1/models/{long}:predict", f"/{long}:predict"))
-    found = [number for number in range(2500) if known.get(f"/v1/models/m{number}:predict") is not None]
+    found = [number for number in range(2500) if known.route(f"/v1/models/m{number}:predict") is not None]
     assert found == list(range(2000, 2500))
-    assert known.get("/v1/models/m") is None
-    assert known.get(f"/v1/models/{long}:predict") is None
+    assert known.route("/v1/models/m") is None
+    assert known.route(f"/v1/models/{long}:predict") is None

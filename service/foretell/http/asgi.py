@@ -6,7 +6,7 @@ They are `@asgi` handlers, which cost half of what typed handlers do, and own ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from litestar import asgi
@@ -14,6 +14,8 @@ from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from foretell.errors import NotFoundError, RequestError, TooLargeError
+from foretell.http.answer import Answer
+from foretell.http.head import Head
 from foretell.http.lifecycle import closes_connection
 from foretell.http.problems import MethodNotAllowedError
 from foretell.http.routes import PREDICT, READ, Question, Route
@@ -23,12 +25,13 @@ if TYPE_CHECKING:
     from litestar.handlers import ASGIRouteHandler
     from litestar.types import HTTPScope
 
-    from foretell.http.core import Answer, Core
+    from foretell.http.core import Core
+    from foretell.http.known import Known
     from foretell.http.lifecycle import Lifecycle
     from foretell.http.routes import Routing
     from foretell.prediction import Headers
 
-__all__ = ["prediction_routes"]
+__all__ = ["Adapter", "prediction_routes"]
 
 _HTTP: Final = ScopeType.HTTP
 
@@ -38,27 +41,19 @@ class _ClientGoneError(Exception):
 
 
 def prediction_routes(
-    core: Core,
-    lifecycle: Lifecycle,
-    routings: Mapping[str, Routing],
-    *,
-    max_body_bytes: int,
-    prefix: str = "",
+    adapter: Adapter, routings: Mapping[str, Routing], *, prefix: str = ""
 ) -> list[ASGIRouteHandler]:
     """The handlers of the prediction protocols.
 
     Args:
-        core: What answers.
-        lifecycle: Says when answers close their connections.
+        adapter: What answers.
         routings: The protocols, by the path where each begins.
-        max_body_bytes: The greatest length of a body, bytes.
         prefix: Where in another application the routes are, for messages.
     """
-    adapter = _Adapter(core, lifecycle, max_body_bytes)
     return [_handler(adapter, path, prefix, routing) for path, routing in routings.items()]
 
 
-def _handler(adapter: _Adapter, begins: str, prefix: str, routing: Routing) -> ASGIRouteHandler:
+def _handler(adapter: Adapter, begins: str, prefix: str, routing: Routing) -> ASGIRouteHandler:
     mount = routing.has_paths_below
 
     # A mount: Litestar 2.25 cannot route a request to an `@asgi` handler whose path has parameters.
@@ -75,13 +70,25 @@ def _handler(adapter: _Adapter, begins: str, prefix: str, routing: Routing) -> A
     return handle
 
 
-class _Adapter:
-    """Between ASGI and the core."""
+class Adapter:
+    """Between ASGI and the core.
 
-    def __init__(self, core: Core, lifecycle: Lifecycle, max_body_bytes: int) -> None:
-        self._core = core
+    Args:
+        core: What answers.
+        lifecycle: Says when answers close their connections.
+        known: Is told of the hosts that were asked.
+        max_body_bytes: The greatest length of a body.
+
+    Attributes:
+        core: What answers.
+        max_body_bytes: The greatest length of a body.
+    """
+
+    def __init__(self, core: Core, lifecycle: Lifecycle, known: Known, max_body_bytes: int) -> None:
+        self.core = core
         self._lifecycle = lifecycle
-        self._max_body_bytes = max_body_bytes
+        self._known = known
+        self.max_body_bytes = max_body_bytes
 
     async def handle(
         self, routing: Routing, path: str, rest: str, scope: HTTPScope, receive: Receive, send: Send
@@ -97,7 +104,8 @@ class _Adapter:
             refusal = MethodNotAllowedError(method, ", ".join(route.methods))
             await self._refuse(route, scope, send, refusal)
         elif route.verb == PREDICT:
-            await self._predict(route, headers, scope, receive, send)
+            self._known.add_host(headers)
+            await self.predict(route, scope, receive, send)
         else:
             await self._answer(routing, route, headers, scope, receive, send)
 
@@ -113,27 +121,35 @@ class _Adapter:
             return
         else:
             question = Question(route, headers, method, body)
-            answer = await self._core.tell(route, headers, method, lambda: routing.answer(question))
+            answer = await self.core.tell(route, headers, method, lambda: routing.answer(question))
             await self._send(answer, scope, send)
 
-    async def _predict(
-        self, route: Route, headers: Headers, scope: HTTPScope, receive: Receive, send: Send
-    ) -> None:
+    async def predict(self, route: Route, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        """A prediction, whose route is known and has its method."""
+        headers = _headers(scope)
         try:
             body = await self._body(headers, receive)
         except RequestError as error:
-            answer = self._core.refuse(route, headers, "POST", error)
+            answer: Answer | Awaitable[Answer] = self.core.refuse(route, headers, "POST", error)
         except _ClientGoneError:
             return
         else:
-            wanted = await _while_wanted(self._core.predict(route, headers, body), receive)
-            if wanted is None:
-                return
-            answer = wanted
-        await self._send(answer, scope, send)
+            answer = self.core.predict(route, Head.of(headers), body)
+        if type(answer) is Answer:  # most are there at once
+            await self._send(answer, scope, send)
+        else:
+            await self.finish(cast("Awaitable[Answer]", answer), scope, receive, send)
+
+    async def finish(
+        self, waiting: Awaitable[Answer], scope: HTTPScope, receive: Receive, send: Send
+    ) -> None:
+        """A prediction that has to be waited for; its request has been received whole."""
+        answer = await _while_wanted(waiting, receive)
+        if answer is not None:
+            await self._send(answer, scope, send)
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
-        limit = self._max_body_bytes
+        limit = self.max_body_bytes
         for name, value in headers:
             if name == b"content-length" and value.isdigit() and int(value) > limit:
                 raise TooLargeError(
@@ -156,7 +172,7 @@ class _Adapter:
             chunks.append(chunk)
 
     async def _refuse(self, route: Route, scope: HTTPScope, send: Send, error: Exception) -> None:
-        await self._send(self._core.refuse(route, _headers(scope), scope["method"], error), scope, send)
+        await self._send(self.core.refuse(route, _headers(scope), scope["method"], error), scope, send)
 
     async def _send(self, answer: Answer, scope: HTTPScope, send: Send) -> None:
         headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]
@@ -167,13 +183,13 @@ class _Adapter:
             await send({"type": "http.response.start", "status": answer.status, "headers": headers})
             await send({"type": "http.response.body", "body": body, "more_body": False})
         finally:  # some servers raise where the client is gone: it was answered all the same
-            self._core.observe(answer.record)
+            self.core.observe(answer.record)
 
 
-async def _while_wanted(predicting: Coroutine[Any, Any, Answer], receive: Receive) -> Answer | None:
+async def _while_wanted(predicting: Awaitable[Answer], receive: Receive) -> Answer | None:
     """Wait for an answer as long as the client does; None if it went away, and its place was given up.
 
-    Most answers are there at once, and nobody is asked whether the client still waits.
+    Where the first step suffices, nobody is asked whether the client still waits.
     """
     answer: list[Answer] = []
     steps = steps_into(answer, predicting)

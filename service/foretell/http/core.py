@@ -1,4 +1,4 @@
-"""The core of serving: from a route, headers and a body to a status, headers and a body.
+"""The core of serving: from a route, a head and a body to a status, headers and a body.
 
 It knows neither ASGI nor a server; adapters are thin.
 """
@@ -8,35 +8,38 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import msgspec
 import numpy as np
 
-from foretell.errors import AsleepError, InvalidInputError, Problem, TooLargeError
+from foretell.errors import AsleepError, TooLargeError
+from foretell.http.added_headers import AddedHeaders
+from foretell.http.answer import Answer
 from foretell.http.coding import accepted_coding, coding_of, compressed, decompressed
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_of
 from foretell.http.routes import PREDICT
-from foretell.prediction import PredictResponse, RequestRecord, check_header
+from foretell.prediction import PredictResponse, RequestRecord
 from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import identity_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from foretell.engine.use import Use
+    from foretell.http.head import Head
     from foretell.http.lookup import Lookup
     from foretell.http.request_ids import RequestIds
     from foretell.http.routes import Route
     from foretell.plugin.faults import Faults
     from foretell.plugin.observers import Observers
-    from foretell.prediction import CacheStatus, Headers
-    from foretell.protocols.codec import Payload
+    from foretell.prediction import Headers, PredictRequest
+    from foretell.protocols.codec import Encode, Payload
+    from foretell.protocols.endpoint import Endpoint
     from foretell.tensors import Array
 
-__all__ = ["CLIENT_GONE", "Answer", "Core"]
+__all__ = ["CLIENT_GONE", "Core"]
 
 CLIENT_GONE: Final = 499
 """What is counted for a request whose caller went away before it was answered. Source: nginx, which has it so."""
@@ -44,34 +47,33 @@ CLIENT_GONE: Final = 499
 _LARGE_BYTES: Final = 256 * 1024
 """Longer bodies are decoded in a thread, so that other requests get their turn in between."""
 
-_SOUND: Final = 256
-"""How many headers of plugins are remembered, so that they are not checked again."""
-
 _set_writeable: Final = cast("Callable[[Array, bool], None]", np.ndarray.setflags)
 
-_STATUSES: Final[tuple[CacheStatus, ...]] = ("hit", "miss", "coalesced", "bypass")
-_CACHE_HEADER: Final = b"x-foretell-cache"
-_CACHE: Final[dict[str, Headers]] = {status: ((_CACHE_HEADER, status.encode()),) for status in _STATUSES}
+Content: TypeAlias = tuple[tuple[bytes, bytes], ...]
+"""The headers that say how a body is to be read."""
+
 _JSON: Final = (b"content-type", b"application/json")
-_JSON_CONTENT: Final[tuple[tuple[bytes, bytes], ...]] = (_JSON,)
+_JSON_CONTENT: Final[Content] = (_JSON,)
 _VARY: Final = (b"vary", b"accept-encoding")
 _PROBLEM: Final = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
-    """What is sent back.
+class _Going(msgspec.Struct, gc=False):
+    """A prediction that has to wait for something.
 
     Attributes:
-        status: The HTTP status.
-        headers: Every header but the content length.
-        body: The whole body.
-        record: What is left of the request; hand it to `Core.observe` after the answer was sent.
+        route: What was asked.
+        head: The request's head.
+        record: Its record.
+        endpoint: What answers it, once that is known; it is in use from then on.
+        large: Whether its body is decoded, and its answer written, in a thread.
     """
 
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
+    route: Route
+    head: Head
     record: RequestRecord
+    endpoint: Endpoint | None = None
+    large: bool = False
 
 
 class Core:
@@ -110,109 +112,59 @@ class Core:
         self._request_ids = request_ids
         self.in_flight = 0
         self._observers = observers
-        self._faults = faults
         self._deadlines = deadlines or Deadlines()
         self._prefix = prefix
         self._clock_ns = clock_ns
         self._max_body_bytes = max_body_bytes
         self._compress_from = compress_min_bytes or math.inf
         self._large = asyncio.Lock()
-        self._sound: set[tuple[bytes, bytes]] = set()  # the same few with every answer
+        self._added = AddedHeaders(faults)
 
-    async def predict(self, route: Route, headers: Headers, body: bytes) -> Answer:
-        """Answer a prediction. Whatever goes wrong becomes an answer too, but for cancellation."""
-        request_id = content_type = content_encoding = timeout = None
-        for name, value in headers:
-            if name == b"content-type":
-                content_type = value if content_type is None else content_type + b", " + value
-            elif name == b"x-request-id":
-                request_id = value
-            elif name == b"content-encoding":
-                content_encoding = value if content_encoding is None else content_encoding + b", " + value
-            elif name == b"x-request-timeout":
-                timeout = value
+    def predict(self, route: Route, head: Head, body: bytes) -> Answer | Awaitable[Answer]:
+        """Answer a prediction: at once, or with something to be awaited where there is something to wait for.
+
+        Whatever goes wrong becomes an answer too, but for cancellation. Call it on the event loop.
+        """
         started_ns = self._clock_ns()
         record = RequestRecord(
-            self._request_ids.of(request_id),
+            self._request_ids.of(head.request_id),
             route.protocol,
             started_ns,
             route.template,
-            headers,
+            head.headers,
             path=route.path,
         )
         self.in_flight += 1
-        use: Use | None = None
+        endpoint: Endpoint | None = None
         try:
             try:
-                endpoint = self._lookup.endpoint(route)
+                found = self._lookup.endpoint(route)
             except AsleepError as asleep:
-                waits_ns = self._deadlines.patience_ns(timeout)
-                record.deadline_ns = started_ns + waits_ns if waits_ns else 0
-                endpoint = await self._lookup.wake(asleep.model, route, record.deadline_ns)
-            record.model = endpoint.info.name
-            if endpoint.choose is not None and route.version is None and route.alias is None:
-                endpoint = self._lookup.chosen(endpoint, endpoint.choose, record)
-            use = endpoint.use  # entered in the step of the look-up: nothing is closed in between
-            use.enter(started_ns)
-            record.version = endpoint.info.version
-            patience_ns = endpoint.deadlines.patience_ns(timeout)
-            record.deadline_ns = started_ns + patience_ns if patience_ns else 0
-            coding = None if content_encoding is None else coding_of(content_encoding)
-            codec = endpoint.codecs.get(route.protocol)
-            if codec is None:
-                message = f"model {record.model!r} does not answer one row at a time; send `inputs` to /v1/models/{record.model}:predict"
-                return self._failed(InvalidInputError(Problem("$", message)), route, record)
-            codec.check_media(content_type)
-            if coding is not None:
-                body = await self._decompressed(body, coding)
-            if len(body) <= _LARGE_BYTES:
-                request, encode = codec.decode(body, record)
-            else:  # one at a time: what is made of them takes many times their memory
-                async with self._large:
-                    request, encode = await asyncio.to_thread(codec.decode, body, record)
-            record.rows = request.rows
-            record.decoded_ns = self._clock_ns()
-            if endpoint.chain.wrapped:
-                for tensor in request.inputs.values():
-                    _set_writeable(tensor, False)
-            response = endpoint.respond(request)
+                going = _Going(route, head, record)
+                return self._guarded(going, self._wake(going, asleep.model, body))
+            endpoint = self._take_up(route, head, record, found)
+            if head.content_encoding is not None or len(body) > _LARGE_BYTES:
+                going = _Going(route, head, record, endpoint)
+                return self._guarded(going, self._take_time(going, endpoint, body))
+            request, encode = endpoint.codec(route.protocol, head.content_type).decode(body, record)
+            response = self._ask(endpoint, request)
             if type(response) is not PredictResponse:  # most answer at once
-                response = await cast("Awaitable[PredictResponse]", response)
+                waiting = cast("Awaitable[PredictResponse]", response)
+                going = _Going(route, head, record, endpoint)
+                return self._guarded(going, self._outwait(going, endpoint, request, encode, waiting))
             record.predicted_ns = self._clock_ns()
-            if len(body) <= _LARGE_BYTES:
-                written = encode(request, response)
-            else:
-                written = await asyncio.to_thread(encode, request, response)
-            if type(written) is bytes:
-                payload, content = written, _JSON_CONTENT
-            else:
-                written = cast("Payload", written)
-                payload, content = written.body, written.headers
+            payload, content = _parted(encode(request, response))
             if len(payload) >= self._compress_from:
-                payload, content = await self._compressed(payload, content, headers)
+                going = _Going(route, head, record, endpoint)
+                return self._guarded(going, self._pack(going, endpoint, response, payload, content))
+            answer = self._answer(record, endpoint, response, payload, content)
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
-            return self._failed(error, route, record)
-        except asyncio.CancelledError:
-            record.status = CLIENT_GONE
-            record.finished_ns = self._clock_ns()
-            self._observers.add(record)
+            answer = self._failed(error, route, record)
+        except BaseException:
+            self._leave(endpoint)
             raise
-        finally:
-            self.in_flight -= 1
-            if use is not None:
-                use.leave()
-        record.status = 200
-        answered = endpoint.headers
-        if response.degraded is not None:
-            record.degraded = response.degraded
-            record.served_by = response.served_by
-            if response.source is not None:
-                answered = identity_headers(response.source)
-        headers_out = [*content, (b"x-request-id", record.request_id.encode()), *answered]
-        if record.cache is not None or record.answer_headers is not None:
-            headers_out += self._added(record, record.answer_headers)
-        record.finished_ns = self._clock_ns()
-        return Answer(200, headers_out, payload, record)
+        self._leave(endpoint)
+        return answer
 
     async def tell(
         self, route: Route, headers: Headers, method: str, make: Callable[[], object | Awaitable[object]]
@@ -238,26 +190,145 @@ class Core:
         """Hand the record of an answered request to the observers."""
         self._observers.add(record)
 
+    def _take_up(self, route: Route, head: Head, record: RequestRecord, endpoint: Endpoint) -> Endpoint:
+        """Begin to use what answers; in the step of the look-up, so that nothing is closed in between."""
+        record.model = endpoint.info.name
+        if endpoint.choose is not None and route.version is None and route.alias is None:
+            endpoint = self._lookup.chosen(endpoint, endpoint.choose, record)
+        record.version = endpoint.info.version
+        patience_ns = endpoint.deadlines.patience_ns(head.timeout)
+        record.deadline_ns = record.started_ns + patience_ns if patience_ns else 0
+        endpoint.use.enter(record.started_ns)
+        return endpoint
+
+    def _ask(
+        self, endpoint: Endpoint, request: PredictRequest
+    ) -> PredictResponse | Awaitable[PredictResponse]:
+        """Hand a request to the plugins and the model."""
+        record = request.record
+        record.rows = request.rows
+        record.decoded_ns = self._clock_ns()
+        if endpoint.chain.wrapped:
+            for tensor in request.inputs.values():
+                _set_writeable(tensor, False)
+        return endpoint.respond(request)
+
+    async def _guarded(self, going: _Going, steps: Coroutine[Any, Any, Answer]) -> Answer:
+        """The rest of a prediction that has to wait for something."""
+        try:
+            return await steps
+        except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
+            return self._failed(error, going.route, going.record)
+        except asyncio.CancelledError:
+            going.record.status = CLIENT_GONE
+            going.record.finished_ns = self._clock_ns()
+            self._observers.add(going.record)
+            raise
+        finally:
+            self._leave(going.endpoint)
+
+    async def _wake(self, going: _Going, model: str, body: bytes) -> Answer:
+        """Go on when a model is loaded that was asleep."""
+        record = going.record
+        waits_ns = self._deadlines.patience_ns(going.head.timeout)
+        record.deadline_ns = record.started_ns + waits_ns if waits_ns else 0
+        endpoint = await self._lookup.wake(model, going.route, record.deadline_ns)
+        going.endpoint = endpoint = self._take_up(going.route, going.head, record, endpoint)
+        return await self._take_time(going, endpoint, body)
+
+    async def _take_time(self, going: _Going, endpoint: Endpoint, body: bytes) -> Answer:
+        """Go on with a body that may be compressed, or large."""
+        encoding = going.head.content_encoding
+        coding = None if encoding is None else coding_of(encoding)
+        codec = endpoint.codec(going.route.protocol, going.head.content_type)
+        if coding is not None:
+            body = await self._decompressed(body, coding)
+        going.large = len(body) > _LARGE_BYTES
+        if not going.large:
+            request, encode = codec.decode(body, going.record)
+        else:  # one at a time: what is made of them takes many times their memory
+            async with self._large:
+                request, encode = await asyncio.to_thread(codec.decode, body, going.record)
+        response = self._ask(endpoint, request)
+        if type(response) is not PredictResponse:
+            waiting = cast("Awaitable[PredictResponse]", response)
+            return await self._outwait(going, endpoint, request, encode, waiting)
+        return await self._write(going, endpoint, request, encode, response)
+
+    async def _outwait(
+        self,
+        going: _Going,
+        endpoint: Endpoint,
+        request: PredictRequest,
+        encode: Encode,
+        waiting: Awaitable[PredictResponse],
+    ) -> Answer:
+        """Go on when a response is there that has to be waited for."""
+        return await self._write(going, endpoint, request, encode, await waiting)
+
+    async def _write(
+        self,
+        going: _Going,
+        endpoint: Endpoint,
+        request: PredictRequest,
+        encode: Encode,
+        response: PredictResponse,
+    ) -> Answer:
+        going.record.predicted_ns = self._clock_ns()
+        if going.large:
+            payload, content = _parted(await asyncio.to_thread(encode, request, response))
+        else:
+            payload, content = _parted(encode(request, response))
+        return await self._pack(going, endpoint, response, payload, content)
+
+    async def _pack(
+        self, going: _Going, endpoint: Endpoint, response: PredictResponse, payload: bytes, content: Content
+    ) -> Answer:
+        """Compress what is long for callers who accept that; what is large in a thread."""
+        if len(payload) >= self._compress_from:
+            content = (*content, _VARY)
+            accepts = b",".join(value for name, value in going.head.headers if name == b"accept-encoding")
+            coding = accepted_coding(accepts)
+            if coding is not None and len(payload) <= _LARGE_BYTES:
+                payload = compressed(payload, coding)
+            elif coding is not None:
+                payload = await asyncio.to_thread(compressed, payload, coding)
+            if coding is not None:
+                content = (*content, (b"content-encoding", coding))
+        return self._answer(going.record, endpoint, response, payload, content)
+
+    def _answer(
+        self,
+        record: RequestRecord,
+        endpoint: Endpoint,
+        response: PredictResponse,
+        payload: bytes,
+        content: Content,
+    ) -> Answer:
+        record.status = 200
+        answered = endpoint.headers
+        if response.degraded is not None:
+            record.degraded = response.degraded
+            record.served_by = response.served_by
+            if response.source is not None:
+                answered = identity_headers(response.source)
+        headers = [*content, (b"x-request-id", record.request_id.encode()), *answered]
+        if record.cache is not None or record.answer_headers is not None:
+            headers += self._added.of(record)
+        record.finished_ns = self._clock_ns()
+        return Answer(200, headers, payload, record)
+
+    def _leave(self, endpoint: Endpoint | None) -> None:
+        self.in_flight -= 1
+        if endpoint is not None:
+            endpoint.use.leave()
+
     async def _decompressed(self, body: bytes, coding: bytes) -> bytes:
         """A body as it was before it was compressed; what may be large is made in a thread."""
         with suppress(TooLargeError):
             return decompressed(body, coding, max_bytes=min(_LARGE_BYTES, self._max_body_bytes))
         async with self._large:
             return await asyncio.to_thread(decompressed, body, coding, max_bytes=self._max_body_bytes)
-
-    async def _compressed(
-        self, payload: bytes, content: tuple[tuple[bytes, bytes], ...], headers: Headers
-    ) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
-        """An answer as its caller wants it, and the headers that say so; what is large is compressed in a thread."""
-        content = (*content, _VARY)
-        coding = accepted_coding(b",".join(value for name, value in headers if name == b"accept-encoding"))
-        if coding is None:
-            return payload, content
-        if len(payload) <= _LARGE_BYTES:
-            payload = compressed(payload, coding)
-        else:
-            payload = await asyncio.to_thread(compressed, payload, coding)
-        return payload, (*content, (b"content-encoding", coding))
 
     def _record(self, route: Route, headers: Headers, method: str) -> RequestRecord:
         request_id = next((value for name, value in headers if name == b"x-request-id"), None)
@@ -271,31 +342,6 @@ class Core:
             route.path,
             predicts=route.verb == PREDICT,
         )
-
-    def _added(self, record: RequestRecord, given: list[tuple[bytes, bytes]] | None) -> Headers:
-        """The headers that say what a cache did, and those that plugins gave the answer.
-
-        A plugin may have left anything in either place: headers that would break the answer are left out, and counted.
-        """
-        cache: object = record.cache
-        told = _CACHE.get(cache, ()) if type(cache) is str else ()
-        if given is None:
-            return told
-        headers: list[tuple[bytes, bytes]] = []
-        try:
-            headers = list(given)  # what was checked is what is sent
-            for header in headers:
-                name, value = header
-                known = type(name) is bytes and type(value) is bytes and (name, value) in self._sound
-                if not known:
-                    check_header(name, value)
-                    if len(self._sound) < _SOUND:
-                        self._sound.add((name, value))
-        except Exception as error:  # noqa: BLE001 - the boundary of a plugin
-            if self._faults is not None:
-                self._faults.failed("unknown", "answer_headers", error, request_id=record.request_id)
-            headers = _sound(headers)
-        return headers if any(name == _CACHE_HEADER for name, _ in headers) else [*headers, *told]
 
     def _failed(self, error: Exception, route: Route, record: RequestRecord) -> Answer:
         problem, extra = problem_of(
@@ -311,16 +357,13 @@ class Core:
         headers = [_PROBLEM, (b"x-request-id", record.request_id.encode())]
         headers += [(name.encode(), value.encode()) for name, value in extra.items()]
         if record.cache is not None or record.answer_headers is not None:
-            headers += self._added(record, record.answer_headers)
+            headers += self._added.of(record)
         return Answer(problem.status, headers, problem.encode(), record)
 
 
-def _sound(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """What in place of headers is headers."""
-    sound: list[tuple[bytes, bytes]] = []
-    for header in headers:
-        with suppress(Exception):  # whatever it is, it is no header
-            name, value = header
-            check_header(name, value)
-            sound.append((name, value))
-    return sound
+def _parted(written: bytes | Payload) -> tuple[bytes, Content]:
+    """The body of an answer, and the headers that say how to read it."""
+    if type(written) is bytes:
+        return written, _JSON_CONTENT
+    written = cast("Payload", written)
+    return written.body, written.headers

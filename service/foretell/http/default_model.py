@@ -8,6 +8,7 @@ from foretell.errors import NotFoundError
 from foretell.http.routes import Question, Route
 
 if TYPE_CHECKING:
+    from foretell.http.known import Known
     from foretell.prediction import Headers
 
 __all__ = ["DefaultModelRouting"]
@@ -19,18 +20,20 @@ class DefaultModelRouting:
     Args:
         protocol: The codec.
         template: The path, as it is documented.
+        known: The paths that were asked before.
     """
 
     has_paths_below = False
 
-    def __init__(self, protocol: str, template: str) -> None:
+    def __init__(self, protocol: str, template: str, known: Known) -> None:
         self.protocol = protocol
         self._template = template
+        self._known = known
 
     def route(self, path: str, rest: str, headers: Headers) -> Route:
         """See `Routing`."""
         del rest, headers
-        return Route(path, self.protocol, template=self._template)
+        return self._known.route(path) or self._known.add(Route(path, self.protocol, template=self._template))
 
     def answer(self, question: Question) -> object:
         """See `Routing`: there is nothing but predictions."""

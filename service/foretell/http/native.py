@@ -11,7 +11,7 @@ from foretell.errors import NotFoundError
 from foretell.excerpts import shortened
 from foretell.http.catalog import ModelDescription, ModelList, describe_model
 from foretell.http.lookup import number_of
-from foretell.http.routes import PREDICT, READ, KnownRoutes, Question, Route, nothing_at
+from foretell.http.routes import PREDICT, READ, Question, Route, nothing_at
 from foretell.http.tf_serving import SignatureDocument, signature_document
 from foretell.protocols.endpoint import NATIVE
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from foretell.http.catalog import PluginStatus
+    from foretell.http.known import Known
     from foretell.http.lookup import Lookup
     from foretell.prediction import Headers
 
@@ -37,20 +38,21 @@ class NativeRouting:
     Args:
         lookup: The models.
         status: What plugins tell of a version.
+        known: The paths that were asked before.
     """
 
     protocol = NATIVE
     has_paths_below = True
 
-    def __init__(self, lookup: Lookup, status: PluginStatus) -> None:
+    def __init__(self, lookup: Lookup, status: PluginStatus, known: Known) -> None:
         self._lookup = lookup
         self._status = status
-        self._known = KnownRoutes()
+        self._known = known
 
     def route(self, path: str, rest: str, headers: Headers) -> Route:
         """See `Routing`."""
         del headers
-        return self._known.get(path) or self._known.add(native_route(path, rest))
+        return self._known.route(path) or self._known.add(native_route(path, rest))
 
     def answer(self, question: Question) -> object | Awaitable[object]:
         """See `Routing`: which models there are, or what is known of a model or of one of its versions."""

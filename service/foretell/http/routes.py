@@ -14,13 +14,10 @@ from foretell.prediction import header_of
 if TYPE_CHECKING:
     from foretell.prediction import Headers
 
-__all__ = ["PREDICT", "READ", "KnownRoutes", "Question", "Route", "Routing", "nothing_at"]
+__all__ = ["PREDICT", "READ", "Question", "Route", "Routing", "nothing_at"]
 
 PREDICT: Final = "predict"
 """The verb of a prediction, in whichever words a protocol asks for it."""
-
-_MOST_KNOWN: Final = 1000
-_LONGEST_KNOWN: Final = 512
 
 READ: Final = ("GET", "HEAD")
 """The methods of what changes nothing and takes no body."""
@@ -55,22 +52,6 @@ class Route(msgspec.Struct, frozen=True, gc=False):
 def nothing_at(path: str) -> NotFoundError:
     """What is raised for a path at which there is nothing."""
     return NotFoundError(f"there is nothing at {shortened(path)}; GET / tells what there is")
-
-
-class KnownRoutes:
-    """The routes of predictions that were asked before, by their paths: as many as callers can make, but bounded."""
-
-    def __init__(self) -> None:
-        self._routes: dict[str, Route] = {}
-        self.get = self._routes.get
-
-    def add(self, route: Route) -> Route:
-        """Remember a route if it is a prediction's; returns it."""
-        if route.verb == PREDICT and len(route.path) <= _LONGEST_KNOWN:
-            if len(self._routes) >= _MOST_KNOWN:
-                self._routes.clear()
-            self._routes[route.path] = route
-        return route
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):

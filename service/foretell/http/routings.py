@@ -14,6 +14,7 @@ from foretell.http.v2.routing import V2_ROOT, V2Routing
 from foretell.protocols.endpoint import SIMPLE, SIMPLE_BATCH
 
 if TYPE_CHECKING:
+    from foretell.http.known import Known
     from foretell.http.lifecycle import Lifecycle
     from foretell.http.lookup import Lookup
     from foretell.http.routes import Routing
@@ -24,7 +25,7 @@ __all__ = ["routings"]
 
 
 def routings(
-    settings: Settings, lookup: Lookup, plugins: PluginSet, lifecycle: Lifecycle
+    settings: Settings, lookup: Lookup, plugins: PluginSet, lifecycle: Lifecycle, known: Known
 ) -> dict[str, Routing]:
     """The prediction protocols, by the path where each begins.
 
@@ -33,20 +34,22 @@ def routings(
         lookup: The models.
         plugins: The enabled plugins.
         lifecycle: Says whether the server is ready.
+        known: The paths that were asked before.
     """
     repository = Repository(
         lookup.registry, alone=settings.store.follow != "off" or make_plan(settings).workers == 1
     )
     found: dict[str, Routing] = {
-        "/predict": DefaultModelRouting(SIMPLE, "/predict"),
-        "/predict/batch": DefaultModelRouting(SIMPLE_BATCH, "/predict/batch"),
-        MODELS: NativeRouting(lookup, plugins.status),
+        "/predict": DefaultModelRouting(SIMPLE, "/predict", known),
+        "/predict/batch": DefaultModelRouting(SIMPLE_BATCH, "/predict/batch", known),
+        MODELS: NativeRouting(lookup, plugins.status, known),
         V2_ROOT: V2Routing(
             lookup,
             lifecycle,
             repository,
             statistics=plugins.statistics,
             admin_key_sha256=settings.admin.key_sha256,
+            known=known,
         ),
         "/invocations": InvocationsRouting("/invocations"),
     }

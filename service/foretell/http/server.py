@@ -9,11 +9,14 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
 
 from foretell.errors import ListenError, NotReadyError
+from foretell.http.application import Application
+from foretell.http.hot_path import HotPath
 from foretell.http.lifecycle import Lifecycle
 from foretell.http.lifespan import Lifespan
 from foretell.http.listening import announce, refusal
@@ -123,6 +126,12 @@ class Server(uvicorn.Server):
         self.servers = []
         self._listening: dict[asyncio.Server, socket.socket] = {}
         self._settings = settings
+        self._make_protocol = cast("Callable[..., asyncio.Protocol]", config.http_protocol_class)
+        has_httptools = self._make_protocol.__name__ == "HttpToolsProtocol"
+        if settings.accelerated and isinstance(app, Application) and has_httptools:
+            from foretell.http.accelerated import AcceleratedProtocol  # httptools is not everywhere
+
+            self._make_protocol = partial(AcceleratedProtocol, HotPath(app, lifecycle))
 
     def serve_until_told(self, sockets: list[socket.socket]) -> bool:
         """Serve until a signal comes; see `run_server`.
@@ -280,8 +289,9 @@ class Server(uvicorn.Server):
             self.log.warning("requests given up", count=len(unsent), reason=reason)
 
     def _protocol(self) -> asyncio.Protocol:
-        make = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
-        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        return self._make_protocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     def _connections(self) -> set[Any]:
         return set(self.server_state.connections)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from foretell.engine.stand_in import StandIn
 from foretell.engine.use import Use
+from foretell.errors import InvalidInputError, Problem
 from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.invocations import InvocationsCodec
 from foretell.protocols.native import NativeCodec
@@ -88,6 +89,20 @@ class Endpoint:
             from foretell.protocols.rpc.codec import RpcCodec
 
             self.codecs[GRPC] = RpcCodec(parser, model=name, version=number, deadlines=self.deadlines)
+
+    def codec(self, protocol: str, content_type: bytes | None) -> Codec:
+        """The codec of a protocol, for a body that is said to be of a type.
+
+        Raises:
+            InvalidInputError: The model cannot answer in that protocol.
+            UnsupportedMediaError: The protocol has no such bodies.
+        """
+        codec = self.codecs.get(protocol)
+        if codec is None:
+            message = f"model {self.info.name!r} does not answer one row at a time; send `inputs` to /v1/models/{self.info.name}:predict"
+            raise InvalidInputError(Problem("$", message))
+        codec.check_media(content_type)
+        return codec
 
     def waiting_rows(self) -> int:
         """How many rows wait for a run."""

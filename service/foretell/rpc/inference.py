@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from foretell.errors import MalformedError
+from foretell.http.answer import Answer
+from foretell.http.head import Head
 from foretell.http.problems import Problem
 from foretell.http.routes import PREDICT, Route
 from foretell.http.v2.metadata import (
@@ -39,7 +41,7 @@ from foretell.rpc.statuses import detail_of, status_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from foretell.http.core import Answer, Core
+    from foretell.http.core import Core
     from foretell.http.lifecycle import Lifecycle
     from foretell.http.lookup import Lookup
     from foretell.http.v2.metadata import ModelReadiness
@@ -135,7 +137,8 @@ class InferenceService:
             answer = self._core.refuse(_route("ModelInfer"), headers, "POST", error)
         else:
             route = _route("ModelInfer", asked.model_name, asked.model_version)
-            answer = await self._core.predict(route, headers, request)
+            predicted = self._core.predict(route, Head.of(headers), request)
+            answer = predicted if isinstance(predicted, Answer) else await predicted
         return await self._send(answer, context, None)
 
     def _readiness(self, route: Route) -> ModelReadiness:

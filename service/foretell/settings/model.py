@@ -64,6 +64,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             may stand still for some seconds, and a worker that is killed for it loses its requests.
         compress_min_bytes: The length from which on predictions are compressed for callers who accept gzip or
             deflate, bytes; 0 for never. Most answers are short, and compressing them takes longer than sending.
+        accelerated: Whether predictions that need not wait are answered straight from the parser of HTTP, without an
+            ASGI cycle. What is answered is the same.
     """
 
     host: Text = "127.0.0.1"
@@ -73,6 +75,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: Workers | Literal["auto"] = 1
     hang_s: Silence = 30.0
     compress_min_bytes: BytesOrNever = 16 * 1024
+    accelerated: bool = True
 
 
 class GrpcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,7 +15,7 @@ from foretell.http.native import native_route
 from foretell.plugin import RequestRecord
 from foretell_plugins.canary import Canary
 from tests.models import linear_model_bytes, write_model_toml, write_version
-from tests.plugins.fallback.servers import Server
+from tests.plugins.fallback.servers import Server, predicted
 
 Serve = Callable[..., Server]
 ALL = {"canary": {"weights": {"candidate": 100}}}
@@ -41,7 +41,7 @@ async def ask(server: Server, path: str = "m", **headers: str) -> tuple[int, dic
     route = native_route(f"/v1/models/{path}:predict", f"/{path}:predict")
     sent = [(b"content-type", b"application/json")]
     sent += [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    answer = await server.core.predict(route, sent, json.dumps({"instances": [[1, 2]]}).encode())
+    answer = await predicted(server.core, route, sent, json.dumps({"instances": [[1, 2]]}).encode())
     return answer.status, {name.decode(): value.decode() for name, value in answer.headers}, answer.record
 
 

@@ -14,8 +14,11 @@ import structlog
 from foretell.engine.loader import Loader
 from foretell.engine.registry import Registry
 from foretell.http.admin import admin_guard
+from foretell.http.answer import Answer
 from foretell.http.core import Core
+from foretell.http.head import Head
 from foretell.http.host import ServerHost
+from foretell.http.known import Known
 from foretell.http.lookup import Lookup
 from foretell.http.native import MODELS, NativeRouting, native_route
 from foretell.http.request_ids import RequestIds
@@ -25,7 +28,7 @@ from foretell.plugin.faults import Faults
 from foretell.plugin.loading import load_plugins
 from foretell.plugin.observers import Observers
 from foretell.plugin.plugin_set import PluginSet
-from foretell.prediction import RequestRecord
+from foretell.prediction import Headers, RequestRecord
 from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import Endpoint
 from foretell.settings import LimitSettings, Settings
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     from foretell.plugin.contract import Stage
     from foretell.store.model_config import ModelConfig
 
-__all__ = ["Answered", "Server"]
+__all__ = ["Answered", "Server", "predicted"]
 
 
 class Answered(NamedTuple):
@@ -132,6 +135,7 @@ class Server:
             Lookup(self.registry),
             request_ids=RequestIds(),
             observers=observers,
+            faults=self.faults,
             deadlines=deadlines,
         )
 
@@ -155,7 +159,9 @@ class Server:
         headers_sent = [(b"content-type", b"application/json")]
         if waits_s is not None:
             headers_sent.append((b"x-request-timeout", waits_s))
-        answer = await self.core.predict(_route(f"{path}:predict"), headers_sent, json.dumps(body).encode())
+        answer = await predicted(
+            self.core, _route(f"{path}:predict"), headers_sent, json.dumps(body).encode()
+        )
         headers = {name.decode(): value.decode() for name, value in answer.headers}
         return Answered(answer.status, json.loads(answer.body), headers, answer.record)
 
@@ -169,7 +175,7 @@ class Server:
 
     def describe(self, path: str) -> dict[str, Any]:
         """The catalogue's entry."""
-        routing = NativeRouting(Lookup(self.registry), self.plugins.status)
+        routing = NativeRouting(Lookup(self.registry), self.plugins.status, Known())
         described: dict[str, Any] = msgspec.to_builtins(routing.answer(Question(_route(path), [], "GET")))
         return described
 
@@ -185,6 +191,12 @@ class Server:
 
 def _found(name: str, kind: type[Plugin[Any]]) -> FoundPlugin:
     return FoundPlugin(name, "a test", lambda: kind)
+
+
+async def predicted(core: Core, route: Route, headers: Headers, body: bytes) -> Answer:
+    """What the core answers a prediction, waited for where there is something to wait for."""
+    answer = core.predict(route, Head.of(headers), body)
+    return answer if isinstance(answer, Answer) else await answer
 
 
 def _route(path: str) -> Route:

@@ -76,11 +76,14 @@ def test_a_plugin_further_out_may_say_otherwise_and_there_is_one_header(store: P
     fill(store, 1)
 
     async def main() -> None:
-        from tests.plugins.fallback.servers import _route
+        from tests.plugins.fallback.servers import _route, predicted
 
         server = await load(serve(plugins={"own": Own, "cache": Cache}, config={"cache": {"force": True}}))
-        answer = await server.core.predict(
-            _route("m:predict"), [(b"content-type", b"application/json")], b'{"instances": [[1, 2]]}'
+        answer = await predicted(
+            server.core,
+            _route("m:predict"),
+            [(b"content-type", b"application/json")],
+            b'{"instances": [[1, 2]]}',
         )
         assert [value for name, value in answer.headers if name == b"x-foretell-cache"] == [b"own"]
 
@@ -92,7 +95,6 @@ def test_a_header_as_a_list_is_a_header(store: Path, serve: Serve) -> None:
 
     async def main() -> None:
         server = await load(serve(plugins={"leaving": leaving(None, None, [[b"x-a", b"1"]])}))
-        server.core._faults = server.faults
         answer = await server.ask_rows("m", ROW)
         assert answer.headers["x-a"] == "1"
         assert server.faults.errors == {}
@@ -108,10 +110,13 @@ def test_what_is_no_header_is_never_sent(store: Path, serve: Serve) -> None:
         server = await load(serve(plugins={"leaving": leaving(None, None, given)}))
         await server.ask_rows("m", ROW)
         given[0] = (b"x-a", memoryview(b"1"))
-        from tests.plugins.fallback.servers import _route
+        from tests.plugins.fallback.servers import _route, predicted
 
-        answer = await server.core.predict(
-            _route("m:predict"), [(b"content-type", b"application/json")], b'{"instances": [[1, 2]]}'
+        answer = await predicted(
+            server.core,
+            _route("m:predict"),
+            [(b"content-type", b"application/json")],
+            b'{"instances": [[1, 2]]}',
         )
         assert all(type(value) is bytes for _, value in answer.headers)
 

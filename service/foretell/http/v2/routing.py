@@ -11,13 +11,14 @@ from foretell.errors import NotFoundError, NotReadyError
 from foretell.http.admin import check_admin
 from foretell.http.lookup import number_of
 from foretell.http.pages import Liveness, Readiness
-from foretell.http.routes import PREDICT, READ, KnownRoutes, Question, Route, nothing_at
+from foretell.http.routes import PREDICT, READ, Question, Route, nothing_at
 from foretell.http.v2.metadata import model_metadata, model_readiness, server_metadata
 from foretell.protocols.endpoint import V2
 from foretell.protocols.json_body import decode_json
 from foretell.statistics import VersionStatistics
 
 if TYPE_CHECKING:
+    from foretell.http.known import Known
     from foretell.http.lifecycle import Lifecycle
     from foretell.http.lookup import Lookup
     from foretell.http.v2.repository import Repository, RepositoryEntry
@@ -82,6 +83,7 @@ class V2Routing:
         repository: The store.
         statistics: What predictions came to; None if nobody counts them.
         admin_key_sha256: The SHA-256 of the key that opens the repository; None closes it.
+        known: The paths that were asked before.
     """
 
     protocol = V2
@@ -95,13 +97,14 @@ class V2Routing:
         *,
         statistics: Statistics | None,
         admin_key_sha256: str | None,
+        known: Known,
     ) -> None:
         self._lookup = lookup
         self._lifecycle = lifecycle
         self._repository = repository
         self._statistics = statistics
         self._key_sha256 = admin_key_sha256
-        self._known = KnownRoutes()
+        self._known = known
         self._answers: dict[str, Callable[[Question], object | Awaitable[object]]] = {
             "server": lambda _: server_metadata(self._extensions()),
             "live": lambda _: Liveness(),
@@ -117,7 +120,7 @@ class V2Routing:
     def route(self, path: str, rest: str, headers: Headers) -> Route:
         """See `Routing`."""
         del headers
-        return self._known.get(path) or self._known.add(self._route(path, rest))
+        return self._known.route(path) or self._known.add(self._route(path, rest))
 
     def _route(self, path: str, rest: str) -> Route:
         def route(

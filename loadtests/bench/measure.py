@@ -1,0 +1,101 @@
+"""Rounds: in each, every contender has its turn, so that what else the machine does falls on all of them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from loadtests.bench.cases import Case
+from loadtests.bench.contender import Contender
+from loadtests.bench.environment import NoEnvironment, python_of, releases
+from loadtests.bench.load import Wrk
+from loadtests.bench.machine import describe
+from loadtests.bench.models import Model, prepare
+from loadtests.bench.process import cores
+from loadtests.bench.results import Entrant, Failure, Results, Sample
+from loadtests.bench.turn import Turn
+
+__all__ = ["measure"]
+
+
+def measure(
+    cases: list[Case],
+    contenders: list[Contender],
+    *,
+    rounds: int,
+    seconds: float,
+    folder: Path,
+    tell: Callable[[str], None],
+) -> Results:
+    """Measure some contenders in some cases.
+
+    Args:
+        cases: What is asked.
+        contenders: Who is asked; those that do not take part in a case are left out of it.
+        rounds: How often each has its turn in each case; it is started anew every time.
+        seconds: How long each measurement takes.
+        folder: An empty folder, for models and for what servers write.
+        tell: Takes a line on how far it is.
+
+    Raises:
+        LoadError: wrk is not installed.
+    """
+    server_core, load_core = cores()
+    if server_core == load_core:
+        tell("this process may use one CPU only: servers and load share it, and disturb each other")
+    (folder / "wrk").mkdir()
+    wrk = Wrk(folder / "wrk", load_core)
+    failures: list[Failure] = []
+    contenders = [each for each in contenders if any(map(each.takes, cases))]
+    pythons = dict(_pythons(contenders, failures, tell))
+    there = [each for each in contenders if each.name in pythons]
+    samples: list[Sample] = []
+    models: dict[str, Model] = {}
+    for number, case in enumerate(cases, 1):
+        if case.model not in models:
+            tell(f"training and writing the model {case.model}")
+            (folder / case.model).mkdir()
+            models[case.model] = prepare(case.model, folder / case.model)
+        left = [each for each in there if each.takes(case)]
+        others = ", ".join(each.name for each in there if not each.takes(case))
+        tell(f"case {number} of {len(cases)} {case.name}: " + (f"not for {others}" if others else "for all"))
+        for turn in range(1, rounds + 1):
+            for contender in list(left):
+                place = (
+                    f"case {number} of {len(cases)} {case.name}, round {turn} of {rounds}, {contender.name}"
+                )
+                model, python = models[case.model], pythons[contender.name]
+                with tempfile.TemporaryDirectory(dir=folder) as own:
+                    where = Path(own)
+                    for each in Turn(
+                        contender, case, turn, model, python, where, server_core, seconds, wrk, place, tell
+                    ).take():
+                        if isinstance(each, Sample):
+                            samples.append(each)
+                            continue
+                        failures.append(each)
+                        tell(f"{place}: NOT MEASURED: {each.reason}")
+                        if not each.connections:  # it does not start, or answers wrongly: it would again
+                            left.remove(contender)
+    entrants = [
+        Entrant(each.name, each.about, releases(each.environment, pythons[each.name])) for each in there
+    ]
+    floor = next(each.name for each in contenders if each.floor)
+    return Results(describe(server_core, load_core), floor, cases, entrants, samples, failures)
+
+
+def _pythons(
+    contenders: list[Contender], failures: list[Failure], tell: Callable[[str], None]
+) -> Iterator[tuple[str, Path]]:
+    """The interpreter of each contender; whose environment cannot be made is among the failures."""
+    for contender in contenders:
+        if contender.absent:
+            failures.append(Failure("", contender.name, contender.absent))
+            tell(f"{contender.name} is left out: {contender.absent}")
+            continue
+        try:
+            yield contender.name, python_of(contender.environment)
+        except NoEnvironment as error:
+            failures.append(Failure("", contender.name, str(error)))
+            tell(f"{contender.name} is left out: {error}")

@@ -1,0 +1,265 @@
+"""What one prediction costs from the first byte of its request to the last of its answer, without a kernel.
+
+    python loadtests/hot_path.py                  calls and bytecodes of Python, exact and the same on every machine
+    python loadtests/hot_path.py --instructions   instructions, by valgrind
+
+One row of JSON for breast_cancer (100 trees), no two requests equal, on one connection whose transport takes the answers
+and does nothing. The floor is an application that does nothing, under the same uvicorn. Needs `make .venv/.dev`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import itertools
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import msgspec
+import uvicorn
+import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from foretell.app import create_app
+from foretell.http.accelerated import AcceleratedProtocol
+from foretell.http.application import Application
+from foretell.http.hot_path import HotPath
+from foretell.http.lifecycle import Lifecycle
+from foretell.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from loadtests.callgrind import count, counted
+from loadtests.plugin_cost import PATH, bodies, make_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SAMPLED: Final = {
+    "exporter": "otlp",
+    "endpoint": "http://127.0.0.1:9",
+    "sampler": "traceidratio",
+    "ratio": 0.1,
+}
+ALL: Final = {
+    "enabled": ["tracing", "metrics", "fallback", "cache"],
+    "config": {"tracing": SAMPLED, "cache": {"force": True}},
+}
+NOTHING: Final[dict[str, Any]] = {"enabled": []}
+FLOOR: Final = "nothing under uvicorn"
+VARIANTS: Final[dict[str, tuple[dict[str, Any], bool]]] = {
+    "bare, accelerated": (NOTHING, True),
+    "bare, any server": (NOTHING, False),
+    "all four, accelerated": (ALL, True),
+    "all four, any server": (ALL, False),
+}
+
+COUNTED: Final = 200
+WARM_UP: Final = 150
+
+
+class Sink(asyncio.Transport):
+    """A transport that takes everything and does nothing."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Take an answer, or a part of it."""
+        self.written.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        """It never is."""
+        return False
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+    def pause_reading(self) -> None:
+        """Nothing is read."""
+
+    def resume_reading(self) -> None:
+        """Nothing is read."""
+
+
+class Connection:
+    """One connection to an application.
+
+    Args:
+        make: Makes uvicorn's protocol.
+        app: The application.
+    """
+
+    def __init__(self, make: Callable[..., HttpToolsProtocol], app: Any) -> None:
+        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
+        config.load()
+        state = ServerState()
+        state.default_headers = [(b"date", b"Fri, 27 Nov 2026 12:00:00 GMT")]
+        self._protocol = make(config=config, server_state=state, app_state={})
+        self._sink = Sink()
+        self._protocol.connection_made(self._sink)
+
+    async def ask(self, path: str, questions: Sequence[bytes]) -> None:
+        """Ask one after the other.
+
+        Raises:
+            SystemExit: One was not answered with 200.
+        """
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost:8000\r\nContent-Type: application/json\r\n"
+        for body in questions:
+            self._protocol.data_received(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            while not self._sink.written:  # noqa: ASYNC110 - the transport sets no event
+                await asyncio.sleep(0)
+            if not self._sink.written[0].startswith(b"HTTP/1.1 200"):
+                raise SystemExit(f"a request was answered with {self._sink.written[0]!r}")
+            await asyncio.sleep(0)
+            self._sink.written.clear()
+        await asyncio.sleep(0.03)  # until the last observers have had their turn
+
+    def close(self) -> None:
+        """End it."""
+        self._protocol.connection_lost(None)
+
+
+async def nothing(scope: Any, receive: Any, send: Any) -> None:
+    """Take a request, and answer it."""
+    del scope
+    while (await receive()).get("more_body"):
+        pass
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+async def connect(stack: AsyncExitStack, folder: Path, name: str) -> Connection:
+    """A connection to a variant, that serves until the stack is closed."""
+    if name == FLOOR:
+        connection = Connection(HttpToolsProtocol, nothing)
+    else:
+        plugins, accelerated = VARIANTS[name]
+        settings = {
+            "store": {"path": str(folder / "model_store"), "follow": "off"},
+            "plugins": plugins,
+            "log": {"level": "error"},
+            # As slow as everything is where it is counted, a run would no longer be worth its while on the event loop.
+            "engine": {"inline_us": 1_000_000},
+            "limits": {"deadline_s": 300},
+        }
+        lifecycle = Lifecycle()
+        app = create_app(msgspec.convert(settings, Settings), lifecycle=lifecycle)
+        await stack.enter_async_context(app.lifespan())
+        make: Callable[..., HttpToolsProtocol] = HttpToolsProtocol
+        if accelerated and isinstance(app, Application):
+            hot_path = HotPath(app, lifecycle)
+
+            def make(**arguments: Any) -> HttpToolsProtocol:
+                return AcceleratedProtocol(hot_path, **arguments)
+
+        connection = Connection(make, app)
+    stack.callback(connection.close)
+    return connection
+
+
+class Counter:
+    """Counts calls and bytecodes of Python while it is entered."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.bytecodes = 0
+
+    def __enter__(self) -> Self:
+        sys.setprofile(self._profile)
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+        sys.setprofile(None)
+
+    def _profile(self, frame: FrameType, event: str, argument: object) -> None:
+        del frame, argument
+        self.calls += event in {"call", "c_call"}
+
+    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        del event, argument
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        return self._trace_opcode
+
+    def _trace_opcode(self, frame: FrameType, event: str, argument: object) -> Any:
+        del frame, argument
+        self.bytecodes += event == "opcode"
+        return self._trace_opcode
+
+
+async def count_python(requests: int = COUNTED) -> dict[str, tuple[float, float]]:
+    """The calls and the bytecodes of one request, by the variant."""
+    found: dict[str, tuple[float, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        questions = bodies(make_store(Path(folder)))
+        for name in (FLOOR, *VARIANTS):
+            async with AsyncExitStack() as stack:
+                connection = await connect(stack, Path(folder), name)
+                await connection.ask(PATH, list(itertools.islice(questions, WARM_UP)))
+                asked = list(itertools.islice(questions, requests))
+                gc.collect()
+                gc.disable()
+                with Counter() as counter:
+                    await connection.ask(PATH, asked)
+                gc.enable()
+                found[name] = (counter.calls / requests, counter.bytecodes / requests)
+    return found
+
+
+async def run_counted(requests: int) -> None:
+    """Ask one variant after the other, under valgrind."""
+    with tempfile.TemporaryDirectory() as folder:
+        questions: Iterator[bytes] = bodies(make_store(Path(folder)))
+        for number, name in enumerate((FLOOR, *VARIANTS)):
+            async with AsyncExitStack() as stack:
+                connection = await connect(stack, Path(folder), name)
+                await connection.ask(PATH, list(itertools.islice(questions, WARM_UP)))
+                asked = list(itertools.islice(questions, requests))
+                gc.collect()
+                with counted(str(number)):
+                    await connection.ask(PATH, asked)
+
+
+def main() -> None:
+    """Parse the command line, count, and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--requests", type=int, default=COUNTED)
+    parser.add_argument("--instructions", action="store_true", help="count instructions, by valgrind")
+    parser.add_argument("--json", action="store_true", help="print what is counted as JSON")
+    parser.add_argument("--counted", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.counted:
+        uvloop.run(run_counted(arguments.requests))
+    elif arguments.instructions:
+        counts = count([__file__, "--counted", f"--requests={arguments.requests}"])
+        floor = counts["0"]
+        print(f"{'':<24} {'instructions a request':>23} {'of the floor':>13}")
+        for name, instructions in zip((FLOOR, *VARIANTS), counts.values(), strict=True):
+            print(f"{name:<24} {instructions / arguments.requests:>23,.0f} {instructions / floor:>13.2f}")
+    else:
+        found = uvloop.run(count_python(arguments.requests))
+        if arguments.json:
+            print(json.dumps(found, indent=2))
+            return
+        print(f"{'':<24} {'calls a request':>16} {'bytecodes':>10}")
+        for name, (calls, bytecodes) in found.items():
+            print(f"{name:<24} {calls:>16,.1f} {bytecodes:>10,.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""uvicorn's HTTP protocol, with a short way for predictions that need not wait.
+
+A request that has come whole in one read, on a path that was asked before, is answered from the parser's callback: no
+ASGI cycle is made for it, and no task. Everything else, and whatever turns out to have to wait, goes uvicorn's way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from foretell.http.answer import Answer
+from foretell.http.head import Head
+from foretell.http.heads import END, KnownHead
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from contextvars import Context
+
+    from foretell.http.hot_path import HotPath
+    from foretell.http.routes import Route
+
+__all__ = ["AcceleratedProtocol"]
+
+
+class _NobodyWaits:
+    """In place of the event that a request's application waits for."""
+
+    def set(self) -> None:
+        """Nothing: it has ended."""
+
+
+class _Answered:
+    """In place of uvicorn's cycle, for a request that was answered without one."""
+
+    response_complete = True
+    disconnected = False
+    more_body = False
+    keep_alive = True
+    message_event = _NobodyWaits()
+
+
+_ANSWERED: Final[Any] = _Answered()
+_HEAD_IN_PART: Final[Any] = {}
+_HEAD_WHOLE: Final[Any] = {"method": "POST"}
+"""In place of scopes, for those who look whether a head has come."""
+
+
+class AcceleratedProtocol(HttpToolsProtocol):
+    """One connection.
+
+    Args:
+        hot_path: How predictions are answered that need not wait.
+        arguments: uvicorn's own.
+    """
+
+    def __init__(self, hot_path: HotPath, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._hot_path = hot_path
+        self._is_between = True  # the parser has read nothing of the next request, nor anything odd before it
+        self._read = b""
+        self._last_head = b""
+        self._route: Route | None = None  # of a request whose way is not decided yet
+        self._chunks: list[bytes] = []
+        self._is_whole = False
+        self._idle_since: float | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        self._idle_since = None
+        if self._is_between:
+            end = data.find(END) + len(END)
+            known = self._hot_path.heads.get(data[:end])
+            if (
+                known is not None
+                and known.length == len(data) - end
+                and self._hot_path.is_open
+                and self._is_free()
+            ):
+                self._unset_keepalive_if_required()
+                self._predict(known.route, known.head, data[end:])
+                return
+            self._read = data
+        super().data_received(data)
+        route = self._route
+        if route is None:
+            return
+        if not self._is_whole:
+            self._take_the_ordinary_way()
+            return
+        self._route = None
+        chunks = self._chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        head = Head.of(tuple(self.headers))
+        self._remember(KnownHead(route, head, len(body)))
+        self._predict(route, head, body)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        if self._route is not None:  # the one before it came in the same read: they are pipelined
+            self._take_the_ordinary_way()
+        self._is_between = False
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self.scope = _HEAD_IN_PART
+
+    def on_headers_complete(self) -> None:
+        """Its head is there."""
+        route = self._hot_path.route(self.url, self.headers)
+        if route is None or not self._is_plain():
+            self._begin()
+            super().on_headers_complete()
+        else:
+            self._route = route
+            self._chunks = []
+            self._is_whole = False
+
+    def on_body(self, body: bytes) -> None:
+        """A part of its body is there."""
+        if self._route is None:
+            super().on_body(body)
+        else:
+            self._chunks.append(body)
+
+    def on_message_complete(self) -> None:
+        """It is there whole."""
+        if self._route is None:
+            super().on_message_complete()
+        else:
+            self._is_whole = self._is_between = True
+
+    def send_400_response(self, msg: str) -> None:
+        """What follows is no HTTP."""
+        if self._route is not None:
+            self._take_the_ordinary_way()
+        super().send_400_response(msg)
+
+    def _is_plain(self) -> bool:
+        """Whether the request is a POST of HTTP/1.1 on a connection that is free, and stays open."""
+        parser: Any = self.parser
+        return (
+            parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and parser.should_keep_alive()
+            and not parser.should_upgrade()
+            and not self.expect_100_continue
+            and self._is_free()
+        )
+
+    def _is_free(self) -> bool:
+        """Whether no other request is going on, and an answer can be written."""
+        cycle: Any = self.cycle
+        return (
+            (cycle is None or cycle.response_complete)
+            and not self.flow.write_paused
+            and not self.transport.is_closing()
+        )
+
+    def _remember(self, known: KnownHead) -> None:
+        """Remember the head that was just parsed, if it came before on this connection; it and its body were one read."""
+        read, self._read = self._read, b""
+        head = read[: len(read) - known.length]
+        if head and head == self._last_head:
+            self._hot_path.heads.add(head, known)
+        self._last_head = head
+
+    def _predict(self, route: Route, head: Head, body: bytes) -> None:
+        """Answer at once, or have the request go on as a task."""
+        context = copy_context()  # as a task would have one
+        answer = context.run(self._hot_path.core.predict, route, head, body)
+        if type(answer) is not Answer:
+            self._wait(route, head, cast("Awaitable[Answer]", answer), context)
+            return
+        self.cycle = _ANSWERED
+        self.scope = _HEAD_WHOLE
+        self.transport.write(self._hot_path.wire.write(answer, self.server_state.default_headers))
+        self.server_state.total_requests += 1
+        self._be_idle()
+        self._hot_path.core.observe(answer.record)
+
+    def _wait(self, route: Route, head: Head, answer: Awaitable[Answer], context: Context) -> None:
+        """Have uvicorn run an application that waits for an answer and sends it."""
+        super().on_message_begin()
+        self.headers.extend(head.headers)
+        path = route.path
+        scope: Any = self.scope
+        scope.update(method="POST", path=path, raw_path=path.encode(), query_string=b"")
+        self.cycle = RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=True,
+            on_response=self.on_response_complete,
+        )
+        self.cycle.more_body = False  # whoever receives now hears of nothing but the end
+        context.run(self._start_asgi_task, self.cycle, cast("Any", self._hot_path.finishing(answer)))
+
+    def _begin(self) -> None:
+        """Begin a request, whose head is there, as uvicorn does."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
+
+    def _take_the_ordinary_way(self) -> None:
+        self._route = None
+        self._begin()
+        super().on_headers_complete()
+        for chunk in self._chunks:
+            super().on_body(chunk)
+        if self._is_whole:
+            super().on_message_complete()
+
+    def _be_idle(self) -> None:
+        """Begin to wait for the next request; one timer does for many, since most requests come long before it ends."""
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._look_whether_idle)
+
+    def _look_whether_idle(self) -> None:
+        self._idle_timer = None
+        if self._idle_since is None:
+            return
+        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left_s <= 0:
+            self.timeout_keep_alive_handler()
+        else:
+            self._idle_timer = self.loop.call_later(left_s, self._look_whether_idle)
