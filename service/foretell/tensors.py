@@ -55,7 +55,7 @@ class DType(msgspec.Struct, frozen=True):
     @property
     def numpy(self) -> np.dtype[Any]:
         """The numpy dtype that holds it (object for strings)."""
-        return np.dtype(object if self.kind == "string" else self.name)
+        return _NUMPY[self.name]
 
 
 def _integer(name: DTypeName) -> DType:
@@ -95,6 +95,9 @@ DTYPES: Final[Mapping[DTypeName, DType]] = MappingProxyType(
 )
 """Every element type that can be served, by name."""
 
+_NUMPY: Final[Mapping[DTypeName, np.dtype[Any]]] = MappingProxyType(
+    {name: np.dtype(object if dtype.kind == "string" else name) for name, dtype in DTYPES.items()}
+)
 _BY_ONNX: Final = MappingProxyType({dtype.onnx: dtype for dtype in DTYPES.values()})
 
 

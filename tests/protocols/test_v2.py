@@ -374,6 +374,13 @@ def test_a_scalar_has_no_axes() -> None:
         ]
 
 
+def test_texts_of_which_some_are_equal_are_each_in_their_place() -> None:
+    labels = ["ü", "", "b", "ü", "b", ""]
+    outputs = {"Z": np.array(labels, dtype=object).reshape(2, 3)}
+    _, data = answer({**ONE, "parameters": {"binary_data_output": True}}, outputs, TWO_OUTPUTS)
+    assert data == texts(*labels)
+
+
 def test_outputs_go_as_binary_data_where_that_is_asked() -> None:
     head, data = answer({**ONE, "parameters": {"binary_data_output": True}}, GIVEN, TWO_OUTPUTS)
     assert head["outputs"] == [

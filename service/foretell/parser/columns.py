@@ -11,6 +11,7 @@ from msgspec.structs import astuple
 
 from foretell.errors import InvalidInputError, Problem
 from foretell.parser.capacity import Capacity
+from foretell.parser.matrix import matrix_of
 from foretell.parser.types import Type, column_type, list_of, list_type, too_large
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ class ColumnLayout:
 
     def tensors_of_rows(self, rows: Sequence[Any], at: str) -> Tensors:
         """See `Layout`."""
-        plain = [row if type(row) in _SEQUENCES else _sequence(row) for row in rows]
+        plain = rows
+        if not _SEQUENCES.issuperset(map(type, rows)):
+            plain = [row if type(row) in _SEQUENCES else _sequence(row) for row in rows]
 
         def place(row: int, column: int) -> str:
             return at.format(row) + self._step(rows[row], column)
@@ -141,6 +144,9 @@ def _sequence(row: Any) -> Sequence[Any]:
 def _array(values: Sequence[Sequence[Any]], tensor: Tensor, place: Callable[[int, int], str]) -> Array:
     """A two-dimensional array of equally long sequences; `place` gives the JSON path of an element."""
     dtype = tensor.type
+    matrix = matrix_of(values, dtype)
+    if matrix is not None:
+        return matrix
     try:
         return np.array(values, dtype=dtype.numpy)
     except OverflowError:

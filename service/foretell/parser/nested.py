@@ -14,6 +14,7 @@ from msgspec.structs import astuple
 
 from foretell.errors import InvalidInputError, Problem
 from foretell.parser.capacity import Capacity
+from foretell.parser.matrix import matrix_of
 from foretell.parser.types import Type, nested_type, scalar_type, too_large, tuple_type
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ def _places(at: str, name: str | None = None) -> _Place:
 def _array(values: Any, tensor: Tensor, place: _Place) -> Array:
     """An array of the tensor's rank from nested lists; `place` gives the JSON path of an element's indices."""
     dtype = tensor.type
+    if len(tensor.shape) == 2 and (matrix := matrix_of(values, dtype)) is not None:
+        return matrix
     try:
         array = np.array(values, dtype=dtype.numpy)
     except OverflowError:

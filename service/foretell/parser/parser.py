@@ -45,6 +45,7 @@ class Parser:
     def __init__(self, signature: Signature, *, max_rows: int, name: str = "Model") -> None:
         self.signature = signature
         self.max_rows = max_rows
+        self._batched = signature.batched
         for named in signature.columns or signature.inputs:
             check_record_key(named.name)
         make = ColumnLayout if signature.columns else NestedLayout
@@ -94,7 +95,7 @@ class Parser:
         """
         tensors = self._layout.tensors_of_columns(columns, at)
         self._check_axes(tensors, at)
-        return tensors, len(tensors[self.signature.inputs[0].name]) if self.signature.batched else 1
+        return tensors, len(tensors[self.signature.inputs[0].name]) if self._batched else 1
 
     def check_shape(self, tensor: Tensor, shape: Sequence[int], path: str) -> None:
         """Check the shape of an input before it is read, so that nobody reads more than the model takes.
@@ -108,7 +109,7 @@ class Parser:
             InvalidInputError: The signature does not allow it, or it has too few or too many rows.
         """
         _check_shape(tensor, shape, path)
-        if self.signature.batched and not 1 <= shape[0] <= self.max_rows:
+        if self._batched and not 1 <= shape[0] <= self.max_rows:
             message = f"expected 1 to {self.max_rows} rows, got {shortened(str(shape[0]))}"
             raise InvalidInputError(Problem(f"{path}.shape", message))
 
@@ -128,7 +129,7 @@ class Parser:
         _check_axes(self._tensor_axes, tensors, "$.inputs")
         for name, rules in self._rules.items():
             rules.check(tensors[name], paths[name])
-        return len(tensors[self.signature.inputs[0].name]) if self.signature.batched else 1
+        return len(tensors[self.signature.inputs[0].name]) if self._batched else 1
 
     def _check_axes(self, tensors: Tensors, at: str) -> None:
         _check_axes(self._equal_axes, tensors, at)
@@ -151,10 +152,12 @@ def _check_axes(equal_axes: list[list[tuple[str, int]]], tensors: Tensors, at: s
 def _check_shape(tensor: Tensor, shape: Sequence[int], path: str) -> None:
     """Refuse a shape that the signature does not allow."""
     declared = tensor.shape
-    if len(shape) == len(declared) and all(
-        not isinstance(length, int) or length == got for length, got in zip(declared, shape, strict=True)
-    ):
-        return
+    if len(shape) == len(declared):
+        for length, got in zip(declared, shape, strict=True):
+            if length != got and isinstance(length, int):
+                break
+        else:
+            return
     wanted = list(tensor.lengths)
     message = f"expected the shape {wanted} for {shortened(tensor.name)!r}, got {shortened(str(list(shape)))}"
     remedy = ", where -1 is any length" if -1 in wanted else ""

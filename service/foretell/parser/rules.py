@@ -54,7 +54,8 @@ class ColumnRules:
         ]
         dtype = np.float64 if self._kind == "string" else tensor.type.numpy
         self._missing: NDArray[Any] = np.array([column.missing == "nan" for column in columns])
-        self._whole: NDArray[Any] = np.array([column.type.kind in {"int", "bool"} for column in columns])
+        whole = [column.type.kind in {"int", "bool"} for column in columns]
+        self._whole: NDArray[Any] | None = np.array(whole) if any(whole) else None
         bounds = [_bounds(column, ranges=ranges) for column in columns]
         self._bounded = self._kind in {"int", "float"} and any(bound != (None, None) for bound in bounds)
         if self._bounded:
@@ -102,7 +103,7 @@ class ColumnRules:
         if not finite.all():
             wrong = ~finite & ~(np.isnan(rows) & self._missing)
             self._refuse(wrong, rows, path, "a finite number")
-        if self._whole.any():
+        if self._whole is not None:
             with np.errstate(invalid="ignore"):
                 wrong = (np.rint(rows) != rows) & self._whole & ~np.isnan(rows)
             self._refuse(wrong, rows, path, "a whole number")

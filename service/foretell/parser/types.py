@@ -44,6 +44,8 @@ def scalar_type(dtype: DType, minimum: float | None = None, maximum: float | Non
         return base
     least = base(max(dtype.minimum, dtype.minimum if minimum is None else minimum))
     greatest = base(min(dtype.maximum, dtype.maximum if maximum is None else maximum))
+    if dtype.name == "float64" and (least, greatest) == (dtype.minimum, dtype.maximum):
+        return base  # the decoder refuses what is greater by itself, and compares no number in vain
     if greatest > _INT64_MAX and dtype.kind == "int":
         return Annotated[base, Meta(ge=min(least, _INT64_MAX))]
     return Annotated[base, Meta(ge=least, le=greatest)]

@@ -11,9 +11,12 @@ import orjson
 from foretell.protocols.json_values import is_list, is_object
 from foretell.tensors import Array
 
-__all__ = ["encode", "json_rows", "json_values"]
+__all__ = ["NUMBERS", "encode", "json_rows", "json_values"]
 
 _OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
+
+NUMBERS: Final = "biuf"
+"""The kinds of tensors, as numpy calls them, that are written as such: booleans and numbers."""
 
 
 def encode(answer: dict[str, Any]) -> bytes:
@@ -39,7 +42,7 @@ def json_values(tensor: Array) -> Any:
     """A tensor as nested lists, or in a form that `encode` writes as such."""
     if tensor.ndim == 0 and tensor.dtype.kind == "f":
         return tensor[()]
-    if tensor.ndim == 0 or tensor.dtype == object:
+    if tensor.ndim == 0 or tensor.dtype.kind not in NUMBERS:
         return tensor.tolist()
     return np.ascontiguousarray(tensor)
 

@@ -26,7 +26,7 @@ from foretell.protocols.envelope import Envelope
 from foretell.protocols.identity import Identity
 from foretell.protocols.json_body import decode_json
 from foretell.protocols.media import check_json, is_csv
-from foretell.protocols.rows import example_row, prediction_rows, rows_of
+from foretell.protocols.rows import example_row, json_predictions, rows_of
 from foretell.protocols.schemas import answer_schema
 
 if TYPE_CHECKING:
@@ -201,9 +201,9 @@ class InvocationsCodec:
             values = {name: json_values(tensor) for name, tensor in outputs.items()}
             predictions: Any = next(iter(values.values())) if len(values) == 1 else values
         elif name is None or name not in outputs:
-            predictions = prediction_rows(outputs, request.rows)
+            predictions = json_predictions(outputs, request.rows)
         else:
-            predictions = rows_of(name, outputs[name], request.rows)
+            predictions = json_values(rows_of(name, outputs[name], request.rows))
         return self._identity.write({"predictions": predictions}, request, response)
 
 

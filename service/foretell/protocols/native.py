@@ -18,7 +18,7 @@ from foretell.protocols.encoding import json_values
 from foretell.protocols.envelope import Envelope
 from foretell.protocols.identity import Identity
 from foretell.protocols.media import check_json
-from foretell.protocols.rows import example_row, prediction_rows
+from foretell.protocols.rows import example_row, json_predictions
 from foretell.protocols.schemas import answer_schema, output_tensor_schema, prediction_row_schema
 
 if TYPE_CHECKING:
@@ -92,9 +92,8 @@ class NativeCodec:
         return "send either `instances` (rows) or `inputs` (columns)"
 
     def _encode_rows(self, request: PredictRequest, response: PredictResponse) -> bytes:
-        return self._identity.write(
-            {"predictions": prediction_rows(response.outputs, request.rows)}, request, response
-        )
+        predictions = json_predictions(response.outputs, request.rows)
+        return self._identity.write({"predictions": predictions}, request, response)
 
     def _encode_columns(self, request: PredictRequest, response: PredictResponse) -> bytes:
         values = {name: json_values(tensor) for name, tensor in response.outputs.items()}

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from foretell.errors import InvalidInputError, Problem
-from foretell.protocols.encoding import json_rows
+from foretell.protocols.encoding import json_rows, json_values
+from foretell.protocols.records import MANY, json_records, records
 
 if TYPE_CHECKING:
     from foretell.parser import Tensors
     from foretell.signature import Signature
     from foretell.tensors import Array
 
-__all__ = ["example_row", "prediction_rows", "rows_of"]
+__all__ = ["example_row", "json_predictions", "prediction_rows", "rows_of"]
 
 
-def rows_of(name: str, tensor: Array, rows: int) -> list[Any]:
-    """One value of an output for each row. A column of width one gives scalars, as it takes them.
+def rows_of(name: str, tensor: Array, rows: int) -> Array:
+    """An output with one element for each row. A column of width one has scalars, as it takes them.
 
     Raises:
         InvalidInputError: The output has another first axis than the rows.
@@ -27,7 +28,7 @@ def rows_of(name: str, tensor: Array, rows: int) -> list[Any]:
             "send `inputs` to the model's own path, /v1/models/<model>:predict"
         )
         raise InvalidInputError(Problem("$", message))
-    return json_rows(tensor.reshape(rows) if tensor.ndim == 2 and tensor.shape[1] == 1 else tensor)
+    return tensor.reshape(rows) if tensor.ndim == 2 and tensor.shape[1] == 1 else tensor
 
 
 def prediction_rows(outputs: Tensors, rows: int) -> list[Any]:
@@ -36,11 +37,20 @@ def prediction_rows(outputs: Tensors, rows: int) -> list[Any]:
     Raises:
         InvalidInputError: As for `rows_of`.
     """
-    columns = {name: rows_of(name, tensor, rows) for name, tensor in outputs.items()}
-    if len(columns) == 1:
-        return next(iter(columns.values()))
-    names = list(columns)
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    columns = {name: json_rows(rows_of(name, tensor, rows)) for name, tensor in outputs.items()}
+    return next(iter(columns.values())) if len(columns) == 1 else records(columns)
+
+
+def json_predictions(outputs: Tensors, rows: int) -> Any:
+    """The same, in a form that `encode` writes as a list, and sooner.
+
+    Raises:
+        InvalidInputError: As for `rows_of`.
+    """
+    if rows < MANY:
+        return prediction_rows(outputs, rows)
+    tensors = {name: rows_of(name, tensor, rows) for name, tensor in outputs.items()}
+    return json_values(next(iter(tensors.values()))) if len(tensors) == 1 else json_records(tensors, rows)
 
 
 def example_row(signature: Signature) -> Any:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from foretell.prediction import PredictRequest, PredictResponse, RequestRecord
+from foretell.protocols.encoding import json_rows
 from foretell.protocols.envelope import Envelope
 from foretell.protocols.identity import Identity
 from foretell.protocols.media import check_json
+from foretell.protocols.records import json_records, records
 from foretell.protocols.rows import example_row, prediction_rows, rows_of
 from foretell.protocols.schemas import (
     answer_schema,
@@ -27,6 +29,7 @@ from foretell.protocols.schemas import (
 if TYPE_CHECKING:
     from foretell.parser import Parser
     from foretell.protocols.codec import Encode
+    from foretell.tensors import Array
 
 __all__ = ["SimpleBatchCodec", "SimpleCodec"]
 
@@ -41,20 +44,26 @@ class _Answers:
         self._prediction = signature.prediction
         self._probabilities = signature.probabilities
 
-    def rows(self, request: PredictRequest, response: PredictResponse) -> list[dict[str, Any]]:
-        """The prediction of each row and, where the model gives probabilities, the highest as its confidence."""
+    def rows(self, request: PredictRequest, response: PredictResponse) -> Any:
+        """The prediction of each row and, where the model gives probabilities, the highest as its confidence.
+
+        Returns:
+            A form that `encode` writes as a list.
+        """
         outputs = response.outputs
-        if self._prediction is None:
-            predictions = prediction_rows(outputs, request.rows)
-        else:
-            predictions = rows_of(self._prediction, outputs[self._prediction], request.rows)
-        if self._probabilities is None:
-            return [{"prediction": prediction} for prediction in predictions]
-        confidences = rows_of(self._probabilities, outputs[self._probabilities].max(axis=1), request.rows)
-        return [
-            {"prediction": prediction, "confidence": confidence}
-            for prediction, confidence in zip(predictions, confidences, strict=True)
-        ]
+        confidence: Array | None = None
+        if self._probabilities is not None:
+            highest = outputs[self._probabilities].max(axis=1)
+            confidence = rows_of(self._probabilities, highest, request.rows)
+        if self._prediction is not None:
+            prediction = rows_of(self._prediction, outputs[self._prediction], request.rows)
+            if confidence is None:
+                return json_records({"prediction": prediction}, request.rows)
+            return json_records({"prediction": prediction, "confidence": confidence}, request.rows)
+        columns = {"prediction": prediction_rows(outputs, request.rows)}
+        if confidence is not None:
+            columns["confidence"] = json_rows(confidence)
+        return records(columns)
 
     def row_schemas(self) -> dict[str, Any]:
         """The schemas of what `rows` gives."""
@@ -147,5 +156,5 @@ class SimpleBatchCodec:
 
     def _encode(self, request: PredictRequest, response: PredictResponse) -> bytes:
         predictions = self._answers.rows(request, response)
-        answer = {"predictions": predictions, "count": len(predictions)}
+        answer = {"predictions": predictions, "count": request.rows}
         return self._answers.identity.write(answer, request, response)

@@ -81,9 +81,9 @@ def tensor_of_bytes(data: memoryview, dtype: DType, shape: list[int], path: str)
                 Problem(path, f"expected bytes of 0 or 1 for booleans, got {flags.max()}")
             )
         return flags.view(np.bool_).reshape(shape)
-    array = np.frombuffer(data, dtype=dtype.numpy.newbyteorder("<"))
+    array = np.frombuffer(data, dtype=dtype.numpy)
     if _SWAPS:
-        array = array.astype(dtype.numpy)
+        array = array.byteswap()
     elif array.__array_interface__["data"][0] % _ALIGNED:
         array = array.copy()
     return array.reshape(shape)
@@ -92,9 +92,14 @@ def tensor_of_bytes(data: memoryview, dtype: DType, shape: list[int], path: str)
 def bytes_of(tensor: Array) -> bytes:
     """The bytes of a tensor."""
     if tensor.dtype == object:
-        texts = [text.encode() for text in tensor.reshape(-1).tolist()]
-        return b"".join(part for text in texts for part in (_LENGTH.pack(len(text)), text))
+        texts: list[str] = tensor.reshape(-1).tolist()
+        written = {text: _with_length(text.encode()) for text in set(texts)}  # mostly labels, few and often
+        return b"".join([written[text] for text in texts])
     return tensor.astype(tensor.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _with_length(text: bytes) -> bytes:
+    return _LENGTH.pack(len(text)) + text
 
 
 def _texts(data: memoryview, count: int, path: str) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 
 from foretell.errors import InvalidInputError, Problem
 from foretell.excerpts import shortened
+from foretell.parser.matrix import matrix_of
 from foretell.parser.types import list_type, scalar_type, too_large
 from foretell.protocols.complaints import DECODE_ERRORS
 from foretell.protocols.excess import outside_of_texts
@@ -65,7 +66,7 @@ def tensor_of_json(
     values: Any = None
     try:
         values = _decoder(dtype.name, depth if count else max(depth, 1), missing=missing)(text)
-        array = _array(values, dtype)
+        array = _array(values, dtype, depth)
     except DECODE_ERRORS as error:
         raise InvalidInputError(_complaint(error, dtype, path)) from error
     except OverflowError:
@@ -85,7 +86,11 @@ def tensor_of_json(
     return array
 
 
-def _array(values: Any, dtype: DType) -> Array:
+def _array(values: Any, dtype: DType, depth: int) -> Array:
+    if depth in {1, 2}:
+        matrix = matrix_of([values] if depth == 1 else values, dtype)
+        if matrix is not None:
+            return matrix[0] if depth == 1 else matrix
     return np.array(values, dtype=object if dtype.kind == "string" else dtype.numpy)
 
 

@@ -1,0 +1,312 @@
+"""What many rows cost beside what cannot be saved: a server that does nothing, reading the JSON, the model's run.
+
+    python loadtests/big_batches.py [--rounds 9] [--rows 1 64 1024]    CPU time, with real servers, in turns
+    python loadtests/big_batches.py --instructions                     instructions of each step, by valgrind
+
+Requests of 30 numbers a row for breast_cancer (100 trees) in three forms, and the ratio
+
+    server CPU a request / (CPU a request of an application that does nothing, which takes the same body, under uvicorn
+                            + `numpy.array(orjson.loads(body)["instances"], dtype)`, or the flat data of V2's JSON
+                            + `session.run` on the tensor)
+
+of figures that are measured right after one another in each round; binary tensors need no reading. The callers are in
+this process, whose own CPU time is not the server's. Needs `make .venv/.dev`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+import onnxruntime
+import orjson
+
+from foretell.parser import Parser
+from foretell.prediction import PredictResponse, RequestRecord
+from foretell.protocols.deadlines import Deadlines
+from foretell.protocols.native import NativeCodec
+from foretell.protocols.v2.codec import V2Codec
+from foretell.store.manifest import Manifest
+
+ROOT: Final = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from loadtests.callgrind import count, counted  # noqa: E402 - the path comes first
+
+from tests.servers import RunningServer  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from foretell.protocols.codec import Codec
+
+MODEL: Final = "breast_cancer"
+VERSION: Final = ROOT / "model_store" / MODEL / "1"
+COLUMNS: Final = 30
+FORMS: Final = ("JSON", "V2 JSON", "V2 binary")
+TARGET: Final = 1.25
+COUNTED: Final = 640
+"""How many rows each step is given, in at least ten requests, where instructions are counted."""
+
+LENGTH: Final = "inference-header-content-length"
+
+NOTHING: Final = """
+import socket, sys, uvicorn
+
+async def nothing(scope, receive, send):
+    while (await receive()).get("more_body"):
+        pass
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+listening = socket.create_server(("127.0.0.1", 0))
+print(listening.getsockname()[1], flush=True)
+config = uvicorn.Config(nothing, lifespan="off", log_level="error", access_log=False)
+uvicorn.Server(config).run(sockets=[listening])
+"""
+
+
+class Question(NamedTuple):
+    """A request.
+
+    Attributes:
+        path: The path.
+        headers: What it has beside the usual headers.
+        body: The body.
+        tensor: What is in it.
+    """
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    tensor: Any
+
+
+def question(form: str, rows: int) -> Question:
+    """A request of so many rows, of numbers with four digits, as tables have them."""
+    example = json.loads((VERSION / "manifest.json").read_text())["signature"]["example"]
+    spread = np.random.default_rng(0).uniform(0.8, 1.2, (rows, COLUMNS))
+    tensor = np.array([[float(f"{value:.4g}") for value in row] for row in np.array(example) * spread])
+    if form == "JSON":
+        body = json.dumps({"instances": tensor.tolist()}).encode()
+        return Question(f"/v1/models/{MODEL}:predict", {}, body, tensor)
+    described: dict[str, Any] = {"name": "features", "shape": [rows, COLUMNS], "datatype": "FP64"}
+    path = f"/v2/models/{MODEL}/infer"
+    if form == "V2 JSON":
+        body = json.dumps({"inputs": [{**described, "data": tensor.reshape(-1).tolist()}]}).encode()
+        return Question(path, {}, body, tensor)
+    data = tensor.tobytes()
+    described["parameters"] = {"binary_data_size": len(data)}
+    head = json.dumps({"inputs": [described], "parameters": {"binary_data_output": True}}).encode()
+    return Question(path, {LENGTH: str(len(head))}, head + data, tensor)
+
+
+def reading(form: str, asked: Question) -> Callable[[], Any]:
+    """What reads the numbers of a request, with nothing checked."""
+    if form == "JSON":
+        return lambda: np.array(orjson.loads(asked.body)["instances"], dtype=np.float64)
+    if form == "V2 JSON":
+        return lambda: np.array(orjson.loads(asked.body)["inputs"][0]["data"], dtype=np.float64)
+    return lambda: None
+
+
+def open_session() -> onnxruntime.InferenceSession:
+    """The model, with one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(VERSION / "model.onnx", options)
+
+
+class Caller:
+    """Asks a server one request after the other, on one connection.
+
+    Args:
+        pid: The server's process.
+        port: Where it listens.
+    """
+
+    def __init__(self, pid: int, port: int) -> None:
+        self._tasks = Path(f"/proc/{pid}/task")
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def cpu_us(self, asked: Question, requests: int) -> float:
+        """The CPU time of the server for one request, µs.
+
+        Raises:
+            SystemExit: One is not answered with 200.
+        """
+        headers = {"Host": "localhost", "Content-Length": str(len(asked.body)), **asked.headers}
+        if LENGTH not in asked.headers:
+            headers["Content-Type"] = "application/json"
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        request = f"POST {asked.path} HTTP/1.1\r\n{lines}\r\n".encode() + asked.body
+        began = self._spent_ns()
+        for _ in range(requests):
+            self._socket.sendall(request)
+            self._answer()
+        return (self._spent_ns() - began) / requests / 1000
+
+    def close(self) -> None:
+        """End the connection."""
+        self._socket.close()
+
+    def _answer(self) -> None:
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += self._socket.recv(1 << 20)
+        head, _, body = received.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise SystemExit(f"a request was answered with {received!r}")
+        lines = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        left = int(lines[b"content-length"]) - len(body)
+        while left:
+            left -= len(self._socket.recv(left))
+
+    def _spent_ns(self) -> int:
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in self._tasks.iterdir())
+
+
+def own_us(step: Callable[[], Any], times: int) -> float:
+    """The CPU time of a step in this process, µs."""
+    began = time.process_time_ns()
+    for _ in range(times):
+        step()
+    return (time.process_time_ns() - began) / times / 1000
+
+
+def start(stack: ExitStack, folder: Path) -> tuple[Caller, Caller]:
+    """Callers of a server that does nothing, and of this one."""
+    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+    idle = subprocess.Popen([sys.executable, "-c", NOTHING], stdout=subprocess.PIPE, text=True, env=environ)
+    stack.callback(idle.kill)
+    assert idle.stdout is not None
+    floor = Caller(idle.pid, int(idle.stdout.readline()))
+    stack.callback(floor.close)
+    flags = ["--set", "plugins.enabled=", "--set", "engine.inline_us=1000", "--workers", "1"]
+    store = ["--store", str(ROOT / "model_store"), "--port", "0"]
+    server = RunningServer([sys.executable, "-m", "foretell", "serve", *store, *flags], cwd=folder)
+    stack.callback(server.stop)
+    ours = Caller(server.process.pid, int(server.url.rpartition(":")[2]))
+    stack.callback(ours.close)
+    return floor, ours
+
+
+def measure(rounds: int, rows: list[int]) -> bool:
+    """Measure in turns, and print a table; whether the targets are met."""
+    session = open_session()
+    met = True
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        floor, ours = start(stack, Path(folder))
+        print(f"{'rows':>5} {'form':<10}{'nothing':>9}{'reading':>9}{'run':>9}{'foretell':>10}{'ratio':>8}")
+        for number in rows:
+            for form in FORMS:
+                asked = question(form, number)
+                read = reading(form, asked)
+                requests = max(20, 2000 // (number + 4))
+                found: list[list[float]] = []
+                for _ in range(rounds + 1):
+                    gc.collect()
+                    found.append(
+                        [
+                            floor.cpu_us(asked, requests),
+                            own_us(read, requests),
+                            own_us(lambda: session.run(None, {"features": asked.tensor}), requests),  # noqa: B023
+                            ours.cpu_us(asked, requests),
+                        ]
+                    )
+                del found[0]  # the first round is for warming up
+                ratios = [own / (nothing + parse + run) for nothing, parse, run, own in found]
+                ratio = statistics.median(ratios)
+                met = met and (number == 1 or ratio <= TARGET)
+                shown = "".join(f"{statistics.median(column):>9.1f}" for column in zip(*found, strict=True))
+                print(f"{number:>5} {form:<10}{shown}{ratio:>9.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    return met
+
+
+def codecs() -> dict[str, Codec]:
+    """What reads and writes each form."""
+    manifest = msgspec.json.decode((VERSION / "manifest.json").read_bytes(), type=Manifest)
+    parser = Parser(manifest.signature, max_rows=10_000)
+    v2 = V2Codec(parser, model=MODEL, version=1, deadlines=Deadlines())
+    return {"JSON": NativeCodec(parser, model=MODEL, version=1, name="M"), "V2 JSON": v2, "V2 binary": v2}
+
+
+def times(rows: int) -> int:
+    """How often each step is taken where instructions are counted."""
+    return max(10, COUNTED // rows)
+
+
+def run_counted(rows: list[int]) -> None:
+    """Take each step by itself, under valgrind."""
+    session = open_session()
+    for number in rows:
+        for form, codec in codecs().items():
+            asked = question(form, number)
+            headers = [(name.encode(), value.encode()) for name, value in asked.headers.items()]
+            record = RequestRecord("id", codec.protocol, 0, headers=headers)
+            request, encode = codec.decode(asked.body, record)
+            outputs = session.run(None, request.inputs)
+            names = [output.name for output in session.get_outputs()]
+            response = PredictResponse(dict(zip(names, outputs, strict=True)))
+            steps: dict[str, Callable[[], Any]] = {
+                "nothing": lambda: None,
+                "reading": reading(form, asked),
+                "decode": lambda: codec.decode(asked.body, record),  # noqa: B023
+                "run": lambda: session.run(None, {"features": asked.tensor}),  # noqa: B023
+                "encode": lambda: encode(request, response),  # noqa: B023
+            }
+            for name, step in steps.items():
+                for _ in range(20):
+                    step()
+                gc.collect()
+                with counted(f"{number}-{form.replace(' ', '_')}-{name}"):
+                    for _ in range(times(number)):
+                        step()
+
+
+def print_instructions(rows: list[int]) -> None:
+    """Count the instructions of each step, and print a table."""
+    counts = count([__file__, "--counted", "--rows", *map(str, rows)])
+    steps = ("reading", "decode", "run", "encode")
+    print(f"{'rows':>5} {'form':<10}" + "".join(f"{step:>12}" for step in steps))
+    for number in rows:
+        for form in FORMS:
+            part = f"{number}-{form.replace(' ', '_')}"
+            each = [(counts[f"{part}-{step}"] - counts[f"{part}-nothing"]) / times(number) for step in steps]
+            print(f"{number:>5} {form:<10}" + "".join(f"{instructions:>12,.0f}" for instructions in each))
+
+
+def main() -> None:
+    """Measure, and exit with 1 where a target is missed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1, 64, 1024])
+    parser.add_argument("--instructions", action="store_true", help="count instructions, under valgrind")
+    parser.add_argument("--counted", action="store_true", help=argparse.SUPPRESS)  # it runs under valgrind
+    arguments = parser.parse_args()
+    if arguments.counted:
+        run_counted(arguments.rows)
+    elif arguments.instructions:
+        print_instructions(arguments.rows)
+    else:
+        raise SystemExit(not measure(arguments.rounds, arguments.rows))
+
+
+if __name__ == "__main__":
+    main()
