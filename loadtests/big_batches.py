@@ -44,7 +44,6 @@ from foretell.store.manifest import Manifest
 ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 from loadtests.callgrind import count, counted  # noqa: E402 - the path comes first
-
 from tests.servers import RunningServer  # noqa: E402
 
 if TYPE_CHECKING:

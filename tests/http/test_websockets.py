@@ -67,7 +67,7 @@ def test_a_route_of_a_plugin_speaks_websocket(serve_store: ServeStore, store: Pa
 
 
 def test_without_a_library_for_it_there_is_no_websocket(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foretell.http.websockets.find_spec", lambda _: None)
+    monkeypatch.setattr("foretell.http.websockets.find_spec", {}.get)
     assert websocket_protocol() is None
 
 

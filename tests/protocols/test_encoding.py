@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretell.protocols.encoding import encode, json_rows, json_values
+from foretell.protocols.encoding import encode, json_row, json_rows, json_values
 from foretell.tensors import DTYPES, Array, DTypeName
 
 
@@ -157,3 +157,17 @@ def test_a_tensor_may_lie_in_memory_in_any_order(dtype: DTypeName) -> None:
     for view in views:
         assert written(json_values(view)) == view.tolist()
         assert written(json_rows(view)) == view.tolist()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (1, 3), (1, 2, 3), (1, 0), (1, 1, 1)], ids=str)
+def test_one_row_is_written_as_the_first_of_many(dtype: DTypeName, shape: tuple[int, ...]) -> None:
+    values = np.asfortranarray(np.random.default_rng(0).random(shape) * 100)
+    if dtype == "string":
+        tensors: list[Array] = [np.asarray(values.astype(str), dtype=object)]
+    else:
+        tensors = [values.astype(DTYPES[dtype].numpy)]
+    if tensors[0].dtype.kind == "f":
+        tensors += [np.full(shape, number, tensors[0].dtype) for number in (np.nan, np.inf, -0.0)]
+    for tensor in tensors:
+        assert encode({"predictions": [json_row(tensor)]}) == encode({"predictions": json_rows(tensor)})

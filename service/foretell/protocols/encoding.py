@@ -11,7 +11,7 @@ import orjson
 from foretell.protocols.json_values import is_list, is_object
 from foretell.tensors import Array
 
-__all__ = ["NUMBERS", "encode", "json_rows", "json_values"]
+__all__ = ["NUMBERS", "encode", "json_row", "json_rows", "json_values"]
 
 _OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
 
@@ -53,6 +53,14 @@ def json_rows(tensor: Array) -> list[Any]:
         rows: list[Any] = tensor.tolist()
         return rows
     return list(np.ascontiguousarray(tensor))
+
+
+def json_row(tensor: Array) -> Any:
+    """The one row of a tensor of at least one dimension; see `json_rows`."""
+    row = tensor[0]
+    if not _is_tensor(row):
+        return row if tensor.dtype.kind in "fO" else row.item()
+    return row.tolist() if row.dtype.kind not in NUMBERS else np.ascontiguousarray(row)
 
 
 def _spelled_out(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from foretell.errors import InvalidInputError, Problem
-from foretell.protocols.encoding import json_rows, json_values
+from foretell.protocols.encoding import json_row, json_rows, json_values
 from foretell.protocols.records import MANY, json_records, records
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ def prediction_rows(outputs: Tensors, rows: int) -> list[Any]:
     Raises:
         InvalidInputError: As for `rows_of`.
     """
+    if rows == 1:
+        row = {name: json_row(rows_of(name, tensor, 1)) for name, tensor in outputs.items()}
+        return [row] if len(row) > 1 else list(row.values())
     columns = {name: json_rows(rows_of(name, tensor, rows)) for name, tensor in outputs.items()}
     return next(iter(columns.values())) if len(columns) == 1 else records(columns)
 
