@@ -1,7 +1,7 @@
 """What many rows cost beside what cannot be saved: a server that does nothing, reading the JSON, the model's run.
 
     python loadtests/big_batches.py [--rounds 9] [--rows 1 64 1024]    CPU time, with real servers, in turns
-    python loadtests/big_batches.py --instructions                     instructions of each step, by valgrind
+    python loadtests/big_batches.py --instructions                     instructions, by valgrind; some minutes
 
 Requests of 30 numbers a row for breast_cancer (100 trees) in three forms, and the ratio
 
@@ -11,11 +11,15 @@ Requests of 30 numbers a row for breast_cancer (100 trees) in three forms, and t
 
 of figures that are measured right after one another in each round; binary tensors need no reading. The callers are in
 this process, whose own CPU time is not the server's. Needs `make .venv/.dev`.
+
+Instructions are the same however busy the machine is. They are counted of each step, and of whole requests on a
+connection without a kernel, as `hot_path.py` does.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import json
 import os
@@ -25,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -44,7 +48,8 @@ from foretell.store.manifest import Manifest
 ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 from loadtests.callgrind import count, counted  # noqa: E402 - the path comes first
-
+from loadtests.hot_path import FLOOR, JSON, connect  # noqa: E402
+from loadtests.plugin_cost import make_store  # noqa: E402
 from tests.servers import RunningServer  # noqa: E402
 
 if TYPE_CHECKING:
@@ -57,6 +62,9 @@ VERSION: Final = ROOT / "model_store" / MODEL / "1"
 COLUMNS: Final = 30
 FORMS: Final = ("JSON", "V2 JSON", "V2 binary")
 TARGET: Final = 1.25
+WAYS: Final = {"floor": FLOOR, "accelerated": "bare, accelerated", "any_server": "bare, any server"}
+"""Whole requests that are counted, by what `hot_path.py` calls them."""
+
 COUNTED: Final = 640
 """How many rows each step is given, in at least ten requests, where instructions are counted."""
 
@@ -251,7 +259,7 @@ def times(rows: int) -> int:
 
 
 def run_counted(rows: list[int]) -> None:
-    """Take each step by itself, under valgrind."""
+    """Take each step by itself, and then whole requests, under valgrind."""
     session = open_session()
     for number in rows:
         for form, codec in codecs().items():
@@ -273,21 +281,47 @@ def run_counted(rows: list[int]) -> None:
                 for _ in range(20):
                     step()
                 gc.collect()
-                with counted(f"{number}-{form.replace(' ', '_')}-{name}"):
+                with counted(part(number, form, name)):
                     for _ in range(times(number)):
                         step()
+    with tempfile.TemporaryDirectory() as folder:
+        make_store(Path(folder))
+        asyncio.run(ask_counted(rows, Path(folder)))
+
+
+async def ask_counted(rows: list[int], folder: Path) -> None:
+    """Ask an application that does nothing, and this one in both ways."""
+    for way, variant in WAYS.items():
+        async with AsyncExitStack() as stack:
+            connection = await connect(stack, folder, variant)
+            for number in rows:
+                for form in FORMS:
+                    asked = question(form, number)
+                    lines = "".join(f"{name}: {value}\r\n" for name, value in asked.headers.items()) or JSON
+                    await connection.ask(asked.path, [asked.body] * 20, lines)
+                    gc.collect()
+                    with counted(part(number, form, way)):
+                        await connection.ask(asked.path, [asked.body] * times(number), lines)
+
+
+def part(rows: int, form: str, step: str) -> str:
+    """The name of what is counted, a word."""
+    return f"{rows}-{form}-{step}".replace(" ", "_")
 
 
 def print_instructions(rows: list[int]) -> None:
-    """Count the instructions of each step, and print a table."""
+    """Count the instructions of each step and of whole requests, and print a table."""
     counts = count([__file__, "--counted", "--rows", *map(str, rows)])
-    steps = ("reading", "decode", "run", "encode")
-    print(f"{'rows':>5} {'form':<10}" + "".join(f"{step:>12}" for step in steps))
+    steps = ("reading", "decode", "run", "encode", *WAYS)
+    print(f"{'rows':>5} {'form':<10}" + "".join(f"{step:>12}" for step in steps) + "      ratios")
     for number in rows:
         for form in FORMS:
-            part = f"{number}-{form.replace(' ', '_')}"
-            each = [(counts[f"{part}-{step}"] - counts[f"{part}-nothing"]) / times(number) for step in steps]
-            print(f"{number:>5} {form:<10}" + "".join(f"{instructions:>12,.0f}" for instructions in each))
+            own = counts[part(number, form, "nothing")]
+            each = {step: (counts[part(number, form, step)] - own) / times(number) for step in steps}
+            least = each["floor"] + each["reading"] + each["run"]
+            shown = "".join(f"{instructions:>12,.0f}" for instructions in each.values())
+            ratios = f"{each['accelerated'] / least:8.2f}{each['any_server'] / least:6.2f}"
+            print(f"{number:>5} {form:<10}{shown}{ratios}")
 
 
 def main() -> None:
