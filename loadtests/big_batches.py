@@ -1,21 +1,26 @@
 """What many rows cost beside what cannot be saved: a server that does nothing, reading the JSON, the model's run.
 
     python loadtests/big_batches.py [--rounds 9] [--rows 1 64 1024]    CPU time, with real servers, in turns
-    python loadtests/big_batches.py --instructions                     instructions of each step, by valgrind
+    python loadtests/big_batches.py --instructions                     instructions, by valgrind; some minutes
 
 Requests of 30 numbers a row for breast_cancer (100 trees) in three forms, and the ratio
 
-    server CPU a request / (CPU a request of an application that does nothing, which takes the same body, under uvicorn
-                            + `numpy.array(orjson.loads(body)["instances"], dtype)`, or the flat data of V2's JSON
-                            + `session.run` on the tensor)
+    server CPU a request / CPU a request of an application under uvicorn that takes the same body, does
+                               `numpy.array(orjson.loads(body)["instances"])`, or the same of the flat data of V2's JSON,
+                               and `session.run`, and answers two bytes
 
-of figures that are measured right after one another in each round; binary tensors need no reading. The callers are in
-this process, whose own CPU time is not the server's. Needs `make .venv/.dev`.
+measured right after one another in each round. All of it is done in the one application: by themselves, over and over,
+the same steps find their code and data in the CPU's caches and take far less. Binary tensors need no reading. The
+callers are in this process, whose own CPU time is not the server's. Needs `make .venv/.dev`.
+
+Instructions are the same however busy the machine is. They are counted of each step, and of whole requests on a
+connection without a kernel, as `hot_path.py` does.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import json
 import os
@@ -24,8 +29,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -44,6 +48,8 @@ from foretell.store.manifest import Manifest
 ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 from loadtests.callgrind import count, counted  # noqa: E402 - the path comes first
+from loadtests.hot_path import FLOOR, JSON, connect  # noqa: E402
+from loadtests.plugin_cost import make_store  # noqa: E402
 from tests.servers import RunningServer  # noqa: E402
 
 if TYPE_CHECKING:
@@ -56,24 +62,45 @@ VERSION: Final = ROOT / "model_store" / MODEL / "1"
 COLUMNS: Final = 30
 FORMS: Final = ("JSON", "V2 JSON", "V2 binary")
 TARGET: Final = 1.25
+WAYS: Final = {"floor": FLOOR, "accelerated": "bare, accelerated", "any_server": "bare, any server"}
+"""Whole requests that are counted, by what `hot_path.py` calls them."""
+
 COUNTED: Final = 640
 """How many rows each step is given, in at least ten requests, where instructions are counted."""
 
 LENGTH: Final = "inference-header-content-length"
 
-NOTHING: Final = """
-import socket, sys, uvicorn
+LEAST: Final = """
+import socket, sys
+import numpy, onnxruntime, orjson, uvicorn
 
-async def nothing(scope, receive, send):
-    while (await receive()).get("more_body"):
-        pass
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+run = onnxruntime.InferenceSession(sys.argv[1], options).run
+
+async def least(scope, receive, send):
+    message = await receive()
+    body = message["body"]
+    while message["more_body"]:
+        message = await receive()
+        body += message["body"]
+    path = scope["path"]
+    if path.endswith("predict"):
+        run(None, {"features": numpy.array(orjson.loads(body)["instances"])})
+    elif path.endswith("infer"):
+        length = dict(scope["headers"]).get(b"inference-header-content-length")
+        if length is None:
+            data = numpy.array(orjson.loads(body)["inputs"][0]["data"])
+        else:
+            data = numpy.frombuffer(body[int(length):])
+        run(None, {"features": data.reshape(-1, 30)})
     headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"{}"})
 
 listening = socket.create_server(("127.0.0.1", 0))
 print(listening.getsockname()[1], flush=True)
-config = uvicorn.Config(nothing, lifespan="off", log_level="error", access_log=False)
+config = uvicorn.Config(least, lifespan="off", log_level="error", access_log=False)
 uvicorn.Server(config).run(sockets=[listening])
 """
 
@@ -179,56 +206,40 @@ class Caller:
         return sum(int((task / "schedstat").read_text().split()[0]) for task in self._tasks.iterdir())
 
 
-def own_us(step: Callable[[], Any], times: int) -> float:
-    """The CPU time of a step in this process, µs."""
-    began = time.process_time_ns()
-    for _ in range(times):
-        step()
-    return (time.process_time_ns() - began) / times / 1000
-
-
 def start(stack: ExitStack, folder: Path) -> tuple[Caller, Caller]:
-    """Callers of a server that does nothing, and of this one."""
+    """Callers of a server that does the least, and of this one."""
     environ = {**os.environ, "OMP_NUM_THREADS": "1"}
-    idle = subprocess.Popen([sys.executable, "-c", NOTHING], stdout=subprocess.PIPE, text=True, env=environ)
-    stack.callback(idle.kill)
-    assert idle.stdout is not None
-    floor = Caller(idle.pid, int(idle.stdout.readline()))
-    stack.callback(floor.close)
+    command = [sys.executable, "-c", LEAST, str(VERSION / "model.onnx")]
+    other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
+    stack.callback(other.kill)
+    assert other.stdout is not None
+    least = Caller(other.pid, int(other.stdout.readline()))
+    stack.callback(least.close)
     flags = ["--set", "plugins.enabled=", "--set", "engine.inline_us=1000", "--workers", "1"]
     store = ["--store", str(ROOT / "model_store"), "--port", "0"]
     server = RunningServer([sys.executable, "-m", "foretell", "serve", *store, *flags], cwd=folder)
     stack.callback(server.stop)
     ours = Caller(server.process.pid, int(server.url.rpartition(":")[2]))
     stack.callback(ours.close)
-    return floor, ours
+    return least, ours
 
 
 def measure(rounds: int, rows: list[int]) -> bool:
     """Measure in turns, and print a table; whether the targets are met."""
-    session = open_session()
     met = True
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        floor, ours = start(stack, Path(folder))
-        print(f"{'rows':>5} {'form':<10}{'nothing':>9}{'reading':>9}{'run':>9}{'foretell':>10}{'ratio':>8}")
+        least, ours = start(stack, Path(folder))
+        print(f"{'rows':>5} {'form':<10}{'nothing':>9}{'least':>9}{'foretell':>9}{'ratio':>9}")
         for number in rows:
             for form in FORMS:
                 asked = question(form, number)
-                read = reading(form, asked)
-                requests = max(20, 2000 // (number + 4))
+                requests = max(20, 8000 // (number + 16))
                 found: list[list[float]] = []
                 for _ in range(rounds + 1):
-                    gc.collect()
-                    found.append(
-                        [
-                            floor.cpu_us(asked, requests),
-                            own_us(read, requests),
-                            own_us(lambda: session.run(None, {"features": asked.tensor}), requests),  # noqa: B023
-                            ours.cpu_us(asked, requests),
-                        ]
-                    )
+                    idle = least.cpu_us(asked._replace(path="/"), requests)
+                    found.append([idle, least.cpu_us(asked, requests), ours.cpu_us(asked, requests)])
                 del found[0]  # the first round is for warming up
-                ratios = [own / (nothing + parse + run) for nothing, parse, run, own in found]
+                ratios = [own / other for _, other, own in found]
                 ratio = statistics.median(ratios)
                 met = met and (number == 1 or ratio <= TARGET)
                 shown = "".join(f"{statistics.median(column):>9.1f}" for column in zip(*found, strict=True))
@@ -250,7 +261,7 @@ def times(rows: int) -> int:
 
 
 def run_counted(rows: list[int]) -> None:
-    """Take each step by itself, under valgrind."""
+    """Take each step by itself, and then whole requests, under valgrind."""
     session = open_session()
     for number in rows:
         for form, codec in codecs().items():
@@ -272,21 +283,47 @@ def run_counted(rows: list[int]) -> None:
                 for _ in range(20):
                     step()
                 gc.collect()
-                with counted(f"{number}-{form.replace(' ', '_')}-{name}"):
+                with counted(part(number, form, name)):
                     for _ in range(times(number)):
                         step()
+    with tempfile.TemporaryDirectory() as folder:
+        make_store(Path(folder))
+        asyncio.run(ask_counted(rows, Path(folder)))
+
+
+async def ask_counted(rows: list[int], folder: Path) -> None:
+    """Ask an application that does nothing, and this one in both ways."""
+    for way, variant in WAYS.items():
+        async with AsyncExitStack() as stack:
+            connection = await connect(stack, folder, variant)
+            for number in rows:
+                for form in FORMS:
+                    asked = question(form, number)
+                    lines = "".join(f"{name}: {value}\r\n" for name, value in asked.headers.items()) or JSON
+                    await connection.ask(asked.path, [asked.body] * 20, lines)
+                    gc.collect()
+                    with counted(part(number, form, way)):
+                        await connection.ask(asked.path, [asked.body] * times(number), lines)
+
+
+def part(rows: int, form: str, step: str) -> str:
+    """The name of what is counted, a word."""
+    return f"{rows}-{form}-{step}".replace(" ", "_")
 
 
 def print_instructions(rows: list[int]) -> None:
-    """Count the instructions of each step, and print a table."""
+    """Count the instructions of each step and of whole requests, and print a table."""
     counts = count([__file__, "--counted", "--rows", *map(str, rows)])
-    steps = ("reading", "decode", "run", "encode")
-    print(f"{'rows':>5} {'form':<10}" + "".join(f"{step:>12}" for step in steps))
+    steps = ("reading", "decode", "run", "encode", *WAYS)
+    print(f"{'rows':>5} {'form':<10}" + "".join(f"{step:>12}" for step in steps) + "      ratios")
     for number in rows:
         for form in FORMS:
-            part = f"{number}-{form.replace(' ', '_')}"
-            each = [(counts[f"{part}-{step}"] - counts[f"{part}-nothing"]) / times(number) for step in steps]
-            print(f"{number:>5} {form:<10}" + "".join(f"{instructions:>12,.0f}" for instructions in each))
+            own = counts[part(number, form, "nothing")]
+            each = {step: (counts[part(number, form, step)] - own) / times(number) for step in steps}
+            least = each["floor"] + each["reading"] + each["run"]
+            shown = "".join(f"{instructions:>12,.0f}" for instructions in each.values())
+            ratios = f"{each['accelerated'] / least:8.2f}{each['any_server'] / least:6.2f}"
+            print(f"{number:>5} {form:<10}{shown}{ratios}")
 
 
 def main() -> None:

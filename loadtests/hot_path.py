@@ -64,6 +64,8 @@ VARIANTS: Final[dict[str, tuple[dict[str, Any], bool]]] = {
     "all four, any server": (ALL, False),
 }
 
+JSON: Final = "Content-Type: application/json\r\n"
+
 COUNTED: Final = 200
 """How many requests are enough where instructions are counted."""
 
@@ -121,13 +123,13 @@ class Connection:
         self._sink = Sink()
         self._protocol.connection_made(self._sink)
 
-    async def ask(self, path: str, questions: Sequence[bytes]) -> None:
-        """Ask one after the other.
+    async def ask(self, path: str, questions: Sequence[bytes], headers: str = JSON) -> None:
+        """Ask one after the other, with these lines in each head.
 
         Raises:
             SystemExit: One was not answered with 200.
         """
-        head = f"POST {path} HTTP/1.1\r\nHost: localhost:8000\r\nContent-Type: application/json\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost:8000\r\n{headers}"
         for body in questions:
             self._protocol.data_received(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             while not self._sink.written:  # noqa: ASYNC110 - the transport sets no event
