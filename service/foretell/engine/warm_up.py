@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -27,11 +26,14 @@ _SHORT_US: Final = 2_000
 _MANY: Final = 64
 """How many rows the second measured run has at least."""
 
+_SLOWER_FIRST: Final = 2
+"""The first run of a size may take so many times as long as those that follow."""
+
 _MOST_TIMES: Final = 8
 """By how much at most the next run that is tried is longer than the last."""
 
 _TELLING_US: Final = 1000.0
-"""A run that takes as long as this tells what its rows cost: what else happens on the machine is small against it."""
+"""A first run that takes as long as this tells what its rows cost: what else happens on the machine is small against it."""
 
 _MOST_BYTES: Final = 16 * 1024**2
 """The greatest size of inputs that are made up to measure a run of more than the fewest rows, bytes."""
@@ -110,7 +112,7 @@ def measure(session: Session, signature: Signature, parser: Parser) -> Cost | No
     bytes_of_row = sum(tensor.nbytes for tensor in inputs.values())
     most = max(_MANY, min(parser.max_rows, _MOST_BYTES // max(bytes_of_row, 1)))
     rows, many, measured, size = 1, one, True, _MANY
-    while rows < most and (rows == 1 or many < _TELLING_US):
+    while rows < most and (rows == 1 or many < _TELLING_US / _SLOWER_FIRST):
         inputs = trial_inputs(signature, parser, size)
         try:
             many, measured = _run_us(session, inputs), False
@@ -121,9 +123,9 @@ def measure(session: Session, signature: Signature, parser: Parser) -> Cost | No
                 return None
             break
         rows = size
-        # Half as long again as would do: the first run of a size takes longer than the next.
-        size = min(most, int(size * min(max(1.5 * _TELLING_US / max(many, 1), 2), _MOST_TIMES)))
-    if not measured:  # longer ones fail
+        growth = _SLOWER_FIRST * _TELLING_US / max(many, 1)
+        size = min(most, int(size * min(max(growth, 2), _MOST_TIMES)))
+    if not measured:  # it told enough at once, or longer ones fail
         many = _median_us(session, trial_inputs(signature, parser, rows))
     row = max(0.0, (many - one) / (rows - 1))
     return Cost(max(0.0, one - row), row, rows)
@@ -170,7 +172,7 @@ def _median_us(session: Session, inputs: Tensors) -> float:
     ):
         durations.append(_run_us(session, inputs))
         taken_us += durations[-1]
-    return statistics.median(durations)
+    return sorted(durations)[len(durations) // 2]
 
 
 def _run_us(session: Session, inputs: Tensors) -> float:
