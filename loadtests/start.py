@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from loadtests.processes import proportional_mb, resident_mb  # noqa: E402 - the path comes first
 
-from tests.servers import SAMPLE_STORE, RunningServer, environment  # noqa: E402
+from tests.servers import SAMPLE_STORE, RunningServer  # noqa: E402
 
 LIBRARIES: Final = "import litestar, onnxruntime, numpy"
 HOLDING: Final = """
@@ -69,7 +69,7 @@ class Memory(NamedTuple):
 def import_s() -> float:
     """How long a process takes that does nothing but import the libraries, seconds."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", LIBRARIES], check=True, env=environment({**os.environ}))
+    subprocess.run([sys.executable, "-c", LIBRARIES], check=True)
     return time.perf_counter() - began
 
 
@@ -109,7 +109,6 @@ def libraries_memory() -> Memory:
         [sys.executable, "-c", HOLDING, *models],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=environment({**os.environ}),
         text=True,
     ) as process:
         assert process.stdin is not None
@@ -150,7 +149,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    start_s()  # what has never run here is compiled
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    start_s()  # what has never run here is compiled, and kept as what is installed is
     imports: list[float] = []
     starts: dict[str, list[float]] = {name: [] for name in CONFIGURATIONS}
     for _ in range(arguments.rounds):

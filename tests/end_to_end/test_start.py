@@ -103,6 +103,7 @@ def of_libraries() -> set[str]:
     return set(json.loads(done.stdout))
 
 
+@pytest.mark.measures_servers
 @pytest.mark.parametrize(
     ("flags", "packages"),
     [
