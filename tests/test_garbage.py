@@ -20,7 +20,7 @@ def test_nothing_is_collected_meanwhile_and_what_is_there_stays() -> None:
     frozen = gc.get_freeze_count()
     with everything_stays():
         assert not gc.isenabled()
-        made = [[]]
+        made: list[object] = [[]]
     assert gc.isenabled()
     assert gc.get_freeze_count() > frozen
     assert not any(each is made for each in gc.get_objects())
