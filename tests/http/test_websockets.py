@@ -67,7 +67,10 @@ def test_a_route_of_a_plugin_speaks_websocket(serve_store: ServeStore, store: Pa
 
 
 def test_without_a_library_for_it_there_is_no_websocket(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foretell.http.websockets.find_spec", {}.get)
+    def nothing_installed(_: str) -> None:
+        return None
+
+    monkeypatch.setattr("foretell.http.websockets.find_spec", nothing_installed)
     assert websocket_protocol() is None
 
 
