@@ -26,7 +26,6 @@ ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from loadtests.processes import proportional_mb, resident_mb  # noqa: E402 - the path comes first
-
 from tests.servers import SAMPLE_STORE, RunningServer  # noqa: E402
 
 LIBRARIES: Final = "import litestar, onnxruntime, numpy"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from loadtests.processes import resident_mb
 
+from loadtests.processes import resident_mb
 from tests.servers import SAMPLE_STORE, RunningServer, ServeStore
 
 NAMES_MODULES = """
