@@ -90,7 +90,7 @@ def plugins(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=["ordinary", "accelerated"])
+@pytest.fixture(params=["ordinary", "accelerated", "accelerated, one of several"])
 def run(store: Path, plugins: Path, request: pytest.FixtureRequest) -> Run:
     """Run a test of a way to serve one model."""
     if not any(store.iterdir()):
@@ -100,7 +100,9 @@ def run(store: Path, plugins: Path, request: pytest.FixtureRequest) -> Run:
         async def main() -> None:
             async with AsyncExitStack() as stack:
                 ordinary, accelerated = await open_ways(stack, store, plugins, **more)
-                await test(accelerated if request.param == "accelerated" else ordinary)
+                way = ordinary if request.param == "ordinary" else accelerated
+                way.is_alone = "several" not in request.param
+                await test(way)
 
         uvloop.run(main())
 
@@ -225,6 +227,65 @@ def test_a_connection_is_let_go_at_the_end_where_nothing_goes_on(run: Run) -> No
             await ask(connection)
         connection[0].shutdown()
         assert connection[1].closing
+
+    run(test)
+
+
+async def warm(way: Way) -> tuple[Any, Any, Any]:
+    """A connection on which the question was asked before."""
+    connection = way.connect()
+    for _ in range(4):
+        assert (await ask(connection)).startswith(b"HTTP/1.1 200")
+    connection[1].written.clear()
+    return connection
+
+
+def test_what_was_asked_is_answered_when_the_end_begins(run: Run) -> None:
+    async def test(way: Way) -> None:
+        protocol, transport, state = await warm(way)
+        protocol.data_received(QUESTION)
+        way.lifecycle.close()
+        protocol.shutdown()
+        await settle(state)
+        assert transport.written.startswith(b"HTTP/1.1 200")
+        assert transport.closing
+
+    run(test)
+
+
+def test_two_reads_in_one_turn_of_the_loop_are_answered_in_order(run: Run) -> None:
+    async def test(way: Way) -> None:
+        protocol, transport, state = await warm(way)
+        for number in (b"one", b"two"):
+            protocol.data_received(QUESTION.replace(b"Host: x", b"Host: x\r\nX-Request-ID: " + number))
+        await settle(state)
+        assert transport.written.count(b"HTTP/1.1 200") == 2
+        assert transport.written.index(b"x-request-id: one") < transport.written.index(b"x-request-id: two")
+
+    run(test)
+
+
+def test_connections_of_one_turn_get_their_own_answers(run: Run) -> None:
+    async def test(way: Way) -> None:
+        connections = [await warm(way) for _ in range(40)]
+        for number, (protocol, _, _) in enumerate(connections):
+            body = b'{"instances": [[%d, 0]]}' % number
+            protocol.data_received(QUESTION.replace(BODY, body).replace(b": 23", b": %d" % len(body)))
+        for number, (_, transport, state) in enumerate(connections):
+            await settle(state)
+            assert b'"predictions":[%d.0]' % number in transport.written
+
+    run(test)
+
+
+def test_who_is_gone_before_the_answer_is_no_trouble(run: Run) -> None:
+    async def test(way: Way) -> None:
+        protocol, _, state = await warm(way)
+        protocol.data_received(QUESTION)
+        protocol.connection_lost(None)
+        await settle(state)
+        await asyncio.sleep(0)
+        assert way.app.adapter.core.in_flight == 0
 
     run(test)
 

@@ -206,7 +206,8 @@ def test_random_streams_are_answered_alike(
                 counted = _count(accelerated)
                 for number in range(begin, begin + ROUND):
                     pieces = _stream(random.Random(number))
-                    one, other = await ordinary.feed(pieces), await accelerated.feed(pieces)
+                    one = await ordinary.feed(pieces)
+                    other = await accelerated.feed(pieces, alone=number % 3 == 0)
                     assert one == other, (number, pieces)
                 for way in (ordinary, accelerated):
                     assert way.app.adapter.core.in_flight == 0

@@ -78,22 +78,25 @@ class Way:
         self.app = app
         self.make = make
         self.lifecycle = lifecycle
+        self.is_alone = True
         self._config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, ws="none")
         self._config.timeout_keep_alive = cast("int", keep_alive_s)
         self._config.load()
 
-    def connect(self) -> tuple[Any, Transport, ServerState]:
-        """A new connection: its protocol, its transport, and the state of its server."""
+    def connect(self, *, alone: bool | None = None) -> tuple[Any, Transport, ServerState]:
+        """A new connection: its protocol, its transport, and the state of its server, which may have another one."""
         state = ServerState()
         state.default_headers = [(b"date", b"Fri, 27 Nov 2026 12:00:00 GMT")]
         protocol = self.make(config=self._config, server_state=state, app_state={})
         transport = Transport()
         protocol.connection_made(transport)
+        if not (self.is_alone if alone is None else alone):
+            state.connections.add(self.make(config=self._config, server_state=state, app_state={}))
         return protocol, transport, state
 
-    async def feed(self, pieces: Sequence[bytes]) -> list[Seen]:
-        """What is seen after each piece of a stream."""
-        protocol, transport, state = self.connect()
+    async def feed(self, pieces: Sequence[bytes], *, alone: bool = True) -> list[Seen]:
+        """What is seen after each piece of a stream, on the only connection or on one of several."""
+        protocol, transport, state = self.connect(alone=alone)
         seen: list[Seen] = []
         for piece in pieces:
             if transport.closing:  # nothing is read of a connection that is closed

@@ -1,25 +1,25 @@
 """uvicorn's HTTP protocol, with a short way for predictions that need not wait.
 
-A request that has come whole in one read, on a path that was asked before, is answered from the parser's callback: no
-ASGI cycle is made for it, and no task. Everything else, and whatever turns out to have to wait, goes uvicorn's way.
+A request that has come whole in one read, on a path that was asked before, needs no ASGI cycle and no task: it is
+answered with the others that came in the same turn of the event loop. Everything else, and whatever turns out to have to
+wait, goes uvicorn's way.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from foretell.http.answer import Answer
 from foretell.http.head import Head
 from foretell.http.heads import END, KnownHead
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
-    from contextvars import Context
 
+    from foretell.http.answer import Answer
+    from foretell.http.cohort import Asked
     from foretell.http.hot_path import HotPath
     from foretell.http.routes import Route
 
@@ -66,19 +66,22 @@ class AcceleratedProtocol(HttpToolsProtocol):
         self._route: Route | None = None  # of a request whose way is not decided yet
         self._chunks: list[bytes] = []
         self._is_whole = False
+        self._is_asked = False
         self._idle_since: float | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         self._idle_since = None
+        if self._is_asked:  # what was asked before is answered before
+            self._hot_path.cohort.flush()
         if self._is_between:
             end = data.find(END) + len(END)
             known = self._hot_path.heads.get(data[:end])
             if (
                 known is not None
                 and known.length == len(data) - end
-                and self._hot_path.is_open
+                and self._hot_path.is_open()
                 and self._is_free()
             ):
                 self._unset_keepalive_if_required()
@@ -98,6 +101,12 @@ class AcceleratedProtocol(HttpToolsProtocol):
         head = Head.of(tuple(self.headers))
         self._remember(KnownHead(route, head, len(body)))
         self._predict(route, head, body)
+
+    def shutdown(self) -> None:
+        """The server ends: what was asked is answered."""
+        if self._is_asked:
+            self._hot_path.cohort.flush()
+        super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
@@ -177,24 +186,40 @@ class AcceleratedProtocol(HttpToolsProtocol):
         self._last_head = head
 
     def _predict(self, route: Route, head: Head, body: bytes) -> None:
-        """Answer at once, or have the request go on as a task."""
-        context = copy_context()  # as a task would have one
-        answer = context.run(self._hot_path.core.predict, route, head, body)
-        if type(answer) is not Answer:
-            self._wait(route, head, cast("Awaitable[Answer]", answer), context)
-            return
+        """Have a prediction answered: now, if nobody else is connected, or with the others of this turn of the loop."""
+        cohort = self._hot_path.cohort
+        if len(self.connections) == 1:
+            cohort.answer(self, route, head, body)
+        else:
+            self._is_asked = True
+            cohort.add(self, route, head, body, self.loop)
+
+    def answer(self, answer: Answer) -> None:
+        """See `Asker`."""
+        self._is_asked = False
         self.cycle = _ANSWERED
         self.scope = _HEAD_WHOLE
-        self.transport.write(self._hot_path.wire.write(answer, self.server_state.default_headers))
         self.server_state.total_requests += 1
-        self._be_idle()
-        self._hot_path.core.observe(answer.record)
+        if not self.transport.is_closing():
+            self.transport.write(self._hot_path.wire.write(answer, self.server_state.default_headers))
+            self._be_idle()
 
-    def _wait(self, route: Route, head: Head, answer: Awaitable[Answer], context: Context) -> None:
-        """Have uvicorn run an application that waits for an answer and sends it."""
+    def wait(self, asked: Asked, answer: Awaitable[Answer]) -> None:
+        """See `Asker`: uvicorn runs an application that waits."""
+        self._run(asked, self._hot_path.finishing(answer))
+
+    def give_back(self, asked: Asked) -> None:
+        """See `Asker`: uvicorn runs the application."""
+        self._run(asked, self.app)
+        self.cycle.body += asked.body
+        self.cycle.message_event.set()
+
+    def _run(self, asked: Asked, app: Any) -> None:
+        """Have uvicorn run an application for a request that has come whole."""
+        self._is_asked = False
         super().on_message_begin()
-        self.headers.extend(head.headers)
-        path = route.path
+        self.headers.extend(asked.head.headers)
+        path = asked.route.path
         scope: Any = self.scope
         scope.update(method="POST", path=path, raw_path=path.encode(), query_string=b"")
         self.cycle = RequestResponseCycle(
@@ -210,8 +235,10 @@ class AcceleratedProtocol(HttpToolsProtocol):
             keep_alive=True,
             on_response=self.on_response_complete,
         )
-        self.cycle.more_body = False  # whoever receives now hears of nothing but the end
-        context.run(self._start_asgi_task, self.cycle, cast("Any", self._hot_path.finishing(answer)))
+        self.cycle.more_body = (
+            False  # whoever receives hears of nothing but the end, if the body was received
+        )
+        asked.context.run(self._start_asgi_task, self.cycle, app)
 
     def _begin(self) -> None:
         """Begin a request, whose head is there, as uvicorn does."""

@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from foretell.plugin.faults import Faults
     from foretell.plugin.observers import Observers
     from foretell.prediction import Headers, PredictRequest
-    from foretell.protocols.codec import Encode, Payload
+    from foretell.protocols.codec import Payload
     from foretell.protocols.endpoint import Endpoint
     from foretell.tensors import Array
 
-__all__ = ["CLIENT_GONE", "Core"]
+__all__ = ["CLIENT_GONE", "Core", "Going"]
 
 CLIENT_GONE: Final = 499
 """What is counted for a request whose caller went away before it was answered. Source: nginx, which has it so."""
@@ -58,21 +58,29 @@ _VARY: Final = (b"vary", b"accept-encoding")
 _PROBLEM: Final = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
 
 
-class _Going(msgspec.Struct, gc=False):
-    """A prediction that has to wait for something.
+class Going(msgspec.Struct):
+    """A prediction that is going on.
 
     Attributes:
         route: What was asked.
         head: The request's head.
         record: Its record.
         endpoint: What answers it, once that is known; it is in use from then on.
+        request: The request, once it is decoded.
+        encode: What writes the answer.
+        response: The response, once it is there.
+        outcome: The answer, or what is to be awaited for it, where nothing is left to be done.
         large: Whether its body is decoded, and its answer written, in a thread.
     """
 
     route: Route
     head: Head
     record: RequestRecord
-    endpoint: Endpoint | None = None
+    endpoint: Any = None
+    request: Any = None
+    encode: Any = None
+    response: Any = None
+    outcome: Answer | Awaitable[Answer] | None = None
     large: bool = False
 
 
@@ -125,45 +133,73 @@ class Core:
 
         Whatever goes wrong becomes an answer too, but for cancellation. Call it on the event loop.
         """
-        started_ns = self._clock_ns()
+        going = self.begin(route, head, body)
+        self.run(going)
+        return self.end(going)
+
+    def begin(self, route: Route, head: Head, body: bytes) -> Going:
+        """Begin a prediction: look up what answers it, and decode it. `run` and `end` are to follow."""
         record = RequestRecord(
             self._request_ids.of(head.request_id),
             route.protocol,
-            started_ns,
+            self._clock_ns(),
             route.template,
             head.headers,
             path=route.path,
         )
+        going = Going(route, head, record)
         self.in_flight += 1
-        endpoint: Endpoint | None = None
         try:
             try:
-                found = self._lookup.endpoint(route)
+                endpoint = self._take_up(going, self._lookup.endpoint(route))
             except AsleepError as asleep:
-                going = _Going(route, head, record)
-                return self._guarded(going, self._wake(going, asleep.model, body))
-            endpoint = self._take_up(route, head, record, found)
+                going.outcome = self._guarded(going, self._wake(going, asleep.model, body))
+                return going
             if head.content_encoding is not None or len(body) > _LARGE_BYTES:
-                going = _Going(route, head, record, endpoint)
-                return self._guarded(going, self._take_time(going, endpoint, body))
-            request, encode = endpoint.codec(route.protocol, head.content_type).decode(body, record)
-            response = self._ask(endpoint, request)
-            if type(response) is not PredictResponse:  # most answer at once
-                waiting = cast("Awaitable[PredictResponse]", response)
-                going = _Going(route, head, record, endpoint)
-                return self._guarded(going, self._outwait(going, endpoint, request, encode, waiting))
-            record.predicted_ns = self._clock_ns()
-            payload, content = _parted(encode(request, response))
-            if len(payload) >= self._compress_from:
-                going = _Going(route, head, record, endpoint)
-                return self._guarded(going, self._pack(going, endpoint, response, payload, content))
-            answer = self._answer(record, endpoint, response, payload, content)
+                going.outcome = self._guarded(going, self._take_time(going, endpoint, body))
+                return going
+            codec = endpoint.codec(route.protocol, head.content_type)
+            going.request, going.encode = codec.decode(body, record)
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
-            answer = self._failed(error, route, record)
+            self._fail(going, error)
         except BaseException:
-            self._leave(endpoint)
+            self._leave(going)
             raise
-        self._leave(endpoint)
+        return going
+
+    def run(self, going: Going) -> None:
+        """Hand a prediction to the plugins and the model; most have their response then."""
+        if going.outcome is not None:
+            return
+        try:
+            response = self._ask(going.endpoint, going.request)
+        except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
+            self._fail(going, error)
+        except BaseException:
+            self._leave(going)
+            raise
+        else:
+            going.response = response
+            if type(response) is not PredictResponse:
+                waiting = cast("Awaitable[PredictResponse]", response)
+                going.outcome = self._guarded(going, self._outwait(going, waiting))
+
+    def end(self, going: Going) -> Answer | Awaitable[Answer]:
+        """The answer to a prediction, or what is to be awaited for it."""
+        if going.outcome is not None:
+            return going.outcome
+        going.record.predicted_ns = self._clock_ns()
+        try:
+            payload, content = _parted(going.encode(going.request, going.response))
+            if len(payload) >= self._compress_from:
+                return self._guarded(going, self._pack(going, going.response, payload, content))
+            answer = self._answer(going, going.response, payload, content)
+        except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
+            answer = self._failed(error, going.route, going.record)
+        except BaseException:
+            self._leave(going)
+            raise
+        self._leave(going)
         return answer
 
     async def tell(
@@ -190,15 +226,17 @@ class Core:
         """Hand the record of an answered request to the observers."""
         self._observers.add(record)
 
-    def _take_up(self, route: Route, head: Head, record: RequestRecord, endpoint: Endpoint) -> Endpoint:
+    def _take_up(self, going: Going, endpoint: Endpoint) -> Endpoint:
         """Begin to use what answers; in the step of the look-up, so that nothing is closed in between."""
+        route, record = going.route, going.record
         record.model = endpoint.info.name
         if endpoint.choose is not None and route.version is None and route.alias is None:
             endpoint = self._lookup.chosen(endpoint, endpoint.choose, record)
-        record.version = endpoint.info.version
-        patience_ns = endpoint.deadlines.patience_ns(head.timeout)
-        record.deadline_ns = record.started_ns + patience_ns if patience_ns else 0
         endpoint.use.enter(record.started_ns)
+        going.endpoint = endpoint
+        record.version = endpoint.info.version
+        patience_ns = endpoint.deadlines.patience_ns(going.head.timeout)
+        record.deadline_ns = record.started_ns + patience_ns if patience_ns else 0
         return endpoint
 
     def _ask(
@@ -213,7 +251,7 @@ class Core:
                 _set_writeable(tensor, False)
         return endpoint.respond(request)
 
-    async def _guarded(self, going: _Going, steps: Coroutine[Any, Any, Answer]) -> Answer:
+    async def _guarded(self, going: Going, steps: Coroutine[Any, Any, Answer]) -> Answer:
         """The rest of a prediction that has to wait for something."""
         try:
             return await steps
@@ -225,18 +263,17 @@ class Core:
             self._observers.add(going.record)
             raise
         finally:
-            self._leave(going.endpoint)
+            self._leave(going)
 
-    async def _wake(self, going: _Going, model: str, body: bytes) -> Answer:
+    async def _wake(self, going: Going, model: str, body: bytes) -> Answer:
         """Go on when a model is loaded that was asleep."""
         record = going.record
         waits_ns = self._deadlines.patience_ns(going.head.timeout)
         record.deadline_ns = record.started_ns + waits_ns if waits_ns else 0
         endpoint = await self._lookup.wake(model, going.route, record.deadline_ns)
-        going.endpoint = endpoint = self._take_up(going.route, going.head, record, endpoint)
-        return await self._take_time(going, endpoint, body)
+        return await self._take_time(going, self._take_up(going, endpoint), body)
 
-    async def _take_time(self, going: _Going, endpoint: Endpoint, body: bytes) -> Answer:
+    async def _take_time(self, going: Going, endpoint: Endpoint, body: bytes) -> Answer:
         """Go on with a body that may be compressed, or large."""
         encoding = going.head.content_encoding
         coding = None if encoding is None else coding_of(encoding)
@@ -245,44 +282,29 @@ class Core:
             body = await self._decompressed(body, coding)
         going.large = len(body) > _LARGE_BYTES
         if not going.large:
-            request, encode = codec.decode(body, going.record)
+            going.request, going.encode = codec.decode(body, going.record)
         else:  # one at a time: what is made of them takes many times their memory
             async with self._large:
-                request, encode = await asyncio.to_thread(codec.decode, body, going.record)
-        response = self._ask(endpoint, request)
+                going.request, going.encode = await asyncio.to_thread(codec.decode, body, going.record)
+        response = self._ask(endpoint, going.request)
         if type(response) is not PredictResponse:
-            waiting = cast("Awaitable[PredictResponse]", response)
-            return await self._outwait(going, endpoint, request, encode, waiting)
-        return await self._write(going, endpoint, request, encode, response)
+            return await self._outwait(going, cast("Awaitable[PredictResponse]", response))
+        return await self._write(going, response)
 
-    async def _outwait(
-        self,
-        going: _Going,
-        endpoint: Endpoint,
-        request: PredictRequest,
-        encode: Encode,
-        waiting: Awaitable[PredictResponse],
-    ) -> Answer:
+    async def _outwait(self, going: Going, waiting: Awaitable[PredictResponse]) -> Answer:
         """Go on when a response is there that has to be waited for."""
-        return await self._write(going, endpoint, request, encode, await waiting)
+        return await self._write(going, await waiting)
 
-    async def _write(
-        self,
-        going: _Going,
-        endpoint: Endpoint,
-        request: PredictRequest,
-        encode: Encode,
-        response: PredictResponse,
-    ) -> Answer:
+    async def _write(self, going: Going, response: PredictResponse) -> Answer:
         going.record.predicted_ns = self._clock_ns()
         if going.large:
-            payload, content = _parted(await asyncio.to_thread(encode, request, response))
+            payload, content = _parted(await asyncio.to_thread(going.encode, going.request, response))
         else:
-            payload, content = _parted(encode(request, response))
-        return await self._pack(going, endpoint, response, payload, content)
+            payload, content = _parted(going.encode(going.request, response))
+        return await self._pack(going, response, payload, content)
 
     async def _pack(
-        self, going: _Going, endpoint: Endpoint, response: PredictResponse, payload: bytes, content: Content
+        self, going: Going, response: PredictResponse, payload: bytes, content: Content
     ) -> Answer:
         """Compress what is long for callers who accept that; what is large in a thread."""
         if len(payload) >= self._compress_from:
@@ -295,18 +317,12 @@ class Core:
                 payload = await asyncio.to_thread(compressed, payload, coding)
             if coding is not None:
                 content = (*content, (b"content-encoding", coding))
-        return self._answer(going.record, endpoint, response, payload, content)
+        return self._answer(going, response, payload, content)
 
-    def _answer(
-        self,
-        record: RequestRecord,
-        endpoint: Endpoint,
-        response: PredictResponse,
-        payload: bytes,
-        content: Content,
-    ) -> Answer:
+    def _answer(self, going: Going, response: PredictResponse, payload: bytes, content: Content) -> Answer:
+        record = going.record
         record.status = 200
-        answered = endpoint.headers
+        answered = going.endpoint.headers
         if response.degraded is not None:
             record.degraded = response.degraded
             record.served_by = response.served_by
@@ -318,10 +334,15 @@ class Core:
         record.finished_ns = self._clock_ns()
         return Answer(200, headers, payload, record)
 
-    def _leave(self, endpoint: Endpoint | None) -> None:
+    def _fail(self, going: Going, error: Exception) -> None:
+        """Answer what went wrong."""
+        going.outcome = self._failed(error, going.route, going.record)
+        self._leave(going)
+
+    def _leave(self, going: Going) -> None:
         self.in_flight -= 1
-        if endpoint is not None:
-            endpoint.use.leave()
+        if going.endpoint is not None:
+            going.endpoint.use.leave()
 
     async def _decompressed(self, body: bytes, coding: bytes) -> bytes:
         """A body as it was before it was compressed; what may be large is made in a thread."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
+from foretell.http.cohort import Cohort
 from foretell.http.heads import Heads
 from foretell.http.wire import Wire
 
@@ -35,6 +36,7 @@ class HotPath:
         core: What answers.
         wire: Writes answers.
         heads: The heads that came before.
+        cohort: What answers predictions.
     """
 
     def __init__(self, app: Application, lifecycle: Lifecycle) -> None:
@@ -46,8 +48,8 @@ class HotPath:
         self.core = app.adapter.core
         self.wire = Wire()
         self.heads = Heads()
+        self.cohort = Cohort(self.core, self.is_open)
 
-    @property
     def is_open(self) -> bool:
         """Whether it may be taken at all: nobody in the application is to see requests, and the end has not begun."""
         return not self._lifecycle.closing and not self._app.is_watched
@@ -58,7 +60,7 @@ class HotPath:
         It handles what is no prediction, and what is not framed in the plainest way or is large.
         """
         route = self._known.url(url)
-        if route is None or not self.is_open:
+        if route is None or not self.is_open():
             return None
         length = -1
         for name, value in headers:

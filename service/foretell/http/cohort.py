@@ -1,0 +1,135 @@
+"""Predictions that came in the same turn of the event loop, answered together, step by step.
+
+First all of them are decoded, then all of them run, then all answers are written, then sent. The code of each step, the
+kernel's and ONNX Runtime's above all, stays in the processor's caches for the whole of them: a small model's run, which
+takes 12 µs in a loop of nothing else, takes 60 between the other steps of one request.
+"""
+
+from __future__ import annotations
+
+import time
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+
+from foretell.http.answer import Answer
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable
+
+    from foretell.http.core import Core, Going
+    from foretell.http.head import Head
+    from foretell.http.routes import Route
+    from foretell.prediction import RequestRecord
+
+__all__ = ["Asked", "Asker", "Cohort"]
+
+_MOST: Final = 16
+_MOST_BYTES: Final = 16 * 1024
+"""Longer bodies are answered at once: what they take is not in the changes between steps."""
+
+_PATIENCE_NS: Final = 500_000
+"""How long the first waits for the runs of the others, ns."""
+
+
+class Asked(msgspec.Struct):
+    """A prediction that was asked.
+
+    Attributes:
+        asker: Who asks, and is answered.
+        route: What is asked.
+        head: The request's head.
+        body: Its body.
+        context: The context of its own that it is answered in, as a task would have one.
+    """
+
+    asker: Asker
+    route: Route
+    head: Head
+    body: bytes
+    context: Context
+
+
+class Asker(Protocol):
+    """Who asks for a prediction."""
+
+    def answer(self, answer: Answer) -> None:
+        """Send an answer."""
+        ...
+
+    def wait(self, asked: Asked, answer: Awaitable[Answer]) -> None:
+        """Send an answer when it is there."""
+        ...
+
+    def give_back(self, asked: Asked) -> None:
+        """Have a request, which has not begun, answered in the ordinary way."""
+        ...
+
+
+class Cohort:
+    """The predictions that wait for the end of this turn of the event loop.
+
+    Args:
+        core: What answers.
+        is_open: Says whether predictions may be answered here; where not, they are given back.
+    """
+
+    def __init__(self, core: Core, is_open: Callable[[], bool]) -> None:
+        self._core = core
+        self._is_open = is_open
+        self._waiting: list[Asked] = []
+
+    def add(
+        self, asker: Asker, route: Route, head: Head, body: bytes, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Answer a prediction with the others that come in this turn of the event loop."""
+        if len(body) > _MOST_BYTES:
+            self._answer([Asked(asker, route, head, body, copy_context())])
+            return
+        if not self._waiting:
+            loop.call_soon(self.flush)
+        self._waiting.append(Asked(asker, route, head, body, copy_context()))
+
+    def answer(self, asker: Asker, route: Route, head: Head, body: bytes) -> None:
+        """Answer a prediction now."""
+        self._answer([Asked(asker, route, head, body, copy_context())])
+
+    def flush(self) -> None:
+        """Answer those that wait."""
+        waiting, self._waiting = self._waiting, []
+        if waiting and not self._is_open():
+            for asked in waiting:
+                asked.asker.give_back(asked)
+            return
+        for first in range(0, len(waiting), _MOST):
+            self._answer(waiting[first : first + _MOST])
+
+    def _answer(self, cohort: list[Asked]) -> None:
+        core = self._core
+        begun = [
+            (asked, asked.context.run(core.begin, asked.route, asked.head, asked.body)) for asked in cohort
+        ]
+        began_ns = time.perf_counter_ns()
+        ready: list[tuple[Asked, Going]] = []
+        for asked, going in begun:
+            asked.context.run(core.run, going)
+            ready.append((asked, going))
+            if time.perf_counter_ns() - began_ns > _PATIENCE_NS:
+                self._send(ready)
+                ready = []
+                began_ns = time.perf_counter_ns()
+        self._send(ready)
+
+    def _send(self, ready: list[tuple[Asked, Going]]) -> None:
+        core = self._core
+        records: list[RequestRecord] = []
+        for asked, answer in [(asked, core.end(going)) for asked, going in ready]:
+            if isinstance(answer, Answer):
+                asked.asker.answer(answer)
+                records.append(answer.record)
+            else:
+                asked.asker.wait(asked, answer)
+        for record in records:
+            core.observe(record)
