@@ -122,6 +122,8 @@ class Connection:
         self._protocol = make(config=config, server_state=state, app_state={})
         self._sink = Sink()
         self._protocol.connection_made(self._sink)
+        # Another one: requests of several connections are answered together, as they are under load.
+        state.connections.add(make(config=config, server_state=state, app_state={}))
 
     async def ask(self, path: str, questions: Sequence[bytes], headers: str = JSON) -> None:
         """Ask one after the other, with these lines in each head.

@@ -187,7 +187,7 @@ MISSPELT: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "nothing like any key": (
         {"environ": {"FORETELL_SERVER__XYZ": "1"}},
-        "FORETELL_SERVER__XYZ: there is no setting 'server.xyz'; there are: host, port, drain_s, linger_s, workers, hang_s, compress_min_bytes",
+        "FORETELL_SERVER__XYZ: there is no setting 'server.xyz'; there are: host, port, drain_s, linger_s, workers, hang_s, compress_min_bytes, accelerated",
     ),
     "one underscore": (
         {"environ": {"FORETELL_HOST": "1"}},
@@ -206,15 +206,15 @@ MISSPELT: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a key of no letters": (
         {"environ": {"FORETELL_SERVER__": "1"}},
-        "FORETELL_SERVER__: there is no setting 'server.'; there are: host, port, drain_s, linger_s, workers, hang_s, compress_min_bytes",
+        "FORETELL_SERVER__: there is no setting 'server.'; there are: host, port, drain_s, linger_s, workers, hang_s, compress_min_bytes, accelerated",
     ),
     "an empty key in the file": (
         {"toml": '[server]\n"" = 1'},
-        "settings.toml: there is no setting 'server.'; there are: host, port, drain_s, linger_s, workers, hang_s, compress_min_bytes",
+        "settings.toml: there is no setting 'server.'; there are: host, port, drain_s, linger_s, workers, hang_s, compress_min_bytes, accelerated",
     ),
     "a table where a value should be": (
         {"toml": "[server.tls]\ncert = 1"},
-        "settings.toml: there is no setting 'server.tls'; there are: host, port, drain_s, linger_s, workers, hang_s, compress_min_bytes",
+        "settings.toml: there is no setting 'server.tls'; there are: host, port, drain_s, linger_s, workers, hang_s, compress_min_bytes, accelerated",
     ),
 }
 
