@@ -210,7 +210,8 @@ class AcceleratedProtocol(HttpToolsProtocol):
 
     def give_back(self, asked: Asked) -> None:
         """See `Asker`: uvicorn runs the application."""
-        self._run(asked, self.app)
+        app: Any = self.app  # pyright: ignore[reportUnknownMemberType] # uvicorn leaves it open
+        self._run(asked, app)
         self.cycle.body += asked.body
         self.cycle.message_event.set()
 
