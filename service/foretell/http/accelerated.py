@@ -8,7 +8,7 @@ wait, goes uvicorn's way.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -210,8 +210,7 @@ class AcceleratedProtocol(HttpToolsProtocol):
 
     def give_back(self, asked: Asked) -> None:
         """See `Asker`: uvicorn runs the application."""
-        app: Any = self.app  # pyright: ignore[reportUnknownMemberType] # uvicorn leaves it open
-        self._run(asked, app)
+        self._run(asked, cast("Any", self.app))  # pyright: ignore[reportUnknownMemberType] # uvicorn leaves it open
         self.cycle.body += asked.body
         self.cycle.message_event.set()
 
