@@ -41,7 +41,8 @@ _HEADER_NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 """Headers that say where an answer ends; they are the server's."""
 
-_LF, _CR, _NUL = b"\n\r\0"  # as numbers: to look for those in bytes costs a tenth of looking for bytes
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no header's value holds. Source: RFC 9110, section 5.5."""
 
 
 def check_header(name: object, value: object) -> None:
@@ -49,15 +50,16 @@ def check_header(name: object, value: object) -> None:
 
     Raises:
         TypeError: Its name or its value is not of bytes.
-        ValueError: Its name is none, is not in lower case or is the server's own, or its value holds a line break.
+        ValueError: Its name is none, is not in lower case or is the server's own, or its value holds a line break or
+            another control character.
 
     Source: RFC 9110, sections 5.1 and 5.5.
     """
     if type(name) is not bytes or type(value) is not bytes:
         raise TypeError(f"a header is a name and a value of bytes, not {name!r} and {value!r}")
     _check_header_name(name)
-    if _LF in value or _CR in value or _NUL in value:
-        raise ValueError(f"the value of the header {name!r} holds a line break or a NUL: {value!r}")
+    if _CONTROL.search(value):
+        raise ValueError(f"the value of the header {name!r} holds a control character: {value!r}")
 
 
 @lru_cache(256)  # the same few names with every answer

@@ -78,6 +78,21 @@ class Hooks(Plugin):
         return app_config
 """
 
+ODD = """
+from foretell.plugin import Plugin, Shortcut, Stage
+
+class Leaving(Shortcut):
+    def begin(self, request):
+        request.record.answer_headers = [(b"x-odd", b"a\\x01"), (b"x-even", b"a")]
+        return self
+
+class Odd(Plugin):
+    stage = Stage.GUARD
+
+    def wrap_predict(self, call_next, model):
+        return Leaving()
+"""
+
 Test = Callable[[Way], Awaitable[None]]
 Run = Callable[..., None]
 
@@ -125,6 +140,20 @@ def test_what_a_plugin_leaves_in_its_context_stays_in_its_request(run: Run, plug
         connection = way.connect()
         answers = [await ask(connection) for _ in range(5)]
         assert all(b"x-left: None\r\n" in answer for answer in answers)
+
+    run(test)
+
+
+def test_a_plugin_s_header_that_no_answer_can_hold_is_left_out(run: Run, plugins: Path) -> None:
+    (plugins / "odd.py").write_text(ODD)
+
+    async def test(way: Way) -> None:
+        connection = way.connect()
+        for _ in range(4):
+            answer = await ask(connection)
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert b"x-even: a\r\n" in answer
+            assert b"x-odd" not in answer
 
     run(test)
 

@@ -229,9 +229,9 @@ def _count(way: Way) -> dict[str, int]:
         predict, remember = protocol._predict, protocol._remember
         parsed = [False]
 
-        def remembering(known: Any) -> None:
+        def remembering(written: bytes, known: Any) -> None:
             parsed[0] = True
-            remember(known)
+            remember(written, known)
 
         def predicting(*arguments: Any) -> None:
             counted["answered"] += 1

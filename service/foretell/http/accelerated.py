@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from foretell.http.head import Head
-from foretell.http.heads import END, KnownHead
+from foretell.http.heads import END, LONGEST, KnownHead
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -61,7 +61,6 @@ class AcceleratedProtocol(HttpToolsProtocol):
         super().__init__(**arguments)
         self._hot_path = hot_path
         self._is_between = True  # the parser has read nothing of the next request, nor anything odd before it
-        self._read = b""
         self._last_head = b""
         self._route: Route | None = None  # of a request whose way is not decided yet
         self._chunks: list[bytes] = []
@@ -87,7 +86,7 @@ class AcceleratedProtocol(HttpToolsProtocol):
                 self._unset_keepalive_if_required()
                 self._predict(known.route, known.head, data[end:])
                 return
-            self._read = data
+        read = data if self._is_between else b""
         super().data_received(data)
         route = self._route
         if route is None:
@@ -99,7 +98,7 @@ class AcceleratedProtocol(HttpToolsProtocol):
         chunks = self._chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         head = Head.of(tuple(self.headers))
-        self._remember(KnownHead(route, head, len(body)))
+        self._remember(read[: len(read) - len(body)], KnownHead(route, head, len(body)))
         self._predict(route, head, body)
 
     def shutdown(self) -> None:
@@ -177,13 +176,16 @@ class AcceleratedProtocol(HttpToolsProtocol):
             and not self.transport.is_closing()
         )
 
-    def _remember(self, known: KnownHead) -> None:
-        """Remember the head that was just parsed, if it came before on this connection; it and its body were one read."""
-        read, self._read = self._read, b""
-        head = read[: len(read) - known.length]
-        if head and head == self._last_head:
-            self._hot_path.heads.add(head, known)
-        self._last_head = head
+    def _remember(self, written: bytes, known: KnownHead) -> None:
+        """Remember the head that was just parsed, if the same came before on this connection.
+
+        Args:
+            written: The head; empty if it, or what came before it, was not read in one piece.
+            known: What it says.
+        """
+        if written and written == self._last_head:
+            self._hot_path.heads.add(written, known)
+        self._last_head = written if len(written) <= LONGEST else b""
 
     def _predict(self, route: Route, head: Head, body: bytes) -> None:
         """Have a prediction answered: now, if nobody else is connected, or with the others of this turn of the loop."""

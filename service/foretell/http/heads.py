@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     from foretell.http.head import Head
     from foretell.http.routes import Route
 
-__all__ = ["END", "Heads", "KnownHead"]
+__all__ = ["END", "LONGEST", "Heads", "KnownHead"]
 
 END: Final = b"\r\n\r\n"
 """What ends the head of a request. Source: RFC 9112, section 2.1."""
 
+LONGEST: Final = 2048
+"""The greatest length of a head that is remembered, bytes."""
+
 _MOST: Final = 512
-_LONGEST: Final = 2048
 
 
 class KnownHead(msgspec.Struct, frozen=True, gc=False):
@@ -48,10 +50,9 @@ class Heads:
         """Remember what a head says.
 
         Args:
-            written: The head, with the empty line that ends it.
+            written: The head, with the empty line that ends it; no longer than `LONGEST`.
             known: What the parser has found in it.
         """
-        if len(written) <= _LONGEST:
-            if len(self._known) >= _MOST:
-                self._known.clear()
-            self._known[written] = known
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        self._known[written] = known
