@@ -25,7 +25,12 @@ def record() -> RequestRecord:
         (b"x-a:", b"b", ValueError, "cannot be a header's name"),
         (b"x-a\r\nset-cookie", b"b", ValueError, "cannot be a header's name"),
         (b"", b"b", ValueError, "cannot be a header's name"),
-        (b"x-a", b"a\r\nset-cookie: evil=1", ValueError, "the value of the header b'x-a' holds a control character"),
+        (
+            b"x-a",
+            b"a\r\nset-cookie: evil=1",
+            ValueError,
+            "the value of the header b'x-a' holds a control character",
+        ),
         (b"x-a", b"a\n", ValueError, "holds a control character"),
         (b"x-a", b"a\r", ValueError, "holds a control character"),
         (b"x-a", b"a\0", ValueError, "holds a control character"),

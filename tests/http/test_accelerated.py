@@ -343,6 +343,29 @@ def test_a_client_that_goes_away_gives_its_place_up(store: Path, plugins: Path, 
     run(test)
 
 
+def test_a_client_that_goes_away_before_its_request_begins_gives_its_place_up(store: Path, run: Run) -> None:
+    write_version(store, "slow", 1, slow_model_bytes(512, 96))
+    body = json.dumps({"instances": [[1] * 512]}, separators=(",", ":")).encode()
+    question = QUESTION.replace(b"models/m:", b"models/slow:").replace(b": 23", b": %d" % len(body))
+    question = question.replace(BODY, body)
+
+    async def test(way: Way) -> None:
+        core = way.app.adapter.core
+        for number in range(4):
+            protocol, transport, state = way.connect()
+            protocol.data_received(question)
+            if not number:  # in the ordinary way, so that the next are known
+                await settle(state)
+                assert transport.written.startswith(b"HTTP/1.1 200")
+                transport.written.clear()
+            protocol.connection_lost(None)
+            transport.closing = True
+            await asyncio.sleep(0.02)  # a tenth of the run's time
+            assert core.in_flight == 0
+
+    run(test)
+
+
 def test_the_ways_differ_in_nothing_but_their_protocol(store: Path, plugins: Path) -> None:
     """What the tests above compare is two ways indeed."""
     write_version(store, "m", 1, linear_model_bytes(weights=[1.0, 2.0]))

@@ -196,15 +196,19 @@ class AcceleratedProtocol(HttpToolsProtocol):
             self._is_asked = True
             cohort.add(self, route, head, body, self.loop)
 
+    @property
+    def is_gone(self) -> bool:
+        """See `Asker`."""
+        return self.transport.is_closing()
+
     def answer(self, answer: Answer) -> None:
         """See `Asker`."""
         self._is_asked = False
         self.cycle = _ANSWERED
         self.scope = _HEAD_WHOLE
         self.server_state.total_requests += 1
-        if not self.transport.is_closing():
-            self.transport.write(self._hot_path.wire.write(answer, self.server_state.default_headers))
-            self._be_idle()
+        self.transport.write(self._hot_path.wire.write(answer, self.server_state.default_headers))
+        self._be_idle()
 
     def wait(self, asked: Asked, answer: Awaitable[Answer]) -> None:
         """See `Asker`: uvicorn runs an application that waits."""

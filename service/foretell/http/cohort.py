@@ -55,6 +55,11 @@ class Asked(msgspec.Struct):
 class Asker(Protocol):
     """Who asks for a prediction."""
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody is there to be answered any more."""
+        ...
+
     def answer(self, answer: Answer) -> None:
         """Send an answer."""
         ...
@@ -97,8 +102,9 @@ class Cohort:
         self._answer([Asked(asker, route, head, body, copy_context())])
 
     def flush(self) -> None:
-        """Answer those that wait."""
-        waiting, self._waiting = self._waiting, []
+        """Answer those that wait; those who are gone never began."""
+        waiting = [asked for asked in self._waiting if not asked.asker.is_gone]
+        self._waiting = []
         if waiting and not self._is_open():
             for asked in waiting:
                 asked.asker.give_back(asked)
