@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
 
-    from foretell.http.core import Core, Going
+    from foretell.http.core import Core
+    from foretell.http.going import Going
     from foretell.http.head import Head
     from foretell.http.routes import Route
     from foretell.prediction import RequestRecord

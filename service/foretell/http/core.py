@@ -19,6 +19,7 @@ from foretell.errors import AsleepError, TooLargeError
 from foretell.http.added_headers import AddedHeaders
 from foretell.http.answer import Answer
 from foretell.http.coding import accepted_coding, coding_of, compressed, decompressed
+from foretell.http.going import Going
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_of
 from foretell.http.routes import PREDICT
 from foretell.prediction import PredictResponse, RequestRecord
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from foretell.protocols.endpoint import Endpoint
     from foretell.tensors import Array
 
-__all__ = ["CLIENT_GONE", "Core", "Going"]
+__all__ = ["CLIENT_GONE", "Core"]
 
 CLIENT_GONE: Final = 499
 """What is counted for a request whose caller went away before it was answered. Source: nginx, which has it so."""
@@ -56,32 +57,6 @@ _JSON: Final = (b"content-type", b"application/json")
 _JSON_CONTENT: Final[Content] = (_JSON,)
 _VARY: Final = (b"vary", b"accept-encoding")
 _PROBLEM: Final = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
-
-
-class Going(msgspec.Struct):
-    """A prediction that is going on.
-
-    Attributes:
-        route: What was asked.
-        head: The request's head.
-        record: Its record.
-        endpoint: What answers it, once that is known; it is in use from then on.
-        request: The request, once it is decoded.
-        encode: What writes the answer.
-        response: The response, once it is there.
-        outcome: The answer, or what is to be awaited for it, where nothing is left to be done.
-        large: Whether its body is decoded, and its answer written, in a thread.
-    """
-
-    route: Route
-    head: Head
-    record: RequestRecord
-    endpoint: Any = None
-    request: Any = None
-    encode: Any = None
-    response: Any = None
-    outcome: Answer | Awaitable[Answer] | None = None
-    large: bool = False
 
 
 class Core:
