@@ -24,7 +24,7 @@ from foretell.engine.registry import Registry
 from foretell.errors import SettingsError
 from foretell.first_load import load_first
 from foretell.http.admin import admin_guard
-from foretell.http.application import Application
+from foretell.http.application import Application, LeanApplication
 from foretell.http.asgi import Adapter, prediction_routes
 from foretell.http.core import Core
 from foretell.http.exceptions import problem_handler
@@ -92,6 +92,7 @@ class Assembly(msgspec.Struct, frozen=True):
         handlers: The routes: predictions, the index, health.
         adapter: What answers predictions.
         known: What was asked before.
+        may_bring_types: Whether plugins may add routes with types that only others than msgspec understand.
         lifespan: What opens plugins and models, and closes them.
         init_app: What lets plugins change the application; Litestar's own hook.
         exception_handler: What makes problems of exceptions.
@@ -101,6 +102,7 @@ class Assembly(msgspec.Struct, frozen=True):
     handlers: list[ControllerRouterHandler]
     adapter: Adapter
     known: Known
+    may_bring_types: bool
     lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]]
     init_app: Callable[[AppConfig], AppConfig]
     exception_handler: Callable[[Request[Any, Any, Any], Exception], Response[bytes]]
@@ -146,7 +148,8 @@ def create_app(
         rpc=rpc,
     )
     try:
-        return Application(
+        kind = Application if assembly.may_bring_types else LeanApplication
+        return kind(
             assembly.adapter,
             assembly.known,
             route_handlers=assembly.handlers,
@@ -371,6 +374,7 @@ def assemble(
         ],
         adapter=adapter,
         known=known,
+        may_bring_types=plugins.may_bring_types,
         lifespan=lifespan,
         init_app=plugins.init_app,
         exception_handler=problem_handler(request_ids, events, prefix=prefix),

@@ -93,6 +93,67 @@ class Odd(Plugin):
         return Leaving()
 """
 
+GUARDED = """
+from litestar import Router
+from litestar.exceptions import PermissionDeniedException
+from foretell.plugin import Plugin, Stage
+
+def check(connection, handler):
+    if connection.headers.get("x-key") != "yes":
+        raise PermissionDeniedException("no")
+
+class Guarded(Plugin):
+    stage = Stage.GUARD
+
+    def on_app_init(self, app_config):
+        app_config.route_handlers = [Router("/", route_handlers=app_config.route_handlers, guards=[check])]
+        return app_config
+"""
+
+FAILS = """
+from foretell.errors import AccessDeniedError
+from foretell.plugin import Plugin, Shortcut, Stage
+
+class Failing(Shortcut):
+    def begin(self, request):
+        match request.record.header(b"x-fail"):
+            case b"surrogate":
+                raise AccessDeniedError("no \\udcff")
+            case b"exit":
+                raise GeneratorExit
+            case b"list":
+                request.record.answer_headers = [[b"x-a", b"b"]]
+            case b"break":
+                request.record.request_id = "a\\r\\nx-evil: 1"
+        return self
+
+class Fails(Plugin):
+    stage = Stage.GUARD
+
+    def wrap_predict(self, call_next, model):
+        return Failing()
+"""
+
+RESETS = """
+from contextvars import ContextVar
+from foretell.plugin import Plugin, Shortcut, Stage
+
+TENANT = ContextVar("TENANT", default=None)
+
+class Setting(Shortcut):
+    def begin(self, request):
+        return TENANT.set("somebody")
+
+    def end(self, request, begun, response):
+        TENANT.reset(begun)
+
+class Resets(Plugin):
+    stage = Stage.GUARD
+
+    def wrap_predict(self, call_next, model):
+        return Setting()
+"""
+
 Test = Callable[[Way], Awaitable[None]]
 Run = Callable[..., None]
 
@@ -142,6 +203,81 @@ def test_what_a_plugin_leaves_in_its_context_stays_in_its_request(run: Run, plug
         assert all(b"x-left: None\r\n" in answer for answer in answers)
 
     run(test)
+
+
+def test_a_guard_that_a_plugin_puts_before_the_routes_is_never_passed(run: Run, plugins: Path) -> None:
+    (plugins / "guarded.py").write_text(GUARDED)
+
+    async def test(way: Way) -> None:
+        connection = way.connect()
+        with_key = QUESTION.replace(b"Host: x", b"Host: x\r\nX-Key: yes")
+        asked = [QUESTION, with_key, with_key, with_key, QUESTION, QUESTION, QUESTION]
+        statuses = [(await ask(connection, question))[9:12] for question in asked]
+        assert statuses == [b"403", b"200", b"200", b"200", b"403", b"403", b"403"]
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("how", "status"), [(b"surrogate", b"403"), (b"exit", b"500"), (b"list", b"200"), (b"break", b"500")]
+)
+def test_what_goes_wrong_with_one_is_no_matter_for_the_others(
+    run: Run, plugins: Path, how: bytes, status: bytes
+) -> None:
+    (plugins / "fails.py").write_text(FAILS)
+
+    async def test(way: Way) -> None:
+        connections = [way.connect() for _ in range(20)]
+        for connection in connections:
+            for _ in range(3):
+                assert (await ask(connection)).startswith(b"HTTP/1.1 200")
+            connection[1].written.clear()
+        failing = QUESTION.replace(b"Host: x", b"Host: x\r\nX-Fail: " + how)
+        for number, (protocol, _, _) in enumerate(connections):
+            protocol.data_received(failing if number == 5 else QUESTION)
+        for number, (_, transport, state) in enumerate(connections):
+            await settle(state)
+            if number != 5:
+                assert transport.written.startswith(b"HTTP/1.1 200")
+            elif how != b"break" or way.accelerated:
+                assert transport.written[9:12] == status
+            assert b"x-evil" not in transport.written
+        assert way.app.adapter.core.in_flight == 0
+
+    run(test)
+
+
+def test_what_a_plugin_sets_before_a_run_it_can_reset_after_it(run: Run, store: Path, plugins: Path) -> None:
+    (plugins / "resets.py").write_text(RESETS)
+    write_version(store, "slow", 1, slow_model_bytes(512, 24))
+    body = json.dumps({"instances": [[1] * 512]}, separators=(",", ":")).encode()
+    question = QUESTION.replace(b"models/m:", b"models/slow:").replace(b": 23", b": %d" % len(body))
+    question = question.replace(BODY, body)
+
+    async def test(way: Way) -> None:
+        connection = way.connect()
+        for _ in range(4):
+            assert (await ask(connection, question)).startswith(b"HTTP/1.1 200")
+
+    run(test)
+
+
+def test_an_idle_connection_keeps_nothing_of_its_last_request(store: Path, plugins: Path) -> None:
+    write_version(store, "m", 1, linear_model_bytes(weights=[1.0, 2.0]))
+
+    async def main() -> None:
+        async with AsyncExitStack() as stack:
+            _, accelerated = await open_ways(stack, store, plugins)
+            connection = accelerated.connect()
+            for space in range(4):  # another head each time
+                body = BODY + b" " * (1000 + space)
+                question = QUESTION.replace(b": 23", b": %d" % len(body)).replace(BODY, body)
+                await ask(connection, question)
+            kept = [value for value in vars(connection[0]).values() if isinstance(value, (bytes, list))]
+            assert all(len(value) < 1000 for value in kept)
+            assert not any(isinstance(value, list) and body in value for value in kept)
+
+    uvloop.run(main())
 
 
 def test_a_plugin_s_header_that_no_answer_can_hold_is_left_out(run: Run, plugins: Path) -> None:

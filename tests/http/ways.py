@@ -79,6 +79,7 @@ class Way:
         self.make = make
         self.lifecycle = lifecycle
         self.is_alone = True
+        self.accelerated = make is not HttpToolsProtocol
         self._config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, ws="none")
         self._config.timeout_keep_alive = cast("int", keep_alive_s)
         self._config.load()

@@ -95,7 +95,7 @@ class AcceleratedProtocol(HttpToolsProtocol):
             self._take_the_ordinary_way()
             return
         self._route = None
-        chunks = self._chunks
+        chunks, self._chunks = self._chunks, []
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         head = Head.of(tuple(self.headers))
         self._remember(read[: len(read) - len(body)], KnownHead(route, head, len(body)))
@@ -203,16 +203,26 @@ class AcceleratedProtocol(HttpToolsProtocol):
 
     def answer(self, answer: Answer) -> None:
         """See `Asker`."""
+        written = self._hot_path.wire.write(answer, self.server_state.default_headers)
         self._is_asked = False
         self.cycle = _ANSWERED
         self.scope = _HEAD_WHOLE
         self.server_state.total_requests += 1
-        self.transport.write(self._hot_path.wire.write(answer, self.server_state.default_headers))
+        self.transport.write(written)
         self._be_idle()
 
     def wait(self, asked: Asked, answer: Awaitable[Answer]) -> None:
         """See `Asker`: uvicorn runs an application that waits."""
         self._run(asked, self._hot_path.finishing(answer))
+
+    def fail(self, asked: Asked, error: BaseException) -> None:
+        """See `Asker`: uvicorn runs an application that fails in the same way."""
+
+        async def failing(scope: Any, receive: Any, send: Any) -> None:
+            del scope, receive, send
+            raise error
+
+        self._run(asked, failing)
 
     def give_back(self, asked: Asked) -> None:
         """See `Asker`: uvicorn runs the application."""
@@ -244,7 +254,10 @@ class AcceleratedProtocol(HttpToolsProtocol):
         self.cycle.more_body = (
             False  # whoever receives hears of nothing but the end, if the body was received
         )
-        asked.context.run(self._start_asgi_task, self.cycle, app)
+        # Not uvicorn's own way to start one: it would give it a copy of the context.
+        task = self.loop.create_task(self.cycle.run_asgi(app), context=asked.context)
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def _begin(self) -> None:
         """Begin a request, whose head is there, as uvicorn does."""
@@ -257,7 +270,8 @@ class AcceleratedProtocol(HttpToolsProtocol):
         self._route = None
         self._begin()
         super().on_headers_complete()
-        for chunk in self._chunks:
+        chunks, self._chunks = self._chunks, []
+        for chunk in chunks:
             super().on_body(chunk)
         if self._is_whole:
             super().on_message_complete()

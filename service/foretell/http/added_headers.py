@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from foretell.prediction import check_header
 
@@ -41,9 +41,8 @@ class AddedHeaders:
             return told
         headers: list[tuple[bytes, bytes]] = []
         try:
-            headers = list(given)  # what was checked is what is sent
-            for header in headers:
-                name, value = header
+            headers = [(name, value) for name, value in given]  # what was checked is what is sent
+            for name, value in headers:
                 known = type(name) is bytes and type(value) is bytes and (name, value) in self._sound
                 if not known:
                     check_header(name, value)
@@ -52,14 +51,14 @@ class AddedHeaders:
         except Exception as error:  # noqa: BLE001 - the boundary of a plugin
             if self._faults is not None:
                 self._faults.failed("unknown", "answer_headers", error, request_id=record.request_id)
-            headers = _sound(headers)
+            headers = _sound(given)
         return headers if any(name == _CACHE_HEADER for name, _ in headers) else [*headers, *told]
 
 
-def _sound(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _sound(headers: object) -> list[tuple[bytes, bytes]]:
     """What in place of headers is headers."""
     sound: list[tuple[bytes, bytes]] = []
-    for header in headers:
+    for header in cast("list[tuple[bytes, bytes]]", headers) if isinstance(headers, list) else []:
         with suppress(Exception):  # whatever it is, it is no header
             name, value = header
             check_header(name, value)

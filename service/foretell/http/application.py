@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from litestar import Litestar
 from litestar.enums import ScopeType
+from litestar.handlers import ASGIRouteHandler
 from litestar.plugins.core import MsgspecDIPlugin
+from litestar.routes import ASGIRoute
 
 if TYPE_CHECKING:
     from litestar.plugins import PluginProtocol
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from foretell.http.routes import Route
     from foretell.prediction import Headers
 
-__all__ = ["Application"]
+__all__ = ["Application", "LeanApplication"]
 
 _WATCHERS: Final = ("middleware", "guards", "csrf_config", "allowed_hosts", "compression_config")
 """What of an application is to see every request."""
@@ -32,10 +34,6 @@ class Application(Litestar):
     Its router, and what it wraps around every request, take twice the time of a small model's run. Nobody misses them
     where no middleware, guard or hook of the application is to see requests; the first request of each path, and the
     first that names a host, take the ordinary way, with all of Litestar's checks.
-
-    It brings what understands the types of pydantic and attrs only where somebody has imported them: Litestar's own
-    plugins import them wherever they are installed, which takes longer than all routes, and nobody can have annotated a
-    route with a type whose library nobody has imported.
 
     Args:
         adapter: What answers predictions.
@@ -51,7 +49,24 @@ class Application(Litestar):
         super().__init__(**arguments)  # pyright: ignore[reportUnknownMemberType] # Litestar's hooks are generic in what it leaves open
         self.adapter = adapter
         self.known = known
-        self._has_watchers = any(getattr(self, name) for name in _WATCHERS)
+        self._has_watchers = any(getattr(self, name) for name in _WATCHERS) or not self._leads_to(
+            {handler.name for handler in arguments["route_handlers"] if isinstance(handler, ASGIRouteHandler)}
+        )
+
+    def _leads_to(self, names: set[str | None]) -> bool:
+        """Whether every path of predictions is where it is without this application, with nothing before it.
+
+        A plugin may have put the handlers into a router, or given them guards of their own.
+        """
+        handlers = {
+            route.path: route.route_handler
+            for route in self.routes
+            if isinstance(route, ASGIRoute) and route.route_handler.name in names
+        }
+        return handlers.keys() == names and not any(
+            handler.resolve_guards() or handler.resolve_middleware() or handler.name != path
+            for path, handler in handlers.items()
+        )
 
     @property
     def is_watched(self) -> bool:
@@ -81,6 +96,13 @@ class Application(Litestar):
                 await self.adapter.predict(route, asked, cast("Receive", receive), cast("Send", send))
                 return
         await super().__call__(scope, receive, send)
+
+
+class LeanApplication(Application):
+    """The same for an application of which no route has types of pydantic or attrs, unless they are imported already.
+
+    Litestar's own plugins for them import them wherever they are installed, which takes longer than all routes.
+    """
 
     @staticmethod
     def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:

@@ -69,6 +69,10 @@ class Asker(Protocol):
         """Send an answer when it is there."""
         ...
 
+    def fail(self, asked: Asked, error: BaseException) -> None:
+        """Answer as a server does whose application has failed."""
+        ...
+
     def give_back(self, asked: Asked) -> None:
         """Have a request, which has not begun, answered in the ordinary way."""
         ...
@@ -115,14 +119,17 @@ class Cohort:
 
     def _answer(self, cohort: list[Asked]) -> None:
         core = self._core
-        begun = [
-            (asked, asked.context.run(core.begin, asked.route, asked.head, asked.body)) for asked in cohort
-        ]
+        begun: list[tuple[Asked, Going]] = []
+        for asked in cohort:
+            with _alone(asked):
+                going = asked.context.run(core.begin, asked.route, asked.head, asked.body)
+                begun.append((asked, going))
         began_ns = time.perf_counter_ns()
         ready: list[tuple[Asked, Going]] = []
         for asked, going in begun:
-            asked.context.run(core.run, going)
-            ready.append((asked, going))
+            with _alone(asked):
+                asked.context.run(core.run, going)
+                ready.append((asked, going))
             if time.perf_counter_ns() - began_ns > _PATIENCE_NS:
                 self._send(ready)
                 ready = []
@@ -131,12 +138,34 @@ class Cohort:
 
     def _send(self, ready: list[tuple[Asked, Going]]) -> None:
         core = self._core
+        answers: list[tuple[Asked, Answer | Awaitable[Answer]]] = []
+        for asked, going in ready:
+            with _alone(asked):
+                answers.append((asked, core.end(going)))
         records: list[RequestRecord] = []
-        for asked, answer in [(asked, core.end(going)) for asked, going in ready]:
-            if isinstance(answer, Answer):
-                asked.asker.answer(answer)
-                records.append(answer.record)
-            else:
-                asked.asker.wait(asked, answer)
+        for asked, answer in answers:
+            with _alone(asked):
+                if isinstance(answer, Answer):
+                    records.append(answer.record)
+                    asked.asker.answer(answer)
+                else:
+                    asked.asker.wait(asked, answer)
         for record in records:
             core.observe(record)
+
+
+class _alone:  # noqa: N801 - a context manager; a generator would cost a microsecond for each step
+    """Keeps what goes wrong with one prediction from those beside it."""
+
+    __slots__ = ("_asked",)
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if error is not None:
+            self._asked.asker.fail(self._asked, error)
+        return True

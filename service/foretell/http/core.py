@@ -135,6 +135,7 @@ class Core:
                 return going
             codec = endpoint.codec(route.protocol, head.content_type)
             going.request, going.encode = codec.decode(body, record)
+            record.decoded_ns = self._clock_ns()
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
             self._fail(going, error)
         except BaseException:
@@ -155,7 +156,9 @@ class Core:
             raise
         else:
             going.response = response
-            if type(response) is not PredictResponse:
+            if type(response) is PredictResponse:
+                going.record.predicted_ns = self._clock_ns()
+            else:
                 waiting = cast("Awaitable[PredictResponse]", response)
                 going.outcome = self._guarded(going, self._outwait(going, waiting))
 
@@ -163,14 +166,13 @@ class Core:
         """The answer to a prediction, or what is to be awaited for it."""
         if going.outcome is not None:
             return going.outcome
-        going.record.predicted_ns = self._clock_ns()
         try:
             payload, content = _parted(going.encode(going.request, going.response))
             if len(payload) >= self._compress_from:
                 return self._guarded(going, self._pack(going, going.response, payload, content))
             answer = self._answer(going, going.response, payload, content)
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
-            answer = self._failed(error, going.route, going.record)
+            return self._fail(going, error)
         except BaseException:
             self._leave(going)
             raise
@@ -218,9 +220,7 @@ class Core:
         self, endpoint: Endpoint, request: PredictRequest
     ) -> PredictResponse | Awaitable[PredictResponse]:
         """Hand a request to the plugins and the model."""
-        record = request.record
-        record.rows = request.rows
-        record.decoded_ns = self._clock_ns()
+        request.record.rows = request.rows
         if endpoint.chain.wrapped:
             for tensor in request.inputs.values():
                 _set_writeable(tensor, False)
@@ -261,6 +261,7 @@ class Core:
         else:  # one at a time: what is made of them takes many times their memory
             async with self._large:
                 going.request, going.encode = await asyncio.to_thread(codec.decode, body, going.record)
+        going.record.decoded_ns = self._clock_ns()
         response = self._ask(endpoint, going.request)
         if type(response) is not PredictResponse:
             return await self._outwait(going, cast("Awaitable[PredictResponse]", response))
@@ -309,10 +310,13 @@ class Core:
         record.finished_ns = self._clock_ns()
         return Answer(200, headers, payload, record)
 
-    def _fail(self, going: Going, error: Exception) -> None:
+    def _fail(self, going: Going, error: Exception) -> Answer:
         """Answer what went wrong."""
-        going.outcome = self._failed(error, going.route, going.record)
-        self._leave(going)
+        try:
+            answer = going.outcome = self._failed(error, going.route, going.record)
+        finally:
+            self._leave(going)
+        return answer
 
     def _leave(self, going: Going) -> None:
         self.in_flight -= 1

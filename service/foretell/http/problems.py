@@ -7,7 +7,7 @@ KServe V1 and TensorFlow Serving read.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -87,8 +87,22 @@ class Problem(msgspec.Struct, frozen=True):
     error: str
 
     def encode(self) -> bytes:
-        """The problem as JSON."""
-        return msgspec.json.encode(self)
+        """The problem as JSON; what in a plugin's words is no text is written as a question mark."""
+        try:
+            return msgspec.json.encode(self)
+        except UnicodeEncodeError:  # a half of a surrogate pair
+            return msgspec.json.encode(_written(msgspec.to_builtins(self)))
+
+
+def _written(value: Any) -> Any:
+    """A JSON value with nothing in its texts that cannot be written."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {key: _written(item) for key, item in cast("dict[str, Any]", value).items()}
+    return (
+        [_written(item) for item in cast("list[Any]", value)] if isinstance(value, (list, tuple)) else value
+    )
 
 
 def problem_of(

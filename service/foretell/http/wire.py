@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,9 @@ _LASTING: Final = frozenset({b"content-type", b"x-model-name", b"x-model-version
 """The headers that have a few values, which come again and again."""
 
 _MOST: Final = 1000
+
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no header's value holds. Source: RFC 9110, section 5.5."""
 
 
 class Wire:
@@ -38,6 +42,9 @@ class Wire:
         Args:
             answer: The answer.
             defaults: The headers of every answer, the date among them: a new list when they have changed.
+
+        Raises:
+            ValueError: A header would break it.
         """
         if defaults is not self._defaults:
             self._defaults = defaults
@@ -59,4 +66,6 @@ class Wire:
 
 def _line(header: tuple[bytes, bytes]) -> bytes:
     name, value = header
+    if _CONTROL.search(value):
+        raise ValueError(f"the value of the header {name!r} holds a control character: {value!r}")
     return name + b": " + value + b"\r\n"

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from foretell.statistics import VersionStatistics
 
 __all__ = ["PluginSet"]
+
+
+_BUNDLED: Final = "foretell_plugins"
+"""The package of the bundled plugins."""
 
 
 class PluginSet:
@@ -68,6 +72,15 @@ class PluginSet:
         for each in self._overriding("on_start"):
             with self._starting(each, "on_start"):
                 each.plugin.on_start(host_of(each.plugin.stage))
+
+    @property
+    def may_bring_types(self) -> bool:
+        """Whether a plugin may add routes to the application whose types only others than msgspec understand.
+
+        The bundled ones add none.
+        """
+        modules = {type(each.plugin).__module__ for each in self._overriding("on_app_init")}
+        return any(module.partition(".")[0] != _BUNDLED for module in modules)
 
     def init_app(self, app_config: AppConfig) -> AppConfig:
         """Let each plugin change the Litestar application that is being made.
