@@ -64,7 +64,7 @@ class Application(Litestar):
             if isinstance(route, ASGIRoute) and route.route_handler.name in names
         }
         return handlers.keys() == names and not any(
-            handler.resolve_guards() or handler.resolve_middleware() or handler.name != path
+            _is_guarded(handler) or handler.resolve_middleware() or handler.name != path
             for path, handler in handlers.items()
         )
 
@@ -96,6 +96,10 @@ class Application(Litestar):
                 await self.adapter.predict(route, asked, cast("Receive", receive), cast("Send", send))
                 return
         await super().__call__(scope, receive, send)
+
+
+def _is_guarded(handler: Any) -> bool:
+    return bool(handler.resolve_guards())
 
 
 class LeanApplication(Application):
