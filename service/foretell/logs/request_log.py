@@ -92,7 +92,9 @@ def _fields(record: RequestRecord) -> dict[str, Any]:
         "latency_ms": round((record.finished_ns - record.started_ns) / 1e6, 3),
     }
     if record.predicted_ns:
-        fields["run_ms"] = round((record.predicted_ns - record.decoded_ns) / 1e6, 3)
+        # Between the two it may have waited for the others that are answered in the same turn of the loop.
+        begun_ns = record.queued_ns or record.decoded_ns
+        fields["run_ms"] = round((record.predicted_ns - begun_ns) / 1e6, 3)
     if record.trace_id is not None:
         fields |= {"trace_id": record.trace_id, "span_id": record.span_id}
     return {key: value for key, value in fields.items() if value is not None}
