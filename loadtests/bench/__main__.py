@@ -67,8 +67,7 @@ def main(words: list[str] | None = None) -> int:
     write(results, arguments.out)
     print(markdown(results))
     tell(f"written to {arguments.out}: results.json, table.md, chart.svg")
-    absent = {each.name for each in entrants if each.absent}
-    return int(any(each.contender not in absent for each in results.failures))
+    return int(bool(results.failures))
 
 
 def write(results: Results, folder: Path) -> None:
@@ -105,7 +104,7 @@ def _list() -> None:
         print(f"{case.name:<26} {case.rows} rows of {case.model} as {case.encoding}, {callers} callers")
     print()
     for each in contenders.CONTENDERS:
-        print(f"{each.name:<26} {each.about}{f' ({each.absent})' if each.absent else ''}")
+        print(f"{each.name:<26} {each.about}")
 
 
 def _parser() -> argparse.ArgumentParser:

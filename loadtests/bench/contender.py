@@ -52,7 +52,6 @@ class Contender(NamedTuple):
         environment: The environment that it lives in; ours if None.
         floor: Whether the others are compared with it.
         estimator: Whether it serves the scikit-learn estimator, so that this too must agree.
-        absent: Why this foretell cannot be started so; None if it can.
     """
 
     name: str
@@ -63,7 +62,6 @@ class Contender(NamedTuple):
     environment: str | None = None
     floor: bool = False
     estimator: bool = False
-    absent: str | None = None
 
     def takes(self, case: Case) -> bool:
         """Whether it takes part in a case."""

@@ -12,7 +12,6 @@ from typing import Any, Final
 import msgspec
 import tomlkit
 
-from foretell.settings import ServerSettings
 from loadtests.bench.cases import CASES, Encoding
 from loadtests.bench.contender import SERVERS, Contender, Launch, Start
 from loadtests.bench.dialects import FIXED, INVOCATIONS, NATIVE, PLAIN, V1, V2, V2_BINARY, Dialect
@@ -28,7 +27,6 @@ ONE_ROW: Final = ("breast_cancer-1",)
 FOREST_BINARY: Final = tuple(case.name for case in CASES if case.encoding == "binary")
 
 _HEARD: Final[Mapping[Encoding, Dialect]] = {"json": NATIVE, "binary": V2_BINARY}
-_ACCELERATED: Final = "accelerated" in {field.name for field in msgspec.structs.fields(ServerSettings)}
 
 TRACING: Final = {"exporter": "console", "sampler": "parentbased_traceidratio", "ratio": 0.1}
 """Spans of every tenth request go to standard output, which is led to nowhere."""
@@ -55,16 +53,14 @@ def uvicorn(application: str, **environ: str) -> Callable[[Launch], Start]:
     return start
 
 
-def _foretell(*plugins: str, accelerated: bool | None = None) -> Callable[[Launch], Start]:
+def _foretell(*plugins: str, accelerated: bool = True) -> Callable[[Launch], Start]:
     def start(launch: Launch) -> Start:
         store = shutil.copytree(launch.model.store, launch.folder / "model_store")
         settings: dict[str, Any] = {
-            "server": {"port": launch.port},
+            "server": {"port": launch.port, "accelerated": accelerated},
             "log": {"level": "warning"},
             "plugins": {"enabled": list(plugins), "config": {each: PLUGINS[each] for each in plugins}},
         }
-        if accelerated is not None:
-            settings["server"]["accelerated"] = accelerated
         if "fallback" in plugins:
             (store / launch.model.name / "model.toml").write_text(tomlkit.dumps(ARMED))
         (launch.folder / "foretell.toml").write_text(tomlkit.dumps(settings))
@@ -149,10 +145,7 @@ def _mlflow(launch: Launch) -> Start:
     return Start(command, environ)
 
 
-def _variant(name: str, about: str, *plugins: str, accelerated: bool | None = None) -> Contender:
-    absent = None
-    if accelerated is not None and not _ACCELERATED:
-        absent = "this foretell has no setting server.accelerated"
+def _variant(name: str, about: str, *plugins: str, accelerated: bool = True) -> Contender:
     bare = not plugins
     return Contender(
         name,
@@ -160,7 +153,6 @@ def _variant(name: str, about: str, *plugins: str, accelerated: bool | None = No
         _foretell(*plugins, accelerated=accelerated),
         EVERY if bare else (FOREST if len(plugins) == len(PLUGINS) else ONE_ROW),
         _HEARD,
-        absent=absent,
     )
 
 
@@ -179,8 +171,6 @@ CONTENDERS: Final = (
     _variant("foretell-all", "all four", *_ALL),
     _variant("foretell-plain", "server.accelerated = false", accelerated=False),
     _variant("foretell-plain-all", "the same, all four", *_ALL, accelerated=False),
-    _variant("foretell-accelerated", "server.accelerated = true", accelerated=True),
-    _variant("foretell-accelerated-all", "the same, all four", *_ALL, accelerated=True),
     Contender(
         "fastapi-joblib",
         "FastAPI, scikit-learn",

@@ -90,10 +90,6 @@ def _pythons(
 ) -> Iterator[tuple[str, Path]]:
     """The interpreter of each contender; whose environment cannot be made is among the failures."""
     for contender in contenders:
-        if contender.absent:
-            failures.append(Failure("", contender.name, contender.absent))
-            tell(f"{contender.name} is left out: {contender.absent}")
-            continue
         try:
             yield contender.name, python_of(contender.environment)
         except NoEnvironment as error:

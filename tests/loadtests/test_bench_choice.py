@@ -89,9 +89,3 @@ def test_the_list_names_every_case_and_contender(capsys: pytest.CaptureFixture[s
     assert main(["--list"]) == 0
     told = capsys.readouterr().out
     assert all(each.name in told for each in (*CASES, *CONTENDERS))
-
-
-def test_what_this_foretell_cannot_be_told_is_left_out_and_said() -> None:
-    switched = [each for each in CONTENDERS if "accelerated" in each.name or "plain" in each.name]
-    assert len(switched) == 4
-    assert len({each.absent for each in switched}) == 1
