@@ -15,8 +15,8 @@ import uvloop
 from tests.http.ways import Way, open_ways
 from tests.models import linear_model_bytes, write_version
 
-STREAMS: Final = int(os.environ.get("FORETELL_TEST_STREAMS", "2000"))
-"""How many there are; 10,000 were seen to be answered alike."""
+STREAMS: Final = int(os.environ.get("FORETELL_TEST_STREAMS", "10000"))
+"""How many there are."""
 
 ROUND: Final = 250
 """After so many streams everything is made anew, so that nothing is known."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from foretell.http.going import Going
     from foretell.http.head import Head
     from foretell.http.routes import Route
-    from foretell.prediction import RequestRecord
 
 __all__ = ["Asked", "Asker", "Cohort"]
 
@@ -118,17 +117,24 @@ class Cohort:
             self._answer(waiting[first : first + _MOST])
 
     def _answer(self, cohort: list[Asked]) -> None:
+        """Answer some; what goes wrong with one is no matter for those beside it."""
         core = self._core
         begun: list[tuple[Asked, Going]] = []
         for asked in cohort:
-            with _alone(asked):
+            try:
                 going = asked.context.run(core.begin, asked.route, asked.head, asked.body)
+            except BaseException as error:  # noqa: BLE001 - as uvicorn does around each application
+                asked.asker.fail(asked, error)
+            else:
                 begun.append((asked, going))
         began_ns = time.perf_counter_ns()
         ready: list[tuple[Asked, Going]] = []
         for asked, going in begun:
-            with _alone(asked):
+            try:
                 asked.context.run(core.run, going)
+            except BaseException as error:  # noqa: BLE001 - see above
+                asked.asker.fail(asked, error)
+            else:
                 ready.append((asked, going))
             if time.perf_counter_ns() - began_ns > _PATIENCE_NS:
                 self._send(ready)
@@ -140,32 +146,20 @@ class Cohort:
         core = self._core
         answers: list[tuple[Asked, Answer | Awaitable[Answer]]] = []
         for asked, going in ready:
-            with _alone(asked):
-                answers.append((asked, core.end(going)))
-        records: list[RequestRecord] = []
+            try:
+                answer = core.end(going)
+            except BaseException as error:  # noqa: BLE001 - see above
+                asked.asker.fail(asked, error)
+            else:
+                answers.append((asked, answer))
         for asked, answer in answers:
-            with _alone(asked):
+            try:
                 if isinstance(answer, Answer):
-                    records.append(answer.record)
                     asked.asker.answer(answer)
                 else:
                     asked.asker.wait(asked, answer)
-        for record in records:
-            core.observe(record)
-
-
-class _alone:  # noqa: N801 - a context manager; a generator would cost a microsecond for each step
-    """Keeps what goes wrong with one prediction from those beside it."""
-
-    __slots__ = ("_asked",)
-
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        if error is not None:
-            self._asked.asker.fail(self._asked, error)
-        return True
+            except BaseException as error:  # noqa: BLE001 - see above
+                asked.asker.fail(asked, error)
+        for _, answer in answers:
+            if isinstance(answer, Answer):
+                core.observe(answer.record)
