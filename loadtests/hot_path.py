@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -40,20 +41,14 @@ from foretell.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from loadtests.callgrind import count, counted
-from loadtests.plugin_cost import PATH, bodies, make_store
+from loadtests.plugin_cost import PATH, UNSAMPLED, bodies, make_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-SAMPLED: Final = {
-    "exporter": "otlp",
-    "endpoint": "http://127.0.0.1:9",
-    "sampler": "traceidratio",
-    "ratio": 0.1,
-}
 ALL: Final = {
     "enabled": ["tracing", "metrics", "fallback", "cache"],
-    "config": {"tracing": SAMPLED, "cache": {"force": True}},
+    "config": {"tracing": UNSAMPLED, "cache": {"force": True}},
 }
 NOTHING: Final[dict[str, Any]] = {"enabled": []}
 FLOOR: Final = "nothing under uvicorn"
@@ -176,11 +171,7 @@ async def connect(stack: AsyncExitStack, folder: Path, name: str) -> Connection:
         await stack.enter_async_context(app.lifespan())
         make: Callable[..., HttpToolsProtocol] = HttpToolsProtocol
         if accelerated and isinstance(app, Application):
-            hot_path = HotPath(app, lifecycle)
-
-            def make(**arguments: Any) -> HttpToolsProtocol:
-                return AcceleratedProtocol(hot_path, **arguments)
-
+            make = partial(AcceleratedProtocol, HotPath(app, lifecycle))
         connection = Connection(make, app)
     stack.callback(connection.close)
     return connection
