@@ -29,6 +29,7 @@ __all__ = [
     "Step",
     "answered",
     "check_header",
+    "check_value",
 ]
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -58,6 +59,15 @@ def check_header(name: object, value: object) -> None:
     if type(name) is not bytes or type(value) is not bytes:
         raise TypeError(f"a header is a name and a value of bytes, not {name!r} and {value!r}")
     _check_header_name(name)
+    check_value(name, value)
+
+
+def check_value(name: bytes, value: bytes) -> None:
+    """Refuse a header's value that would break the answer it is put into.
+
+    Raises:
+        ValueError: It holds a line break or another control character.
+    """
     if _CONTROL.search(value):
         raise ValueError(f"the value of the header {name!r} holds a control character: {value!r}")
 

@@ -17,10 +17,19 @@ from tests.http.ways import Way, open_ways, settle
 from tests.models import linear_model_bytes, slow_model_bytes, write_version
 
 BODY = b'{"instances": [[1, 2]]}'
-QUESTION = (
-    b"POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
-)
+
+
+def question_of(body: bytes, model: str = "m") -> bytes:
+    """A prediction as most clients ask for it."""
+    return (
+        b"POST /v1/models/%b:predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (model.encode(), len(body), body)
+    )
+
+
+QUESTION = question_of(BODY)
+SLOW_QUESTION = question_of(json.dumps({"instances": [[1] * 512]}, separators=(",", ":")).encode(), "slow")
+"""For a model that takes 512 columns, and does not answer at once."""
 
 LEAKS = """
 from contextvars import ContextVar
@@ -250,14 +259,11 @@ def test_what_goes_wrong_with_one_is_no_matter_for_the_others(
 def test_what_a_plugin_sets_before_a_run_it_can_reset_after_it(run: Run, store: Path, plugins: Path) -> None:
     (plugins / "resets.py").write_text(RESETS)
     write_version(store, "slow", 1, slow_model_bytes(512, 24))
-    body = json.dumps({"instances": [[1] * 512]}, separators=(",", ":")).encode()
-    question = QUESTION.replace(b"models/m:", b"models/slow:").replace(b": 23", b": %d" % len(body))
-    question = question.replace(BODY, body)
 
     async def test(way: Way) -> None:
         connection = way.connect()
         for _ in range(4):
-            assert (await ask(connection, question)).startswith(b"HTTP/1.1 200")
+            assert (await ask(connection, SLOW_QUESTION)).startswith(b"HTTP/1.1 200")
 
     run(test)
 
@@ -271,8 +277,7 @@ def test_an_idle_connection_keeps_nothing_of_its_last_request(store: Path, plugi
             connection = accelerated.connect()
             bodies = [BODY + b" " * (1000 + space) for space in range(4)]  # another head each time
             for body in bodies:
-                question = QUESTION.replace(b": 23", b": %d" % len(body)).replace(BODY, body)
-                await ask(connection, question)
+                await ask(connection, question_of(body))
             kept = str(connection[0].__dict__)
             assert not any(body.decode() in kept for body in bodies)
 
@@ -433,8 +438,7 @@ def test_connections_of_one_turn_get_their_own_answers(run: Run) -> None:
     async def test(way: Way) -> None:
         connections = [await warm(way) for _ in range(40)]
         for number, (protocol, _, _) in enumerate(connections):
-            body = b'{"instances": [[%d, 0]]}' % number
-            protocol.data_received(QUESTION.replace(BODY, body).replace(b": 23", b": %d" % len(body)))
+            protocol.data_received(question_of(b'{"instances": [[%d, 0]]}' % number))
         for number, (_, transport, state) in enumerate(connections):
             await settle(state)
             assert b'"predictions":[%d.0]' % number in transport.written
@@ -456,17 +460,12 @@ def test_who_is_gone_before_the_answer_is_no_trouble(run: Run) -> None:
 
 def test_a_client_that_goes_away_gives_its_place_up(store: Path, plugins: Path, run: Run) -> None:
     write_version(store, "slow", 1, slow_model_bytes(512, 96))
-    body = json.dumps({"instances": [[1] * 512]}, separators=(",", ":")).encode()
-    question = (
-        b"POST /v1/models/slow:predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-    )
 
     async def test(way: Way) -> None:
         core = way.app.adapter.core
         for _ in range(4):
             protocol, transport, _ = way.connect()
-            protocol.data_received(question)
+            protocol.data_received(SLOW_QUESTION)
             await asyncio.sleep(0.005)
             assert core.in_flight == 1
             assert transport.written == b""
@@ -480,15 +479,12 @@ def test_a_client_that_goes_away_gives_its_place_up(store: Path, plugins: Path, 
 
 def test_a_client_that_goes_away_before_its_request_begins_gives_its_place_up(store: Path, run: Run) -> None:
     write_version(store, "slow", 1, slow_model_bytes(512, 96))
-    body = json.dumps({"instances": [[1] * 512]}, separators=(",", ":")).encode()
-    question = QUESTION.replace(b"models/m:", b"models/slow:").replace(b": 23", b": %d" % len(body))
-    question = question.replace(BODY, body)
 
     async def test(way: Way) -> None:
         core = way.app.adapter.core
         for number in range(4):
             protocol, transport, state = way.connect()
-            protocol.data_received(question)
+            protocol.data_received(SLOW_QUESTION)
             if not number:  # in the ordinary way, so that the next are known
                 await settle(state)
                 assert transport.written.startswith(b"HTTP/1.1 200")

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
@@ -165,16 +166,9 @@ async def open_ways(
         await stack.enter_async_context(app.lifespan())
         make: Callable[..., HttpToolsProtocol] = HttpToolsProtocol
         if accelerated:
-            make = _maker(HotPath(app, lifecycle))
+            make = partial(AcceleratedProtocol, HotPath(app, lifecycle))
         ways.append(Way(app, make, lifecycle, keep_alive_s=keep_alive_s))
     return ways[0], ways[1]
-
-
-def _maker(hot_path: HotPath) -> Callable[..., HttpToolsProtocol]:
-    def make(**arguments: Any) -> HttpToolsProtocol:
-        return AcceleratedProtocol(hot_path, **arguments)
-
-    return make
 
 
 def _names(plugins: Path) -> list[str]:

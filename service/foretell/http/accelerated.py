@@ -8,10 +8,12 @@ wait, goes uvicorn's way.
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from foretell.http.cohort import Asked
 from foretell.http.head import Head
 from foretell.http.heads import END, LONGEST, KnownHead
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from foretell.http.answer import Answer
-    from foretell.http.cohort import Asked
     from foretell.http.hot_path import HotPath
     from foretell.http.routes import Route
 
@@ -132,7 +133,6 @@ class AcceleratedProtocol(HttpToolsProtocol):
             super().on_headers_complete()
         else:
             self._route = route
-            self._chunks = []
             self._is_whole = False
 
     def on_body(self, body: bytes) -> None:
@@ -190,11 +190,12 @@ class AcceleratedProtocol(HttpToolsProtocol):
     def _predict(self, route: Route, head: Head, body: bytes) -> None:
         """Have a prediction answered: now, if nobody else is connected, or with the others of this turn of the loop."""
         cohort = self._hot_path.cohort
+        asked = Asked(self, route, head, body, copy_context())
         if len(self.connections) == 1:
-            cohort.answer(self, route, head, body)
+            cohort.answer(asked)
         else:
             self._is_asked = True
-            cohort.add(self, route, head, body, self.loop)
+            cohort.add(asked, self.loop)
 
     @property
     def is_gone(self) -> bool:
@@ -251,9 +252,7 @@ class AcceleratedProtocol(HttpToolsProtocol):
             keep_alive=True,
             on_response=self.on_response_complete,
         )
-        self.cycle.more_body = (
-            False  # whoever receives hears of nothing but the end, if the body was received
-        )
+        self.cycle.more_body = False
         # Not uvicorn's own way to start one: it would give it a copy of the context.
         task = self.loop.create_task(self.cycle.run_asgi(app), context=asked.context)
         task.add_done_callback(self.tasks.discard)

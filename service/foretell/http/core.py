@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from foretell.protocols.endpoint import Endpoint
     from foretell.tensors import Array
 
-__all__ = ["CLIENT_GONE", "Core"]
+__all__ = ["CLIENT_GONE", "LARGE_BYTES", "Core"]
 
 CLIENT_GONE: Final = 499
 """What is counted for a request whose caller went away before it was answered. Source: nginx, which has it so."""
 
-_LARGE_BYTES: Final = 256 * 1024
+LARGE_BYTES: Final = 256 * 1024
 """Longer bodies are decoded in a thread, so that other requests get their turn in between."""
 
 _set_writeable: Final = cast("Callable[[Array, bool], None]", np.ndarray.setflags)
@@ -130,7 +130,7 @@ class Core:
             except AsleepError as asleep:
                 going.outcome = self._guarded(going, self._wake(going, asleep.model, body))
                 return going
-            if head.content_encoding is not None or len(body) > _LARGE_BYTES:
+            if head.content_encoding is not None or len(body) > LARGE_BYTES:
                 going.outcome = self._guarded(going, self._take_time(going, endpoint, body))
                 return going
             codec = endpoint.codec(route.protocol, head.content_type)
@@ -255,7 +255,7 @@ class Core:
         codec = endpoint.codec(going.route.protocol, going.head.content_type)
         if coding is not None:
             body = await self._decompressed(body, coding)
-        going.large = len(body) > _LARGE_BYTES
+        going.large = len(body) > LARGE_BYTES
         if not going.large:
             going.request, going.encode = codec.decode(body, going.record)
         else:  # one at a time: what is made of them takes many times their memory
@@ -287,7 +287,7 @@ class Core:
             content = (*content, _VARY)
             accepts = b",".join(value for name, value in going.head.headers if name == b"accept-encoding")
             coding = accepted_coding(accepts)
-            if coding is not None and len(payload) <= _LARGE_BYTES:
+            if coding is not None and len(payload) <= LARGE_BYTES:
                 payload = compressed(payload, coding)
             elif coding is not None:
                 payload = await asyncio.to_thread(compressed, payload, coding)
@@ -326,7 +326,7 @@ class Core:
     async def _decompressed(self, body: bytes, coding: bytes) -> bytes:
         """A body as it was before it was compressed; what may be large is made in a thread."""
         with suppress(TooLargeError):
-            return decompressed(body, coding, max_bytes=min(_LARGE_BYTES, self._max_body_bytes))
+            return decompressed(body, coding, max_bytes=min(LARGE_BYTES, self._max_body_bytes))
         async with self._large:
             return await asyncio.to_thread(decompressed, body, coding, max_bytes=self._max_body_bytes)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from foretell.http.cohort import Cohort
+from foretell.http.core import LARGE_BYTES
 from foretell.http.heads import Heads
 from foretell.http.wire import Wire
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from foretell.prediction import Headers
 
 __all__ = ["HotPath"]
-
-_MOST_BYTES: Final = 256 * 1024
-"""Longer bodies are decoded in threads, so that they have to wait in any case."""
 
 
 class HotPath:
@@ -44,7 +42,7 @@ class HotPath:
         self._lifecycle = lifecycle
         self._known = app.known
         self._adapter = app.adapter
-        self._most_bytes = min(app.adapter.max_body_bytes, _MOST_BYTES)
+        self._most_bytes = min(app.adapter.max_body_bytes, LARGE_BYTES)
         self.core = app.adapter.core
         self.wire = Wire()
         self.heads = Heads()

@@ -16,7 +16,6 @@ import uvicorn
 
 from foretell.errors import ListenError, NotReadyError
 from foretell.http.application import Application
-from foretell.http.hot_path import HotPath
 from foretell.http.lifecycle import Lifecycle
 from foretell.http.lifespan import Lifespan
 from foretell.http.listening import announce, refusal
@@ -131,7 +130,9 @@ class Server(uvicorn.Server):
         self._make_protocol = cast("Callable[..., asyncio.Protocol]", config.http_protocol_class)
         has_httptools = self._make_protocol.__name__ == "HttpToolsProtocol"
         if settings.accelerated and isinstance(app, Application) and has_httptools:
-            from foretell.http.accelerated import AcceleratedProtocol  # httptools is not everywhere
+            # httptools is not everywhere.
+            from foretell.http.accelerated import AcceleratedProtocol
+            from foretell.http.hot_path import HotPath
 
             self._make_protocol = partial(AcceleratedProtocol, HotPath(app, lifecycle))
 

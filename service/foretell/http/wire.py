@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from foretell.prediction import check_value
 
 if TYPE_CHECKING:
     from foretell.http.answer import Answer
 
 __all__ = ["Wire"]
 
-_STATUS_LINES: Final = {
-    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
-}
-_OTHER: Final = b"HTTP/1.1 %d \r\n"
-
 _LASTING: Final = frozenset({b"content-type", b"x-model-name", b"x-model-version", b"x-foretell-cache"})
 """The headers that have a few values, which come again and again."""
 
 _MOST: Final = 1000
-
-_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-"""What no header's value holds. Source: RFC 9110, section 5.5."""
 
 
 class Wire:
@@ -50,7 +44,7 @@ class Wire:
             self._defaults = defaults
             self._date = b"".join(map(_line, defaults))
         known = self._lines
-        parts = [_STATUS_LINES.get(answer.status) or _OTHER % answer.status, self._date]
+        parts = [STATUS_LINE[answer.status], self._date]
         parts += [known.get(header) or self._written(header) for header in answer.headers]
         parts += (b"content-length: ", str(len(answer.body)).encode(), b"\r\n\r\n", answer.body)
         return b"".join(parts)
@@ -66,6 +60,5 @@ class Wire:
 
 def _line(header: tuple[bytes, bytes]) -> bytes:
     name, value = header
-    if _CONTROL.search(value):
-        raise ValueError(f"the value of the header {name!r} holds a control character: {value!r}")
+    check_value(name, value)
     return name + b": " + value + b"\r\n"
