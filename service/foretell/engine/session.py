@@ -89,6 +89,8 @@ class Session:
             for key, value in _LAID_OUT.items():
                 options.add_session_config_entry(key, value)
         self._new_options = runtime.RunOptions
+        # Nobody changes these; without any, each run makes some, with a tag of its own.
+        self._no_options = runtime.RunOptions()
         self._trial = runtime.RunOptions()
         if stop is not None:
             stop.on_ask(lambda: options.set_load_cancellation_flag(True))
@@ -155,7 +157,7 @@ class Session:
     ) -> Sequence[Any]:
         """Run the graph, and leave what ONNX Runtime returns as it is; see `run`."""
         try:
-            return self._run(self._names if wanted is None else wanted, inputs, options)
+            return self._run(self._names if wanted is None else wanted, inputs, options or self._no_options)
         except Exception as error:
             raise _run_error(error) from error
 

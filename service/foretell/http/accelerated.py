@@ -78,12 +78,7 @@ class AcceleratedProtocol(HttpToolsProtocol):
         if self._is_between:
             end = data.find(END) + len(END)
             known = self._hot_path.heads.get(data[:end])
-            if (
-                known is not None
-                and known.length == len(data) - end
-                and self._hot_path.is_open()
-                and self._is_free()
-            ):
+            if known is not None and known.length == len(data) - end and self._is_free():
                 self._unset_keepalive_if_required()
                 self._predict(known.route, known.head, data[end:])
                 return
@@ -197,10 +192,16 @@ class AcceleratedProtocol(HttpToolsProtocol):
             self._is_asked = True
             cohort.add(asked, self.loop)
 
-    @property
-    def is_gone(self) -> bool:
-        """See `Asker`."""
-        return self.transport.is_closing()
+    def still_asks(self, asked: Asked) -> bool:
+        """See `Asker`: uvicorn runs the application where the short way was closed meanwhile."""
+        if self.transport.is_closing():
+            return False
+        if self._hot_path.is_open():
+            return True
+        self._run(asked, cast("Any", self.app))  # pyright: ignore[reportUnknownMemberType] # uvicorn leaves it open
+        self.cycle.body += asked.body
+        self.cycle.message_event.set()
+        return False
 
     def answer(self, answer: Answer) -> None:
         """See `Asker`."""
@@ -210,6 +211,7 @@ class AcceleratedProtocol(HttpToolsProtocol):
         self.scope = _HEAD_WHOLE
         self.server_state.total_requests += 1
         self.transport.write(written)
+        self._hot_path.core.observe(answer.record)
         self._be_idle()
 
     def wait(self, asked: Asked, answer: Awaitable[Answer]) -> None:
@@ -224,12 +226,6 @@ class AcceleratedProtocol(HttpToolsProtocol):
             raise error
 
         self._run(asked, failing)
-
-    def give_back(self, asked: Asked) -> None:
-        """See `Asker`: uvicorn runs the application."""
-        self._run(asked, cast("Any", self.app))  # pyright: ignore[reportUnknownMemberType] # uvicorn leaves it open
-        self.cycle.body += asked.body
-        self.cycle.message_event.set()
 
     def _run(self, asked: Asked, app: Any) -> None:
         """Have uvicorn run an application for a request that has come whole."""

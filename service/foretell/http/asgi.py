@@ -17,6 +17,7 @@ from foretell.errors import NotFoundError, RequestError, TooLargeError
 from foretell.http.answer import Answer
 from foretell.http.head import Head
 from foretell.http.lifecycle import closes_connection
+from foretell.http.pace import Pace
 from foretell.http.problems import MethodNotAllowedError
 from foretell.http.routes import PREDICT, READ, Question, Route
 from foretell.plugin.steps import DONE, go_on, steps_into
@@ -86,6 +87,7 @@ class Adapter:
 
     def __init__(self, core: Core, lifecycle: Lifecycle, known: Known, max_body_bytes: int) -> None:
         self.core = core
+        self._pace = Pace(core)
         self._lifecycle = lifecycle
         self._known = known
         self.max_body_bytes = max_body_bytes
@@ -134,7 +136,7 @@ class Adapter:
         except _ClientGoneError:
             return
         else:
-            answer = self.core.predict(route, Head.of(headers), body)
+            answer = await self._pace.predict(route, Head.of(headers), body)
         if type(answer) is Answer:  # most are there at once
             await self._send(answer, scope, send)
         else:

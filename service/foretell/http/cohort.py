@@ -17,17 +17,17 @@ from foretell.http.answer import Answer
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from foretell.http.core import Core
     from foretell.http.going import Going
     from foretell.http.head import Head
     from foretell.http.routes import Route
 
-__all__ = ["Asked", "Asker", "Cohort"]
+__all__ = ["MOST_BYTES", "Asked", "Asker", "Cohort"]
 
 _MOST: Final = 16
-_MOST_BYTES: Final = 16 * 1024
+MOST_BYTES: Final = 16 * 1024
 """Longer bodies are answered at once: what they take is not in the changes between steps."""
 
 _PATIENCE_NS: Final = 500_000
@@ -55,13 +55,12 @@ class Asked(msgspec.Struct):
 class Asker(Protocol):
     """Who asks for a prediction."""
 
-    @property
-    def is_gone(self) -> bool:
-        """Whether nobody is there to be answered any more."""
+    def still_asks(self, asked: Asked) -> bool:
+        """Whether a prediction is to be answered here, which has not begun; if not, the asker has seen to it."""
         ...
 
     def answer(self, answer: Answer) -> None:
-        """Send an answer."""
+        """Send an answer, and have its record observed."""
         ...
 
     def wait(self, asked: Asked, answer: Awaitable[Answer]) -> None:
@@ -72,27 +71,21 @@ class Asker(Protocol):
         """Answer as a server does whose application has failed."""
         ...
 
-    def give_back(self, asked: Asked) -> None:
-        """Have a request, which has not begun, answered in the ordinary way."""
-        ...
-
 
 class Cohort:
     """The predictions that wait for the end of this turn of the event loop.
 
     Args:
         core: What answers.
-        is_open: Says whether predictions may be answered here; where not, they are given back.
     """
 
-    def __init__(self, core: Core, is_open: Callable[[], bool]) -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
-        self._is_open = is_open
         self._waiting: list[Asked] = []
 
     def add(self, asked: Asked, loop: asyncio.AbstractEventLoop) -> None:
         """Answer a prediction with the others that come in this turn of the event loop."""
-        if len(asked.body) > _MOST_BYTES:
+        if len(asked.body) > MOST_BYTES:
             self.answer(asked)
             return
         if not self._waiting:
@@ -104,13 +97,8 @@ class Cohort:
         self._answer([asked])
 
     def flush(self) -> None:
-        """Answer those that wait; those who are gone never began."""
-        waiting = [asked for asked in self._waiting if not asked.asker.is_gone]
-        self._waiting = []
-        if waiting and not self._is_open():
-            for asked in waiting:
-                asked.asker.give_back(asked)
-            return
+        """Answer those that wait."""
+        waiting, self._waiting = self._waiting, []
         for first in range(0, len(waiting), _MOST):
             self._answer(waiting[first : first + _MOST])
 
@@ -119,6 +107,8 @@ class Cohort:
         core = self._core
         begun: list[tuple[Asked, Going]] = []
         for asked in cohort:
+            if not asked.asker.still_asks(asked):
+                continue
             try:
                 going = asked.context.run(core.begin, asked.route, asked.head, asked.body)
             except BaseException as error:  # noqa: BLE001 - as uvicorn does around each application
@@ -158,6 +148,3 @@ class Cohort:
                     asked.asker.wait(asked, answer)
             except BaseException as error:  # noqa: BLE001 - see above
                 asked.asker.fail(asked, error)
-        for _, answer in answers:
-            if isinstance(answer, Answer):
-                core.observe(answer.record)

@@ -46,7 +46,7 @@ class HotPath:
         self.core = app.adapter.core
         self.wire = Wire()
         self.heads = Heads()
-        self.cohort = Cohort(self.core, self.is_open)
+        self.cohort = Cohort(self.core)
 
     def is_open(self) -> bool:
         """Whether it may be taken at all: nobody in the application is to see requests, and the end has not begun."""

@@ -1,0 +1,160 @@
+"""Tasks that predict in step: each gets its own answer, whoever leaves at whatever step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from foretell.app import create_app
+from foretell.http import pace
+from foretell.http.answer import Answer
+from foretell.http.application import Application
+from foretell.http.core import Core
+from foretell.http.head import Head
+from foretell.http.pace import Pace
+from foretell.http.routes import PREDICT, Route
+from foretell.settings import Settings
+from tests.http.test_asgi import COUNTER
+from tests.models import linear_model_bytes, write_version
+
+Test = Callable[[Core], Coroutine[Any, Any, None]]
+Run = Callable[[Test], list[str]]
+
+ROUTE = Route("/v1/models/m:predict", "native", verb=PREDICT, model="m")
+HEAD = Head.of([(b"content-type", b"application/json")])
+
+
+@pytest.fixture
+def run(store: Path, tmp_path: Path) -> Run:
+    """Runs a test with the core of an application that serves x·1 + y·2; gives the statuses that observers were handed."""
+    write_version(store, "m", 1, linear_model_bytes(weights=[1.0, 2.0]))
+    seen = tmp_path / "seen"
+    seen.touch()
+    (tmp_path / "counter.py").write_text(COUNTER.format(seen=seen))
+    settings = {
+        "store": {"path": str(store)},
+        "log": {"level": "error"},
+        "plugins": {"enabled": ["counter"], "folder": str(tmp_path)},
+    }
+
+    def run_test(test: Test) -> list[str]:
+        async def main() -> None:
+            app = create_app(msgspec.convert(settings, Settings))
+            assert isinstance(app, Application)
+            async with app.lifespan():
+                await test(app.adapter.core)
+                assert app.adapter.core.in_flight == 0
+
+        asyncio.run(main())
+        return seen.read_text().split()
+
+    return run_test
+
+
+def body_of(number: int) -> bytes:
+    return b'{"instances": [[%d, 0]]}' % number
+
+
+async def ask(core: Core, in_step: Pace, body: bytes) -> Answer:
+    """As an adapter does."""
+    answer = await in_step.predict(ROUTE, HEAD, body)
+    assert isinstance(answer, Answer)
+    core.observe(answer.record)
+    return answer
+
+
+def test_each_gets_its_own_answer(run: Run) -> None:
+    async def test(core: Core) -> None:
+        in_step = Pace(core)
+        bodies = [body_of(number) if number % 5 else b'{"instances": 0}' for number in range(1, 60)]
+        answers = await asyncio.gather(*(ask(core, in_step, body) for body in bodies))
+        for number, answer in enumerate(answers, 1):
+            if number % 5:
+                assert (answer.status, b'"predictions":[%d.0]' % number in answer.body) == (200, True)
+            else:
+                assert answer.status == 422
+
+    statuses = run(test)
+    assert (statuses.count("200"), statuses.count("422")) == (48, 11)
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_who_leaves_at_any_step_leaves_nothing_behind(run: Run, turns: int) -> None:
+    async def test(core: Core) -> None:
+        in_step = Pace(core)
+        tasks = [asyncio.create_task(ask(core, in_step, body_of(number))) for number in range(9)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for task in tasks[::3]:
+            task.cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        for number, answer in enumerate(answers):
+            if isinstance(answer, BaseException):
+                assert number % 3 == 0
+                assert isinstance(answer, asyncio.CancelledError)
+            else:
+                assert b'"predictions":[%d.0]' % number in answer.body
+        assert core.in_flight == 0
+
+    statuses = run(test)
+    assert len(statuses) == (9 if turns else 6)  # who leaves before the first step was never there
+    assert set(statuses) <= {"200", "499"}
+
+
+def test_what_breaks_a_run_breaks_nobody_elses(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no `Exception` is raised, and leaves once."""
+    ask_model = Core._ask
+
+    def odd(core: Core, endpoint: Any, request: Any) -> Any:
+        if next(iter(request.inputs.values()))[0, 0] == 1:
+            raise asyncio.CancelledError
+        return ask_model(core, endpoint, request)
+
+    monkeypatch.setattr(Core, "_ask", odd)
+
+    async def test(core: Core) -> None:
+        in_step = Pace(core)
+        asked = [ask(core, in_step, body_of(number)) for number in range(3)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [Answer, asyncio.CancelledError, Answer]
+
+    run(test)
+
+
+def test_they_are_decoded_then_run_then_written(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_PATIENCE_NS", 10**12)
+    assert steps_of_three(run, monkeypatch) == "bbbrrreee"
+
+
+def test_nobody_waits_long_for_the_others(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_PATIENCE_NS", 0)
+    assert steps_of_three(run, monkeypatch) == "bbbrerere"
+
+
+def steps_of_three(run: Run, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The steps that three predictions take that come at once, in their order, by their first letters."""
+    steps: list[str] = []
+
+    def spied(name: str) -> Callable[..., Any]:
+        step = getattr(Core, name)
+
+        def spy(*arguments: Any) -> Any:
+            steps.append(name[0])
+            return step(*arguments)
+
+        return spy
+
+    for name in ("begin", "run", "end"):
+        monkeypatch.setattr(Core, name, spied(name))
+
+    async def test(core: Core) -> None:
+        in_step = Pace(core)
+        await asyncio.gather(*(ask(core, in_step, body_of(number)) for number in range(3)))
+
+    run(test)
+    return "".join(steps)
