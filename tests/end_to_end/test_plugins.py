@@ -85,6 +85,20 @@ def test_a_dropped_in_plugin_is_around_every_prediction_and_sees_failures_too(
     assert server.stop() == 0
 
 
+def test_threads_of_plugins_give_way_to_requests_soon(
+    serve_store: ServeStore, folder: Path, store: Path
+) -> None:
+    """What exports spans, say, would hold up the slowest requests for some of Python's own five milliseconds."""
+    (folder / "stamp.py").write_text(
+        STAMP.replace(
+            "text = self.config_for(model.name).text.encode()", "text = b'%g' % sys.getswitchinterval()"
+        )
+        + "\nimport sys\n"
+    )
+    server = serve_store(store, *flags(folder))
+    assert ask(server, "a").headers["x-stamp"] == "0.0005"
+
+
 def test_a_model_has_its_own_settings_or_does_without(
     serve_store: ServeStore, folder: Path, store: Path
 ) -> None:

@@ -36,6 +36,10 @@ __all__ = ["Server", "run_server"]
 _FORCED: Final = 128 + signal.SIGINT
 """The exit status of a server that was told twice."""
 
+_GIVE_WAY_S: Final = 0.0005
+"""After so long at most a thread that computes gives way to the event loop, seconds. Python's own five milliseconds, some
+times over, are what the slowest requests wait for an exporter of spans."""
+
 _KEEP_ALIVE_S: Final = 75
 """How long an idle connection is kept, seconds: longer than load balancers keep theirs (60 mostly), so that it is they
 who close it, and no request meets a connection that is just being closed."""
@@ -153,6 +157,8 @@ class Server(uvicorn.Server):
             signal.signal(number, lambda _number, _frame: None)
         if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # under nohup it is ignored
             signal.signal(signal.SIGHUP, lambda _number, _frame: self.leave())
+        interval_s = sys.getswitchinterval()
+        sys.setswitchinterval(min(_GIVE_WAY_S, interval_s))
         try:
             self.run(sockets)
         except SystemExit:
@@ -160,6 +166,7 @@ class Server(uvicorn.Server):
                 raise self.lifespan.failure from None
             return self.lifespan.called_off
         finally:
+            sys.setswitchinterval(interval_s)
             for bound in sockets:
                 bound.close()
         if isinstance(self.refused, OSError) and not isinstance(self.refused, ListenError):
