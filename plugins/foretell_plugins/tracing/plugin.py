@@ -6,10 +6,8 @@ import asyncio
 import os
 import threading
 import time
-import types
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from contextvars import Context, copy_context
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -19,14 +17,14 @@ from foretell.plugin import (
     ModelInfo,
     Plugin,
     Predict,
-    PredictRequest,
-    PredictResponse,
     RequestRecord,
+    Shortcut,
     Stage,
 )
 from foretell_plugins.tracing.current import follow_requests
 from foretell_plugins.tracing.sampling import make_decide
 from foretell_plugins.tracing.settings import TracingConfig, resolve
+from foretell_plugins.tracing.traced_version import NOTE, TracedVersion
 from foretell_plugins.tracing.traceparent import Parent, parent_of
 
 if TYPE_CHECKING:
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Tracing"]
 
-_NOTE: Final = "tracing"
 _QUIET_S: Final = 10.0
 
 
@@ -127,24 +124,13 @@ class Tracing(Plugin[TracingConfig]):
         place = self._decide(record.headers)
         if place is None or self._spans is None:  # without them, the server is about to end
             return False
-        record.note(_NOTE, place)
+        record.note(NOTE, place)
         return True
 
-    def wrap_predict(self, call_next: Predict, model: ModelInfo) -> Predict:
+    def wrap_predict(self, call_next: Predict, model: ModelInfo) -> Shortcut[Any]:
         """Go around the requests that are traced."""
-
-        async def trace(request: PredictRequest) -> PredictResponse:
-            record, spans = request.record, self._spans
-            place: Parent = (record.notes or {})[_NOTE]
-            if spans is None:
-                return await call_next(request)
-            opened = spans.open(record, place, model)
-            record.note(_NOTE, opened)
-            context = copy_context()
-            context.run(spans.enter, opened, record.headers)
-            return await _within(context, call_next(request))
-
-        return trace
+        del call_next
+        return TracedVersion(lambda: self._spans, model)
 
     def observe(self, records: Sequence[RequestRecord]) -> None:
         """End the spans of traced requests, and make those of requests that were refused before the chain."""
@@ -158,8 +144,8 @@ class Tracing(Plugin[TracingConfig]):
                 self._dropped(1, f"a span could not be made: {type(error).__name__}: {error}")
 
     def _finish(self, record: RequestRecord, spans: Spans | None) -> None:
-        if record.notes is not None and _NOTE in record.notes:
-            noted: OpenSpan | Parent = record.notes[_NOTE]
+        if record.notes is not None and NOTE in record.notes:
+            noted: OpenSpan | Parent = record.notes[NOTE]
             if spans is not None:
                 # It is opened here where the request went no further.
                 opened = spans.open(record, noted, None) if isinstance(noted, Parent) else noted
@@ -202,31 +188,3 @@ def _name_trace(record: RequestRecord) -> None:
     parent = parent_of(record.headers)
     if parent is not None:
         record.trace_id = f"{parent.trace_id:032x}"
-
-
-@types.coroutine
-def _within(context: Context, awaitable: Awaitable[PredictResponse]) -> Generator[Any, Any, PredictResponse]:
-    """Await something with each of its steps in a context of its own.
-
-    What drives a request may take its first step in one context and the rest in another: it need not be one task from
-    beginning to end. A context variable that is set would then stay behind in the first.
-    """
-    steps = awaitable.__await__()
-    step: Callable[[Any], Any] = steps.send
-    value: Any = None
-    try:
-        while True:
-            waiting = context.run(step, value)
-            try:
-                value = yield waiting
-            except GeneratorExit:
-                raise
-            except BaseException as error:  # noqa: BLE001 - it is thrown on, whatever it is
-                step, value = steps.throw, error
-            else:
-                step = steps.send
-    except StopIteration as done:
-        response: PredictResponse = done.value
-        return response
-    finally:
-        context.run(steps.close)

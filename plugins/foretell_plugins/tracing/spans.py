@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import partial
 from importlib.metadata import version
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +23,7 @@ from opentelemetry.trace.status import Status, StatusCode
 from foretell_plugins.tracing.current import PROVIDER_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from foretell.prediction import Headers, ModelInfo, RequestRecord
     from foretell_plugins.tracing.settings import TracingSettings
@@ -40,6 +41,17 @@ _PORT: Final = re.compile(r"[0-9]{1,5}").fullmatch
 
 class ServerSpan(Span):
     """The span of a request. OpenTelemetry's own tracers cannot take a decision that was made before."""
+
+
+class _Hashed(Resource):
+    """A resource that keeps its hash: encoders ask for it with each span, and the SDK writes it as JSON to find it."""
+
+    def __init__(self, resource: Resource) -> None:
+        super().__init__(resource.attributes, resource.schema_url)
+        self._hash = super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 class OpenSpan(msgspec.Struct, frozen=True, gc=False):
@@ -73,7 +85,7 @@ class Spans:
         self._limits = SpanLimits()
         self._scope = InstrumentationScope("foretell", version("foretell"))
         named = {} if settings.service_name is None else {"service.name": settings.service_name}
-        self._resource = Resource.create(named)
+        self._resource = _Hashed(Resource.create(named))
         ratio = {"always_on": 1.0, "always_off": 0.0}.get(
             settings.sampler.removeprefix("parentbased_"), settings.ratio
         )
@@ -116,14 +128,16 @@ class Spans:
         record.span_id = f"{context.span_id:016x}"
         return OpenSpan(span, wall_ns, model)
 
-    def enter(self, opened: OpenSpan, headers: Headers) -> None:
-        """Make a span the current one, with the caller's baggage; call it in the `contextvars` context meant."""
+    def enter(self, opened: OpenSpan, headers: Headers) -> Callable[[], None]:
+        """Make a span the current one, with the caller's baggage, until what it gives is called."""
         context = set_span_in_context(opened.span, contexts.get_current())
         if self._baggage is not None:
             values = [value.decode("latin-1") for name, value in headers if name == b"baggage"]
             if values:
                 context = self._baggage.extract({"baggage": [",".join(values)]}, context)
-        contexts.attach(contexts.set_value(PROVIDER_KEY, self._provider, context))
+        return partial(
+            contexts.detach, contexts.attach(contexts.set_value(PROVIDER_KEY, self._provider, context))
+        )
 
     def finish(self, opened: OpenSpan, record: RequestRecord) -> None:
         """End the span of a request, and make those of its parts."""
@@ -207,7 +221,8 @@ def _parts(record: RequestRecord) -> list[tuple[str, int, int, bool]]:
     if record.decoded_ns:
         parts.append(("decode", record.started_ns, record.decoded_ns, False))
     if record.queued_ns and record.run_started_ns >= record.queued_ns:
-        parts.append(("queue", record.queued_ns, record.run_started_ns, False))
+        if record.together:  # else it ran at once
+            parts.append(("queue", record.queued_ns, record.run_started_ns, False))
         if record.run_ended_ns >= record.run_started_ns:
             parts.append(("run", record.run_started_ns, record.run_ended_ns, False))
         else:

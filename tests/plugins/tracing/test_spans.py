@@ -227,8 +227,8 @@ def test_two_servers_in_one_process_trace_to_two_places(
             assert "look up" in tree(spans, server.span_id)
 
 
-def test_the_current_span_stays_with_its_request_whatever_drives_it(make: Make, http_otlp: Receiver) -> None:
-    """A request may take its first step in the parser's callback, and the others in a task."""
+def test_the_current_span_stays_in_the_context_of_its_request(make: Make, http_otlp: Receiver) -> None:
+    """A request may take its first step in the parser's callback, and the others in a task, in one context."""
     plugin = make(endpoint=http_otlp.endpoint)
     seen: list[int] = []
 
@@ -240,17 +240,36 @@ def test_the_current_span_stays_with_its_request_whatever_drives_it(make: Make, 
     async def run() -> None:
         async with running(plugin):
             chain = chain_of(loaded(plugin), loaded(Enrich(work), name="other"), end=Engine())
-            steps = chain.predict(ask(headers=[SAMPLED])).__await__()
             here = contextvars.copy_context()
+            steps = here.run(chain.predict(ask(headers=[SAMPLED])).__await__)
             here.run(steps.send, None)
-            assert not here.run(trace.get_current_span).get_span_context().is_valid
-            steps.send(None)
+            assert not trace.get_current_span().get_span_context().is_valid
+            here.run(steps.send, None)
             with pytest.raises(StopIteration):
-                steps.send(None)
+                here.run(steps.send, None)
+            assert not here.run(trace.get_current_span).get_span_context().is_valid
             assert not trace.get_current_span().get_span_context().is_valid
 
     asyncio.run(run())
     assert seen == [int(TRACE, 16)] * 2
+
+
+@pytest.mark.parametrize("failure", [RunError("it broke"), asyncio.CancelledError()], ids=["error", "gone"])
+def test_a_request_that_fails_leaves_no_current_span(
+    make: Make, http_otlp: Receiver, failure: BaseException
+) -> None:
+    plugin = make(endpoint=http_otlp.endpoint)
+
+    async def fail() -> None:
+        raise failure
+
+    async def run() -> None:
+        async with running(plugin):
+            with pytest.raises(type(failure)):
+                await chain_of(loaded(plugin), end=Engine(fail)).predict(ask(headers=[SAMPLED]))
+            assert not trace.get_current_span().get_span_context().is_valid
+
+    asyncio.run(run())
 
 
 def test_a_cancelled_request_ends(make: Make, http_otlp: Receiver) -> None:
@@ -325,7 +344,7 @@ def test_steps_and_a_broken_run_are_spans_with_their_own_times(make: Make, http_
                 4000,
                 5000,
             )
-            record.finished_ns = 9000
+            record.finished_ns, record.together = 9000, 1
             record.status, record.failure, record.degraded = 503, RunError("it broke"), "error"
             record.add_step("cache look-up", 2000, 3000, {"hit": False, "key": object})
             plugin.observe([record])
@@ -377,6 +396,7 @@ def test_a_shared_run_links_the_requests_that_shared_it(make: Make, http_otlp: R
     servers = {span.trace_id: span for span in http_otlp.spans if span.name == "POST"}
     assert len(batches) == 2  # the first had a run of its own
     one, other = batches
+    assert len(http_otlp.wait_for("queue", 3)) == 3  # they waited for a thread
     assert one.parent_id == servers[one.trace_id].span_id
     assert one.links == [(other.trace_id, servers[other.trace_id].span_id)]
     assert other.links == [(one.trace_id, servers[one.trace_id].span_id)]
