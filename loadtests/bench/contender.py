@@ -24,6 +24,7 @@ class Launch(NamedTuple):
         model: What it is to serve.
         folder: A folder of its own, its working directory.
         free_port: Finds a further free port, for servers that cannot do with one.
+        receiver: Where spans may be sent.
     """
 
     python: Path
@@ -31,6 +32,7 @@ class Launch(NamedTuple):
     model: Model
     folder: Path
     free_port: Callable[[], int]
+    receiver: str
 
 
 class Start(NamedTuple):
@@ -52,6 +54,7 @@ class Contender(NamedTuple):
         environment: The environment that it lives in; ours if None.
         floor: Whether the others are compared with it.
         estimator: Whether it serves the scikit-learn estimator, so that this too must agree.
+        traces: Whether it sends spans, so that some must arrive.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Contender(NamedTuple):
     environment: str | None = None
     floor: bool = False
     estimator: bool = False
+    traces: bool = False
 
     def takes(self, case: Case) -> bool:
         """Whether it takes part in a case."""

@@ -28,8 +28,8 @@ FOREST_BINARY: Final = tuple(case.name for case in CASES if case.encoding == "bi
 
 _HEARD: Final[Mapping[Encoding, Dialect]] = {"json": NATIVE, "binary": V2_BINARY}
 
-TRACING: Final = {"exporter": "console", "sampler": "parentbased_traceidratio", "ratio": 0.1}
-"""Spans of every tenth request go to standard output, which is led to nowhere."""
+TRACING: Final = {"sampler": "parentbased_traceidratio", "ratio": 0.1}
+"""Spans of every tenth request; their `endpoint` is told when it is known."""
 _MOSEC: Final = ("--address", "127.0.0.1", "--port", "{port}", "--timeout", "60000", "--log-level", "error")
 ARMED: Final = {"plugins": {"fallback": [{"value": {"label": "benign", "probabilities": [0.5, 0.5]}}]}}
 """model.toml: a value that answers if the forest cannot."""
@@ -59,15 +59,14 @@ def _foretell(*plugins: str, accelerated: bool = True) -> Callable[[Launch], Sta
         settings: dict[str, Any] = {
             "server": {"port": launch.port, "accelerated": accelerated},
             "log": {"level": "warning"},
-            "plugins": {"enabled": list(plugins), "config": {each: PLUGINS[each] for each in plugins}},
+            "plugins": {"enabled": list(plugins), "config": {each: dict(PLUGINS[each]) for each in plugins}},
         }
+        if "tracing" in plugins:
+            settings["plugins"]["config"]["tracing"]["endpoint"] = launch.receiver
         if "fallback" in plugins:
             (store / launch.model.name / "model.toml").write_text(tomlkit.dumps(ARMED))
         (launch.folder / "foretell.toml").write_text(tomlkit.dumps(settings))
-        # Spans go to standard output, and from there to nowhere.
-        return Start(
-            ["sh", "-c", 'exec "$0" "$@" > /dev/null', str(launch.python), "-m", "foretell", "serve"]
-        )
+        return Start([str(launch.python), "-m", "foretell", "serve"])
 
     return start
 
@@ -153,6 +152,7 @@ def _variant(name: str, about: str, *plugins: str, accelerated: bool = True) -> 
         _foretell(*plugins, accelerated=accelerated),
         EVERY if bare else (FOREST if len(plugins) == len(PLUGINS) else ONE_ROW),
         _HEARD,
+        traces="tracing" in plugins,
     )
 
 

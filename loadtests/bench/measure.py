@@ -13,8 +13,9 @@ from loadtests.bench.load import Wrk
 from loadtests.bench.machine import describe
 from loadtests.bench.models import Model, prepare
 from loadtests.bench.process import cores
+from loadtests.bench.receiver import Receiver
 from loadtests.bench.results import Entrant, Failure, Results, Sample
-from loadtests.bench.turn import Turn
+from loadtests.bench.turn import Turn, free_port
 
 __all__ = ["measure"]
 
@@ -52,32 +53,46 @@ def measure(
     there = [each for each in contenders if each.name in pythons]
     samples: list[Sample] = []
     models: dict[str, Model] = {}
-    for number, case in enumerate(cases, 1):
-        if case.model not in models:
-            tell(f"training and writing the model {case.model}")
-            (folder / case.model).mkdir()
-            models[case.model] = prepare(case.model, folder / case.model)
-        left = [each for each in there if each.takes(case)]
-        others = ", ".join(each.name for each in there if not each.takes(case))
-        tell(f"case {number} of {len(cases)} {case.name}: " + (f"not for {others}" if others else "for all"))
-        for turn in range(1, rounds + 1):
-            for contender in list(left):
-                place = (
-                    f"case {number} of {len(cases)} {case.name}, round {turn} of {rounds}, {contender.name}"
-                )
-                model, python = models[case.model], pythons[contender.name]
-                with tempfile.TemporaryDirectory(dir=folder) as own:
-                    where = Path(own)
-                    for each in Turn(
-                        contender, case, turn, model, python, where, server_core, seconds, wrk, place, tell
-                    ).take():
-                        if isinstance(each, Sample):
-                            samples.append(each)
-                            continue
-                        failures.append(each)
-                        tell(f"{place}: NOT MEASURED: {each.reason}")
-                        if not each.connections:  # it does not start, or answers wrongly: it would again
-                            left.remove(contender)
+    (folder / "receiver").mkdir()
+    with Receiver(folder / "receiver", load_core, free_port()) as receiver:
+        for number, case in enumerate(cases, 1):
+            if case.model not in models:
+                tell(f"training and writing the model {case.model}")
+                (folder / case.model).mkdir()
+                models[case.model] = prepare(case.model, folder / case.model)
+            left = [each for each in there if each.takes(case)]
+            others = ", ".join(each.name for each in there if not each.takes(case))
+            tell(
+                f"case {number} of {len(cases)} {case.name}: "
+                + (f"not for {others}" if others else "for all")
+            )
+            for turn in range(1, rounds + 1):
+                for contender in list(left):
+                    place = f"case {number} of {len(cases)} {case.name}, round {turn} of {rounds}, {contender.name}"
+                    model, python = models[case.model], pythons[contender.name]
+                    with tempfile.TemporaryDirectory(dir=folder) as own:
+                        where = Path(own)
+                        for each in Turn(
+                            contender,
+                            case,
+                            turn,
+                            model,
+                            python,
+                            where,
+                            server_core,
+                            seconds,
+                            wrk,
+                            receiver,
+                            place,
+                            tell,
+                        ).take():
+                            if isinstance(each, Sample):
+                                samples.append(each)
+                                continue
+                            failures.append(each)
+                            tell(f"{place}: NOT MEASURED: {each.reason}")
+                            if not each.connections:  # it does not start, or answers wrongly: it would again
+                                left.remove(contender)
     entrants = [
         Entrant(each.name, each.about, releases(each.environment, pythons[each.name])) for each in there
     ]

@@ -19,6 +19,7 @@ from loadtests.bench.dialects import Dialect
 from loadtests.bench.load import Load, LoadError, Wrk
 from loadtests.bench.models import Model, Outputs
 from loadtests.bench.process import ENVIRON, ServerProcess
+from loadtests.bench.receiver import Receiver
 from loadtests.bench.results import Failure, Sample
 from loadtests.processes import resident_mb
 
@@ -56,6 +57,7 @@ class Turn(NamedTuple):
         core: The CPU that the contender gets.
         seconds: How long each measurement takes.
         wrk: The load generator.
+        receiver: Takes the spans of those who trace.
         place: What the lines of `tell` begin with.
         tell: Takes a line on how far it is.
     """
@@ -69,6 +71,7 @@ class Turn(NamedTuple):
     core: int
     seconds: float
     wrk: Wrk
+    receiver: Receiver
     place: str
     tell: Callable[[str], None]
 
@@ -86,7 +89,7 @@ class Turn(NamedTuple):
 
     def _serve(self, dialect: Dialect, asked: list[np.ndarray]) -> Iterator[Sample | Failure]:
         port = free_port()
-        command, environ = self.contender.start(Launch(self.python, port, self.model, self.folder, free_port))
+        command, environ = self.contender.start(self._launch(port))
         checked = [self._asked(rows) for rows in asked[:CHECKED]]
         requests = [dialect.request(self.model, rows).encode() for rows in asked]
         mark = self.model.mark
@@ -100,11 +103,14 @@ class Turn(NamedTuple):
                 seconds = self._long_enough(warm, connections)
                 # Its answer comes when those are done with whose callers have hung up.
                 check(ask(port, dialect, self.model, checked[0].rows), checked[0])
-                before = server.cpu_s()
+                before, had = server.cpu_s(), self.receiver.received()
                 load = self.wrk.run(port, requests, mark, connections=connections, seconds=seconds)
                 cpu_s = server.cpu_s() - before
                 check(ask(port, dialect, self.model, checked[-1].rows), checked[-1])
-                if fault := load.fault or too_few(load, connections):
+                fault = load.fault or too_few(load, connections)
+                if self.contender.traces and not fault and not self.receiver.gets_more_than(had):
+                    fault = "none of its spans arrived"
+                if fault:
                     yield self._failure(fault, connections)
                     continue
                 yield self._sample(
@@ -117,6 +123,9 @@ class Turn(NamedTuple):
                     pss_mb=server.proportional_mb(),
                     start_s=start_s,
                 )
+
+    def _launch(self, port: int) -> Launch:
+        return Launch(self.python, port, self.model, self.folder, free_port, self.receiver.endpoint)
 
     def _long_enough(self, warm: Load, connections: int) -> float:
         """How long to measure, seconds, so that each caller has some answers of a slow contender too."""
@@ -147,7 +156,7 @@ class Turn(NamedTuple):
 
     def _loop(self, asked: list[np.ndarray]) -> Sample:
         np.save(self.folder / "rows.npy", np.array(asked))
-        command, environ = self.contender.start(Launch(self.python, 0, self.model, self.folder, free_port))
+        command, environ = self.contender.start(self._launch(0))
         began = time.perf_counter()
         with subprocess.Popen(
             ["taskset", "--cpu-list", str(self.core), *command],

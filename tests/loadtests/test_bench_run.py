@@ -18,8 +18,9 @@ from loadtests.bench.dialects import PLAIN, V2
 from loadtests.bench.load import Load, Wrk
 from loadtests.bench.models import prepare
 from loadtests.bench.process import cores
+from loadtests.bench.receiver import Receiver
 from loadtests.bench.results import FIGURES, Failure, Results, Sample
-from loadtests.bench.turn import Turn
+from loadtests.bench.turn import Turn, free_port
 from tests.system import require_program
 
 
@@ -70,23 +71,37 @@ def test_fewer_answers_than_callers_are_no_measurement(
 def take(contender: Contender, folder: Path) -> list[Sample | Failure]:
     """One turn of a contender with the iris model."""
     told: list[str] = []
-    for name in ("model", "wrk", "own"):
+    for name in ("model", "wrk", "own", "receiver"):
         (folder / name).mkdir()
-    return list(
-        Turn(
-            contender,
-            cases.choose(["iris-1"], [1])[0],
-            1,
-            prepare("iris", folder / "model"),
-            Path(sys.executable),
-            folder / "own",
-            cores()[0],
-            1,
-            Wrk(folder / "wrk", cores()[1]),
-            "here",
-            told.append,
-        ).take()
-    )
+    with Receiver(folder / "receiver", cores()[1], free_port()) as receiver:
+        return list(
+            Turn(
+                contender,
+                cases.choose(["iris-1"], [1])[0],
+                1,
+                prepare("iris", folder / "model"),
+                Path(sys.executable),
+                folder / "own",
+                cores()[0],
+                1,
+                Wrk(folder / "wrk", cores()[1]),
+                receiver,
+                "here",
+                told.append,
+            ).take()
+        )
+
+
+def test_spans_of_who_traces_must_arrive(tmp_path: Path) -> None:
+    require_program("wrk")
+    (tracing,) = [each for each in contenders.CONTENDERS if each.name == "foretell-tracing"]
+    bare = next(each for each in contenders.CONTENDERS if each.name == "foretell")
+    (sample,) = take(tracing, tmp_path)
+    assert isinstance(sample, Sample)
+    (tmp_path / "again").mkdir()
+    (failure,) = take(bare._replace(traces=True), tmp_path / "again")
+    assert isinstance(failure, Failure)
+    assert failure.reason == "none of its spans arrived"
 
 
 def test_a_contender_that_answers_wrongly_is_not_measured(tmp_path: Path) -> None:
