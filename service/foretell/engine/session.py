@@ -138,12 +138,10 @@ class Session:
             RunError: ONNX Runtime failed.
             InvalidInputError: A part of a sequence is wanted that it does not have for these inputs.
         """
-        if wanted is not None and self._plain:
-            return dict(zip(wanted, self.run_raw(inputs, wanted, options), strict=True))
-        values = self.run_raw(inputs, None, options)
         if self._plain:
-            return dict(zip(self._names, values, strict=True))
-        tensors = flatten(self.outputs, values)
+            names = self._names if wanted is None else wanted
+            return dict(zip(names, self.run_raw(inputs, names, options)))  # noqa: B905 - it gives one for each
+        tensors = flatten(self.outputs, self.run_raw(inputs, None, options))
         if wanted is None:
             return tensors
         absent = [name for name in wanted if name not in tensors]

@@ -82,7 +82,7 @@ class Version:
         ):
             return self._in_turn(request)
         record.run_rows = request.rows
-        record.run_started_ns = time.perf_counter_ns()
+        record.run_started_ns = record.queued_ns
         try:
             outputs = self._session.run(request.inputs, request.outputs)
         except RunError as error:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from foretell.parser.layout import Tensors
     from foretell.signature import Signature, Tensor
-    from foretell.tensors import Array
+    from foretell.tensors import Array, DType
 
 __all__ = ["ColumnLayout"]
 
@@ -43,12 +43,10 @@ class ColumnLayout:
             (tensor, [at for at, column in enumerate(columns) if column.input == tensor.name])
             for tensor in signature.inputs
         ]
-        self._packed = (
-            len(self._groups) == 1
-            and len(signature.inputs[0].shape) > 1
-            and not self._blanks
-            and not self._excluded
-        )
+        only = signature.inputs[0]
+        self._packed: tuple[str, DType] | None = None
+        if len(self._groups) == 1 and len(only.shape) > 1 and not self._blanks and not self._excluded:
+            self._packed = only.name, only.type
 
         values = [column_type(column, signature.enforce) for column in columns]
         keys = [msgspec.field(name=column.name) for column in columns]
@@ -86,9 +84,9 @@ class ColumnLayout:
         def place(row: int, column: int) -> str:
             return at.format(row) + self._step(rows[row], column)
 
-        if self._packed:
-            tensor = self._groups[0][0]
-            return {tensor.name: _array(plain, tensor, place)}
+        if self._packed is not None:
+            name, dtype = self._packed
+            return {name: _array(plain, dtype, place)}
         columns = list(zip(*plain, strict=True))
         return self._tensors(columns, lambda column, row: place(row, column))
 
@@ -126,7 +124,7 @@ class ColumnLayout:
         tensor: Tensor, members: list[int], columns: list[Sequence[Any]], place: Callable[[int, int], str]
     ) -> Array:
         group = [columns[at] for at in members]
-        array = _array(group, tensor, lambda member, row: place(members[member], row))
+        array = _array(group, tensor.type, lambda member, row: place(members[member], row))
         return array[0] if len(tensor.shape) == 1 else np.ascontiguousarray(array.T)
 
 
@@ -141,9 +139,8 @@ def _sequence(row: Any) -> Sequence[Any]:
     return astuple(row) if isinstance(row, msgspec.Struct) else (row,)
 
 
-def _array(values: Sequence[Sequence[Any]], tensor: Tensor, place: Callable[[int, int], str]) -> Array:
+def _array(values: Sequence[Sequence[Any]], dtype: DType, place: Callable[[int, int], str]) -> Array:
     """A two-dimensional array of equally long sequences; `place` gives the JSON path of an element."""
-    dtype = tensor.type
     matrix = matrix_of(values, dtype)
     if matrix is not None:
         return matrix

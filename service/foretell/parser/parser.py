@@ -77,7 +77,8 @@ class Parser:
             InvalidInputError: A ragged nested list, or a number that its type cannot hold.
         """
         tensors = self._layout.tensors_of_rows(rows, at)
-        self._check_axes(tensors, at.partition("[")[0])
+        if self._equal_axes:
+            _check_axes(self._equal_axes, tensors, at.partition("[")[0])
         return tensors, len(rows)
 
     def tensors_of_columns(self, columns: Any, at: str = "$.inputs") -> tuple[Tensors, int]:
@@ -94,7 +95,7 @@ class Parser:
             InvalidInputError: Columns of different lengths, a ragged list, or a number that its type cannot hold.
         """
         tensors = self._layout.tensors_of_columns(columns, at)
-        self._check_axes(tensors, at)
+        _check_axes(self._equal_axes, tensors, at)
         return tensors, len(tensors[self.signature.inputs[0].name]) if self._batched else 1
 
     def check_shape(self, tensor: Tensor, shape: Sequence[int], path: str) -> None:
@@ -130,9 +131,6 @@ class Parser:
         for name, rules in self._rules.items():
             rules.check(tensors[name], paths[name])
         return len(tensors[self.signature.inputs[0].name]) if self._batched else 1
-
-    def _check_axes(self, tensors: Tensors, at: str) -> None:
-        _check_axes(self._equal_axes, tensors, at)
 
 
 def _check_axes(equal_axes: list[list[tuple[str, int]]], tensors: Tensors, at: str) -> None:

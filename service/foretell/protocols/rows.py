@@ -22,13 +22,14 @@ def rows_of(name: str, tensor: Array, rows: int) -> Array:
     Raises:
         InvalidInputError: The output has another first axis than the rows.
     """
-    if tensor.ndim == 0 or len(tensor) != rows:
+    shape = tensor.shape
+    if not shape or shape[0] != rows:
         message = (
-            f"the output {name!r} has the shape {list(tensor.shape)}, not one value for each row; "
+            f"the output {name!r} has the shape {list(shape)}, not one value for each row; "
             "send `inputs` to the model's own path, /v1/models/<model>:predict"
         )
         raise InvalidInputError(Problem("$", message))
-    return tensor.reshape(rows) if tensor.ndim == 2 and tensor.shape[1] == 1 else tensor
+    return tensor.reshape(rows) if len(shape) == 2 and shape[1] == 1 else tensor
 
 
 def prediction_rows(outputs: Tensors, rows: int) -> list[Any]:
@@ -39,7 +40,7 @@ def prediction_rows(outputs: Tensors, rows: int) -> list[Any]:
     """
     if rows == 1:
         row = {name: json_row(rows_of(name, tensor, 1)) for name, tensor in outputs.items()}
-        return [row] if len(row) > 1 else list(row.values())
+        return [row] if len(row) > 1 else [*row.values()]
     columns = {name: json_rows(rows_of(name, tensor, rows)) for name, tensor in outputs.items()}
     return next(iter(columns.values())) if len(columns) == 1 else records(columns)
 
