@@ -203,9 +203,12 @@ class AcceleratedProtocol(HttpToolsProtocol):
         self.cycle.message_event.set()
         return False
 
-    def answer(self, answer: Answer) -> None:
+    def write(self, answer: Answer) -> bytes:
         """See `Asker`."""
-        written = self._hot_path.wire.write(answer, self.server_state.default_headers)
+        return self._hot_path.wire.write(answer, self.server_state.default_headers)
+
+    def send(self, answer: Answer, written: bytes) -> None:
+        """See `Asker`."""
         self._is_asked = False
         self.cycle = _ANSWERED
         self.scope = _HEAD_WHOLE

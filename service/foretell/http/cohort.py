@@ -59,7 +59,11 @@ class Asker(Protocol):
         """Whether a prediction is to be answered here, which has not begun; if not, the asker has seen to it."""
         ...
 
-    def answer(self, answer: Answer) -> None:
+    def write(self, answer: Answer) -> bytes:
+        """An answer as it is sent."""
+        ...
+
+    def send(self, answer: Answer, written: bytes) -> None:
         """Send an answer, and have its record observed."""
         ...
 
@@ -132,18 +136,19 @@ class Cohort:
 
     def _send(self, ready: list[tuple[Asked, Going]]) -> None:
         core = self._core
-        answers: list[tuple[Asked, Answer | Awaitable[Answer]]] = []
+        written: list[tuple[Asked, Answer | Awaitable[Answer], bytes]] = []
         for asked, going in ready:
             try:
                 answer = core.end(going)
+                written.append(
+                    (asked, answer, asked.asker.write(answer) if isinstance(answer, Answer) else b"")
+                )
             except BaseException as error:  # noqa: BLE001 - see above
                 asked.asker.fail(asked, error)
-            else:
-                answers.append((asked, answer))
-        for asked, answer in answers:
+        for asked, answer, message in written:
             try:
                 if isinstance(answer, Answer):
-                    asked.asker.answer(answer)
+                    asked.asker.send(answer, message)
                 else:
                     asked.asker.wait(asked, answer)
             except BaseException as error:  # noqa: BLE001 - see above
