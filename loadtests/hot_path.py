@@ -1,6 +1,6 @@
 """What one prediction costs from the first byte of its request to the last of its answer, without a kernel.
 
-    python loadtests/hot_path.py                  calls and bytecodes of Python: exact, and the same on every machine
+    python loadtests/hot_path.py                  calls and bytecodes of Python, the same on every machine
     python loadtests/hot_path.py --record         the same, and keep them as what the tests compare with
     python loadtests/hot_path.py --instructions   instructions, by valgrind
 
@@ -270,11 +270,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--requests", type=int, default=COUNTED, help="how many instructions are counted for")
+    parser.add_argument(
+        "--requests",
+        type=int,
+        default=COUNTED,
+        help=f"for how many requests instructions are counted; {COUNTED}",
+    )
     parser.add_argument("--instructions", action="store_true", help="count instructions, by valgrind")
     parser.add_argument("--record", action="store_true", help=f"write what is counted to {RECORD.name}")
     parser.add_argument("--counted", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.requests < 1:
+        parser.error("--requests is a whole number above 0")
     if arguments.counted:
         uvloop.run(run_counted(arguments.requests))
     elif arguments.instructions:

@@ -7,7 +7,7 @@ on all of them. The floor is an ASGI application that does nothing, on the uvico
 much more than that a contender takes in the same round.
 
   make bench                                                    everything; an hour and a half
-  make bench-quick                                              the floors, foretell, FastAPI; a minute
+  make bench-quick                                              the floors, foretell, FastAPI; within a minute
   make bench ARGS="--cases breast_cancer-1 --contenders foretell mosec"
   make bench ARGS="--cases iris-1 --connections 1 16 --rounds 7 --seconds 5"
   make bench ARGS=--list                                        who and what there is
@@ -48,7 +48,8 @@ def main(words: list[str] | None = None) -> int:
         return 0
     try:
         asked, entrants = _chosen(arguments)
-    except ValueError as error:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except (ValueError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     rounds = arguments.rounds or (1 if arguments.quick else 3)
@@ -64,15 +65,16 @@ def main(words: list[str] | None = None) -> int:
         except LoadError as error:
             print(f"bench: {error}", file=sys.stderr)
             return 2
-    write(results, arguments.out)
     print(markdown(results))
+    write(results, arguments.out)
     tell(f"written to {arguments.out}: results.json, table.md, chart.svg")
-    return int(bool(results.failures))
+    if results.was_stopped:
+        tell("it was stopped: what is there is of the measurements until then")
+    return int(bool(results.failures) or results.was_stopped)
 
 
 def write(results: Results, folder: Path) -> None:
-    """Write results.json, table.md and chart.svg into a folder, which is made if it is not there."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write results.json, table.md and chart.svg into a folder."""
     (folder / "results.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
     (folder / "table.md").write_text(markdown(results))
     (folder / "chart.svg").write_text(svg(results))
@@ -84,7 +86,7 @@ def _chosen(arguments: argparse.Namespace) -> tuple[list[Case], list[Contender]]
     Raises:
         ValueError: There is no such case, or no such contender.
     """
-    names, connections = arguments.cases, arguments.connections
+    names, connections = list(dict.fromkeys(arguments.cases)), list(dict.fromkeys(arguments.connections))
     who = contenders.choose(arguments.contenders)
     if arguments.quick:
         names, connections = names or QUICK_CASES, connections or QUICK_CONNECTIONS
@@ -95,16 +97,22 @@ def _chosen(arguments: argparse.Namespace) -> tuple[list[Case], list[Contender]]
                     target = f".venv-bench/{each.environment}/.done"
                     print(f"{each.name} is left out: `make {target}` makes its environment", file=sys.stderr)
             who = [each for each in who if is_there(each.environment)]
-    return cases.choose(names, connections), who
+    chosen = cases.choose(names, connections)
+    for each in who:
+        if each.name in arguments.contenders and not any(map(each.takes, chosen)):
+            there = ", ".join(case.name for case in CASES if each.takes(case))
+            raise ValueError(f"{each.name} takes no part in what is asked; it does in {there}")
+    return chosen, who
 
 
 def _list() -> None:
     for case in CASES:
         callers = ", ".join(map(str, case.connections))
-        print(f"{case.name:<26} {case.rows} rows of {case.model} as {case.encoding}, {callers} callers")
-    print()
+        count = "1 row" if case.rows == 1 else f"{case.rows} rows"
+        print(f"{case.name:<26} {count} of {case.model} as {case.encoding}, {callers} callers")
     for each in contenders.CONTENDERS:
-        print(f"{each.name:<26} {each.about}")
+        taken = ", ".join(case.name for case in CASES if each.takes(case))
+        print(f"\n{each.name:<26} {each.about}\n{'':<26} {taken}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,7 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--list", action="store_true", help="list cases and contenders, and measure nothing")
     parser.add_argument(
-        "--quick", action="store_true", help="breast_cancer-1 at 1 and 16 callers, one round of 2 s, a few"
+        "--quick",
+        action="store_true",
+        help=f"breast_cancer-1 at 1 and 16 callers, one round of 2 s: {', '.join(contenders.QUICK)}",
     )
     parser.add_argument("--cases", nargs="+", default=[], metavar="CASE", help="what is asked; all")
     parser.add_argument(
@@ -133,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="how many callers ask at once; 1, 16 and 64, or what the case says",
     )
-    parser.add_argument("--seconds", type=_count, help="how long each measurement takes; 3")
+    parser.add_argument("--seconds", type=_count, help="how many whole seconds each measurement takes; 3")
     parser.add_argument("--rounds", type=_count, help="how often each contender has its turn; 3")
     parser.add_argument(
         "--out", type=Path, default=Path("build/bench"), help="where the results go; build/bench"
@@ -142,7 +152,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
     return number

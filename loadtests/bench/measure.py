@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,51 +54,59 @@ def measure(
     there = [each for each in contenders if each.name in pythons]
     samples: list[Sample] = []
     models: dict[str, Model] = {}
+    was_stopped = False
     (folder / "receiver").mkdir()
     with Receiver(folder / "receiver", load_core, free_port()) as receiver:
-        for number, case in enumerate(cases, 1):
-            if case.model not in models:
-                tell(f"training and writing the model {case.model}")
-                (folder / case.model).mkdir()
-                models[case.model] = prepare(case.model, folder / case.model)
-            left = [each for each in there if each.takes(case)]
-            others = ", ".join(each.name for each in there if not each.takes(case))
-            tell(
-                f"case {number} of {len(cases)} {case.name}: "
-                + (f"not for {others}" if others else "for all")
-            )
-            for turn in range(1, rounds + 1):
-                for contender in list(left):
-                    place = f"case {number} of {len(cases)} {case.name}, round {turn} of {rounds}, {contender.name}"
-                    model, python = models[case.model], pythons[contender.name]
+        try:
+            for number, case in enumerate(cases, 1):
+                place = f"case {number} of {len(cases)} {case.name}"
+                left = [each for each in there if each.takes(case)]
+                tell(f"{place}: {', '.join(each.name for each in left)}")
+                if case.model not in models:
+                    tell(f"{place}: training and writing the model")
+                    (folder / case.model).mkdir()
+                    models[case.model] = prepare(case.model, folder / case.model)
+                for turn, contender in itertools.product(range(1, rounds + 1), tuple(left)):
+                    if contender not in left:
+                        continue
                     with tempfile.TemporaryDirectory(dir=folder) as own:
-                        where = Path(own)
-                        for each in Turn(
+                        taken = Turn(
                             contender,
                             case,
                             turn,
-                            model,
-                            python,
-                            where,
+                            models[case.model],
+                            pythons[contender.name],
+                            Path(own),
                             server_core,
                             seconds,
                             wrk,
                             receiver,
-                            place,
+                            f"{place}, round {turn} of {rounds}, {contender.name}",
                             tell,
-                        ).take():
-                            if isinstance(each, Sample):
-                                samples.append(each)
-                                continue
-                            failures.append(each)
-                            tell(f"{place}: NOT MEASURED: {each.reason}")
-                            if not each.connections:  # it does not start, or answers wrongly: it would again
-                                left.remove(contender)
+                        )
+                        if not _has_taken(taken, samples, failures):
+                            left.remove(contender)
+        except KeyboardInterrupt:
+            was_stopped = True
     entrants = [
         Entrant(each.name, each.about, releases(each.environment, pythons[each.name])) for each in there
     ]
     floor = next(each.name for each in contenders if each.floor)
-    return Results(describe(server_core, load_core), floor, cases, entrants, samples, failures)
+    machine = describe(server_core, load_core)
+    return Results(machine, floor, cases, entrants, samples, failures, was_stopped)
+
+
+def _has_taken(turn: Turn, samples: list[Sample], failures: list[Failure]) -> bool:
+    """Let a contender have its turn; False if it does not start, or answers wrongly: it would again."""
+    for each in turn.take():
+        if isinstance(each, Sample):
+            samples.append(each)
+            continue
+        failures.append(each)
+        turn.tell(f"{turn.place}: NOT MEASURED: {each.reason}")
+        if not each.connections:
+            return False
+    return True
 
 
 def _pythons(

@@ -68,6 +68,9 @@ def _spread(spread: Spread, write: Format) -> str:
 
 
 def _failures(results: Results) -> Iterator[str]:
+    if results.was_stopped:
+        yield ""
+        yield "It was stopped before its end."
     if results.failures:
         yield ""
         yield "Not measured:"

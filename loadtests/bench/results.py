@@ -81,6 +81,7 @@ class Results(msgspec.Struct, frozen=True):
         contenders: Who took part.
         samples: What was measured.
         failures: What was not, and why.
+        was_stopped: Whether somebody stopped it before its end.
     """
 
     machine: dict[str, str]
@@ -89,6 +90,7 @@ class Results(msgspec.Struct, frozen=True):
     contenders: list[Entrant]
     samples: list[Sample]
     failures: list[Failure]
+    was_stopped: bool = False
 
 
 class Row(msgspec.Struct, frozen=True):

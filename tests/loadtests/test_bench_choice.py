@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +84,32 @@ def test_an_unknown_name_is_refused_with_those_that_there_are(
     told = capsys.readouterr().err
     assert "'no-such'" in told
     assert "there are" in told
+
+
+def test_who_takes_no_part_in_what_is_asked_is_not_left_out_in_silence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--cases", "iris-1", "--contenders", "foretell", "bentoml"]) == 2
+    told = capsys.readouterr().err
+    assert "bentoml takes no part in what is asked; it does in breast_cancer-1" in told
+
+
+def test_where_nothing_can_be_written_nothing_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert (
+        main(["--cases", "iris-1", "--contenders", "foretell", "--out", str(tmp_path / "file" / "below")])
+        == 2
+    )
+    assert "Not a directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--connections", "x"], ["--seconds", "0.1"], ["--rounds", "0"]])
+def test_what_is_no_number_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(words)
+    assert f"{words[1]} is not a whole number above 0" in capsys.readouterr().err
 
 
 def test_the_list_names_every_case_and_contender(capsys: pytest.CaptureFixture[str]) -> None:

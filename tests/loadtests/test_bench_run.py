@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -90,6 +91,26 @@ def take(contender: Contender, folder: Path) -> list[Sample | Failure]:
                 told.append,
             ).take()
         )
+
+
+def test_who_stops_it_keeps_what_was_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_program("wrk")
+    take = Turn.take
+
+    def stopped_at_foretell(self: Turn) -> Iterator[Sample | Failure]:
+        if self.contender.name == "foretell":
+            raise KeyboardInterrupt
+        return take(self)
+
+    monkeypatch.setattr(Turn, "take", stopped_at_foretell)
+    options = ["--cases", "iris-1", "--contenders", "foretell", "--connections", "1"]
+    assert main([*options, "--rounds", "1", "--seconds", "1", "--out", str(tmp_path)]) == 1
+    assert "It was stopped before its end." in capsys.readouterr().out
+    found = msgspec.json.decode((tmp_path / "results.json").read_bytes(), type=Results)
+    assert [each.contender for each in found.samples] == ["nothing"]
+    assert found.was_stopped
 
 
 def test_spans_of_who_traces_must_arrive(tmp_path: Path) -> None:
