@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from tests.servers import RunningServer
+from tests.servers import SAMPLE_STORE, WAYS, RunningServer, ServeStore
 
 BODY = json.dumps({"features": [5.1, 3.5, 1.4, 0.2]}).encode()
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The flags of each way that predictions take."""
+    return WAYS[request.param]
 
 
 def _talk(server: RunningServer, *pieces: bytes) -> bytes:
@@ -82,3 +89,19 @@ def test_requests_in_one_go_are_answered_in_their_order(sample_server: RunningSe
 
 def test_an_odd_request_line_is_refused(sample_server: RunningServer) -> None:
     assert _talk(sample_server, b"GARBAGE\r\n\r\n").startswith(b"HTTP/1.1 400")
+
+
+def test_clients_that_leave_with_answers_outstanding_are_no_errors(
+    serve_store: ServeStore, way: tuple[str, ...]
+) -> None:
+    """uvicorn tells only the last of several requests of a connection that their client is gone."""
+    server = serve_store(SAMPLE_STORE, *way)
+    parts = urlsplit(server.url)
+    request = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
+    for _ in range(300):
+        with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+            connection.sendall(request * 5)
+    assert httpx.post(f"{server.url}/predict", content=BODY).status_code == 200
+    assert server.stop() == 0
+    assert [line for line in server.raw if "Traceback" in line or '"error"' in line] == []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from litestar.exceptions import LitestarException
 
@@ -23,6 +25,59 @@ class Counter(Plugin):
         with open("{seen}", "a") as file:
             file.writelines(f"{{record.status}}\\n" for record in records)
 """
+
+
+MARKER = """
+from contextvars import ContextVar
+from foretell.plugin import Plugin, Shortcut, Stage
+
+MARK = ContextVar("mark", default="")
+
+class Marks(Shortcut):
+    def begin(self, request):
+        return MARK.set("theirs")
+
+class Marker(Plugin):
+    stage = Stage.VALIDATE
+
+    def wrap_predict(self, call_next, model):
+        return Marks()
+"""
+
+
+def test_what_plugins_set_is_not_seen_where_the_server_is_asked_for_more(store: Path, tmp_path: Path) -> None:
+    """A host's middleware may look at its context in `receive`, and leave its tracks there."""
+    write_version(store, "m", 1, linear_model_bytes())
+    (tmp_path / "marker.py").write_text(MARKER)
+    settings = {
+        "store": {"path": str(store)},
+        "log": {"level": "error"},
+        "plugins": {"enabled": ["marker"], "folder": str(tmp_path)},
+        "engine": {"inline_us": 0},
+    }
+    app = create_app(msgspec.convert(settings, Settings))
+    seen: list[str] = []
+    statuses: list[int] = []
+
+    async def receive() -> Any:
+        seen.extend(f"{var.name}={value}" for var, value in copy_context().items() if var.name == "mark")
+        if asked:
+            await asyncio.Event().wait()
+        asked.append(1)
+        return {"type": "http.request", "body": b'{"instances": [[1, 2]]}', "more_body": False}
+
+    async def send(message: Any) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    asked: list[int] = []
+
+    async def scenario() -> None:
+        async with app.lifespan():
+            call: Any = app(_scope("/v1/models/m:predict"), receive, send)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # as below
+            await call
+
+    asyncio.run(scenario())
+    assert (statuses, seen) == ([200], [])
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["there", "gone"])

@@ -136,8 +136,8 @@ class Tracing(Plugin[TracingConfig]):
         """End the spans of traced requests, and make those of requests that were refused before the chain."""
         spans = self._spans
         for record in records:
-            if record.notes is None and record.failure is None and record.decoded_ns:
-                continue  # it was answered, and is not traced, like most
+            if record.notes is None and record.failure is None and record.rows:
+                continue  # it got to the chain, and is not traced, like most
             try:
                 self._finish(record, spans)
             except Exception as error:  # noqa: BLE001 - one request's oddities are not to cost the spans of others
@@ -150,7 +150,7 @@ class Tracing(Plugin[TracingConfig]):
                 # It is opened here where the request went no further.
                 opened = spans.open(record, noted, None) if isinstance(noted, Parent) else noted
                 spans.finish(opened, record)
-        elif not record.decoded_ns:  # it never reached the chain, where requests are decided on
+        elif not record.rows:  # it never reached the chain, where requests are decided on
             place = None if spans is None else self._decide(record.headers)
             if place is not None and spans is not None:
                 spans.finish(spans.open(record, place, None), record)

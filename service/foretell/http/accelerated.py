@@ -11,9 +11,10 @@ import asyncio
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from foretell.http.cohort import Asked
+from foretell.http.connection import Connection
 from foretell.http.head import Head
 from foretell.http.heads import END, LONGEST, KnownHead
 
@@ -50,7 +51,7 @@ _HEAD_WHOLE: Final[Any] = {"method": "POST"}
 """In place of scopes, for those who look whether a head has come."""
 
 
-class AcceleratedProtocol(HttpToolsProtocol):
+class AcceleratedProtocol(Connection):
     """One connection.
 
     Args:
@@ -252,6 +253,7 @@ class AcceleratedProtocol(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
         self.cycle.more_body = False
+        self.running = self.cycle
         # Not uvicorn's own way to start one: it would give it a copy of the context.
         task = self.loop.create_task(self.cycle.run_asgi(app), context=asked.context)
         task.add_done_callback(self.tasks.discard)

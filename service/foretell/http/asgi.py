@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from litestar import asgi
@@ -128,7 +129,7 @@ class Adapter:
 
     async def predict(self, route: Route, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """A prediction, whose route is known and has its method."""
-        headers = _headers(scope)
+        headers, context = _headers(scope), copy_context()
         try:
             body = await self._body(headers, receive)
         except RequestError as error:
@@ -140,13 +141,26 @@ class Adapter:
         if type(answer) is Answer:  # most are there at once
             await self._send(answer, scope, send)
         else:
-            await self.finish(cast("Awaitable[Answer]", answer), scope, receive, send)
+            await self.finish(cast("Awaitable[Answer]", answer), scope, receive, send, context)
 
     async def finish(
-        self, waiting: Awaitable[Answer], scope: HTTPScope, receive: Receive, send: Send
+        self,
+        waiting: Awaitable[Answer],
+        scope: HTTPScope,
+        receive: Receive,
+        send: Send,
+        context: Context,
     ) -> None:
-        """A prediction that has to be waited for; its request has been received whole."""
-        answer = await _while_wanted(waiting, receive)
+        """A prediction that has to be waited for; its request has been received whole.
+
+        Args:
+            waiting: What is waited for.
+            scope: See ASGI.
+            receive: See ASGI.
+            send: See ASGI.
+            context: Where `receive` is asked whether the caller is there: what plugins have set is not in it.
+        """
+        answer = await _while_wanted(waiting, receive, context)
         if answer is not None:
             await self._send(answer, scope, send)
 
@@ -188,7 +202,7 @@ class Adapter:
             self.core.observe(answer.record)
 
 
-async def _while_wanted(predicting: Awaitable[Answer], receive: Receive) -> Answer | None:
+async def _while_wanted(predicting: Awaitable[Answer], receive: Receive, context: Context) -> Answer | None:
     """Wait for an answer as long as the client does; None if it went away, and its place was given up.
 
     Where the first step suffices, nobody is asked whether the client still waits.
@@ -207,7 +221,10 @@ async def _while_wanted(predicting: Awaitable[Answer], receive: Receive) -> Answ
             gone = True
             task.cancel()
 
-    hearing = asyncio.ensure_future(receive())
+    async def hear() -> object:
+        return await receive()
+
+    hearing = asyncio.get_running_loop().create_task(hear(), context=context)
     hearing.add_done_callback(leave)
     try:
         await go_on(steps, waiting)

@@ -181,8 +181,14 @@ class Core:
 
     def abandon(self, going: Going) -> None:
         """End a prediction that has begun and whose caller waits no longer; nothing is to follow."""
-        self._count_as_gone(going)
+        self.count_as_gone(going)
         self._leave(going)
+
+    def count_as_gone(self, going: Going) -> None:
+        """Have a prediction observed as one whose caller has gone away before it was answered."""
+        going.record.status = CLIENT_GONE
+        going.record.finished_ns = self._clock_ns()
+        self._observers.add(going.record)
 
     async def tell(
         self, route: Route, headers: Headers, method: str, make: Callable[[], object | Awaitable[object]]
@@ -238,15 +244,10 @@ class Core:
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
             return self._failed(error, going.route, going.record)
         except asyncio.CancelledError:
-            self._count_as_gone(going)
+            self.count_as_gone(going)
             raise
         finally:
             self._leave(going)
-
-    def _count_as_gone(self, going: Going) -> None:
-        going.record.status = CLIENT_GONE
-        going.record.finished_ns = self._clock_ns()
-        self._observers.add(going.record)
 
     async def _wake(self, going: Going, model: str, body: bytes) -> Answer:
         """Go on when a model is loaded that was asleep."""

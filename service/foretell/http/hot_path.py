@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import Context
 from typing import TYPE_CHECKING, cast
 
 from foretell.http.cohort import Cohort
@@ -72,6 +73,6 @@ class HotPath:
         """An application that waits for an answer and sends it; the request has been received."""
 
         async def finish(scope: Scope, receive: Receive, send: Send) -> None:
-            await self._adapter.finish(waiting, cast("HTTPScope", scope), receive, send)
+            await self._adapter.finish(waiting, cast("HTTPScope", scope), receive, send, Context())
 
         return finish

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from foretell.http.answer import Answer
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Pace"]
 
+_RUN: Final = 0
+_WRITE: Final = 1
+_SEND: Final = 2
+
+_MOST: Final = 16
 _PATIENCE_NS: Final = 1_000_000
-"""Who has taken a step keeps pace with the others only if it is no longer than this ago that they all could, ns."""
+"""How long the first of those who go together should wait for the runs of the others, ns."""
 
 
 class Pace:
-    """The tasks that predict in step.
+    """The tasks that predict in step. Who has got further goes before who has just come.
 
     Args:
         core: What answers.
@@ -36,9 +42,12 @@ class Pace:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._waiting: list[asyncio.Future[None]] = []
-        self._released_ns = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: tuple[deque[asyncio.Future[None]], ...] = (deque(), deque(), deque())
+        self._is_released = False
         self._together = 0
+        self._most = _MOST
+        self._ran_ns = 0
 
     async def predict(self, route: Route, head: Head, body: bytes) -> Answer | Awaitable[Answer]:
         """Answer a prediction; see `Core.predict`."""
@@ -47,48 +56,67 @@ class Pace:
         if going.outcome is not None or len(body) > MOST_BYTES:
             core.run(going)
             return core.end(going)
-        loop = asyncio.get_running_loop()
-        await self._wait(going, loop)
+        await self._wait(_RUN, going)
         core.run(going)
         if self._keeps_pace(going):
-            await self._wait(going, loop)
+            await self._wait(_WRITE, going)
         answer = core.end(going)
         if type(answer) is Answer and self._keeps_pace(going):
             try:
-                await self._step(loop)
-            except BaseException:
-                core.observe(answer.record)
+                await self._step(_SEND)
+            except BaseException:  # nothing of it was sent
+                core.count_as_gone(going)
                 raise
         return answer
 
-    async def _wait(self, going: Going, loop: asyncio.AbstractEventLoop) -> None:
+    def _keeps_pace(self, going: Going) -> bool:
+        """Whether others take the next step too."""
+        return self._together > 1 and going.outcome is None
+
+    async def _wait(self, step: int, going: Going) -> None:
         """Take the next step with the others."""
         try:
-            await self._step(loop)
+            await self._step(step)
         except BaseException:  # its caller waits no longer
             self._core.abandon(going)
             raise
 
-    def _keeps_pace(self, going: Going) -> bool:
-        """Whether it waits for others, which take the next step too, and soon."""
-        return (
-            going.outcome is None
-            and self._together > 1
-            and time.perf_counter_ns() - self._released_ns < _PATIENCE_NS
-        )
-
-    def _step(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
-        """Done when all that go on in this turn of the event loop have got here."""
-        if not self._waiting:
-            loop.call_soon(self._release)
+    def _step(self, step: int) -> asyncio.Future[None]:
+        """Done when all that go on in this turn of the event loop have got here, or as many as go together."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # those who waited on another went with it
+            self._loop = loop
+            self._is_released = False
+            for waiting in self._waiting:
+                waiting.clear()
         future: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(future)
+        self._waiting[step].append(future)
+        if not self._is_released:
+            self._is_released = True
+            loop.call_soon(self._release, loop)
         return future
 
-    def _release(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        self._together = len(waiting)
-        self._released_ns = time.perf_counter_ns()
-        for future in waiting:
+    def _release(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let those go on who have got furthest."""
+        if loop is not self._loop:
+            return
+        if self._ran_ns:
+            self._adapt(time.perf_counter_ns() - self._ran_ns)
+        step = max(step for step, waiting in enumerate(self._waiting) if waiting)
+        waiting = self._waiting[step]
+        self._together = min(len(waiting), self._most)
+        for _ in range(self._together):
+            future = waiting.popleft()
             if not future.done():
                 future.set_result(None)
+        self._ran_ns = time.perf_counter_ns() if step == _RUN else 0
+        self._is_released = any(self._waiting)
+        if self._is_released:  # behind those who were just woken
+            loop.call_soon(self._release, loop)
+
+    def _adapt(self, took_ns: int) -> None:
+        """Let fewer run together if the last who did took long, more if they did not."""
+        if took_ns > _PATIENCE_NS:
+            self._most = max(1, self._together * _PATIENCE_NS // took_ns)
+        else:
+            self._most = min(_MOST, self._most * 2)

@@ -132,13 +132,15 @@ class Server(uvicorn.Server):
         self._listening: dict[asyncio.Server, socket.socket] = {}
         self._settings = settings
         self._make_protocol = cast("Callable[..., asyncio.Protocol]", config.http_protocol_class)
-        has_httptools = self._make_protocol.__name__ == "HttpToolsProtocol"
-        if settings.accelerated and isinstance(app, Application) and has_httptools:
-            # httptools is not everywhere.
-            from foretell.http.accelerated import AcceleratedProtocol
-            from foretell.http.hot_path import HotPath
+        if self._make_protocol.__name__ == "HttpToolsProtocol":  # httptools is not everywhere
+            from foretell.http.connection import Connection
 
-            self._make_protocol = partial(AcceleratedProtocol, HotPath(app, lifecycle))
+            self._make_protocol = Connection
+            if settings.accelerated and isinstance(app, Application):
+                from foretell.http.accelerated import AcceleratedProtocol
+                from foretell.http.hot_path import HotPath
+
+                self._make_protocol = partial(AcceleratedProtocol, HotPath(app, lifecycle))
 
     def serve_until_told(self, sockets: list[socket.socket]) -> bool:
         """Serve until a signal comes; see `run_server`.

@@ -419,6 +419,21 @@ def test_the_log_line_of_an_untraced_failure_names_the_callers_trace(make: Make,
     assert http_otlp.spans == []
 
 
+def test_a_request_whose_caller_left_before_the_chain_has_a_span(make: Make, http_otlp: Receiver) -> None:
+    plugin = make(endpoint=http_otlp.endpoint)
+
+    async def run() -> None:
+        async with running(plugin):
+            record = ask(headers=[SAMPLED]).record
+            record.decoded_ns, record.finished_ns, record.status = 1, 2, 499
+            plugin.observe([record])
+            assert record.trace_id == TRACE
+
+    asyncio.run(run())
+    (root,) = [span for span in http_otlp.spans if span.name == "POST"]
+    assert root.attributes["http.response.status_code"] == 499
+
+
 def test_a_traced_request_that_got_no_further_than_that_has_a_span_all_the_same(
     make: Make, http_otlp: Receiver
 ) -> None:
