@@ -61,7 +61,7 @@ class Receiver:
     def gets_more_than(self, had: int) -> bool:
         """Whether it has got more bytes than that, or does in as long as exporters gather spans."""
         until = time.monotonic() + GATHERED_S
-        while (more := self.received() > had) is False and time.monotonic() < until:
+        while not (more := self.received() > had) and time.monotonic() < until:
             time.sleep(0.1)
         return more
 

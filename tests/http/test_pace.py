@@ -140,7 +140,7 @@ def test_as_many_as_go_together_are_done_before_the_next_run(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pace, "_PATIENCE_NS", 10**12)
-    monkeypatch.setattr(pace, "_MOST", 2)
+    monkeypatch.setattr(pace, "MOST", 2)
     assert steps_of(5, run, monkeypatch) == ["bbbbbrreerreere"]
 
 

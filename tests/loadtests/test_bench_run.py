@@ -115,8 +115,7 @@ def test_who_stops_it_keeps_what_was_measured(
 
 def test_spans_of_who_traces_must_arrive(tmp_path: Path) -> None:
     require_program("wrk")
-    (tracing,) = [each for each in contenders.CONTENDERS if each.name == "foretell-tracing"]
-    bare = next(each for each in contenders.CONTENDERS if each.name == "foretell")
+    _, bare, tracing = contenders.choose(["foretell", "foretell-tracing"])
     (sample,) = take(tracing, tmp_path)
     assert isinstance(sample, Sample)
     (tmp_path / "again").mkdir()

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from foretell.http.head import Head
     from foretell.http.routes import Route
 
-__all__ = ["MOST_BYTES", "Asked", "Asker", "Cohort"]
+__all__ = ["MOST", "MOST_BYTES", "Asked", "Asker", "Cohort"]
 
-_MOST: Final = 16
+MOST: Final = 16
 MOST_BYTES: Final = 16 * 1024
 """Longer bodies are answered at once: what they take is not in the changes between steps."""
 
@@ -103,8 +103,8 @@ class Cohort:
     def flush(self) -> None:
         """Answer those that wait."""
         waiting, self._waiting = self._waiting, []
-        for first in range(0, len(waiting), _MOST):
-            self._answer(waiting[first : first + _MOST])
+        for first in range(0, len(waiting), MOST):
+            self._answer(waiting[first : first + MOST])
 
     def _answer(self, cohort: list[Asked]) -> None:
         """Answer some; what goes wrong with one is no matter for those beside it."""

@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from foretell.http.answer import Answer
-from foretell.http.cohort import MOST_BYTES
+from foretell.http.cohort import MOST, MOST_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -28,7 +28,6 @@ _RUN: Final = 0
 _WRITE: Final = 1
 _SEND: Final = 2
 
-_MOST: Final = 16
 _PATIENCE_NS: Final = 1_000_000
 """How long the first of those who go together should wait for the runs of the others, ns."""
 
@@ -46,7 +45,7 @@ class Pace:
         self._waiting: tuple[deque[asyncio.Future[None]], ...] = (deque(), deque(), deque())
         self._is_released = False
         self._together = 0
-        self._most = _MOST
+        self._most = MOST
         self._ran_ns = 0
 
     async def predict(self, route: Route, head: Head, body: bytes) -> Answer | Awaitable[Answer]:
@@ -119,4 +118,4 @@ class Pace:
         if took_ns > _PATIENCE_NS:
             self._most = max(1, self._together * _PATIENCE_NS // took_ns)
         else:
-            self._most = min(_MOST, self._most * 2)
+            self._most = min(MOST, self._most * 2)
