@@ -18,7 +18,7 @@ def test_it_tells_numbers_reasons_and_how_each_model_runs(store: Path, run: Run)
     assert any(line.split()[:3] == ["run", "threads", "3"] and "engine.run_threads" in line for line in lines)
     quick = next(line for line in lines if line.startswith("quick"))
     assert "on the event loop" in quick
-    assert "no: its runs are short" in quick
+    assert "up to 16 rows: its runs are short" in quick
     heavy = next(line for line in lines if line.startswith("heavy"))
     assert "times the rows a second" in heavy
     assert "FAILED" in next(line for line in lines if line.startswith("broken"))

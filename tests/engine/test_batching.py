@@ -75,10 +75,26 @@ def test_a_model_whose_bigger_runs_are_cheaper_by_the_row_shares_them() -> None:
     assert "times the rows a second" in found.reason
 
 
-def test_runs_on_the_event_loop_are_not_shared() -> None:
-    assert decide(linear_model_bytes(), inline_us=1e6) == Batching(
-        1, "its runs are short and happen on the event loop"
-    )
+@pytest.mark.parametrize(
+    ("model", "rows", "shown"),
+    [(linear_model_bytes(), 16, "was shown"), (centred_bytes(), 1, "could not be shown")],
+    ids=["independent", "mean"],
+)
+def test_short_runs_are_shared_on_the_event_loop_where_no_bit_changes(
+    model: bytes, rows: int, shown: str
+) -> None:
+    found = decide(model, inline_us=1e6)
+    assert (found.rows, found.loop_rows) == (1, rows)
+    assert found.reason.startswith("its runs are short, on the event loop")
+    assert found.reason.endswith(shown)
+
+
+def test_what_is_set_holds_for_short_runs_too() -> None:
+    model = linear_model_bytes()
+    assert decide(model, ModelBatching(mode="off"), inline_us=1e6).loop_rows == 1
+    assert decide(model, ModelBatching(mode="on"), inline_us=1e6).loop_rows == 16
+    assert decide(model, ModelBatching(max_rows=4), inline_us=1e6).loop_rows == 4
+    assert decide(model, inline_us=0).loop_rows == 1
 
 
 @pytest.mark.parametrize("mode", ["auto", "on"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from foretell.engine.batching import Batching
 from foretell.engine.lane import Lane, LaneRules
@@ -25,9 +26,11 @@ from tests.models import (
     failing_model_bytes,
     gather_bytes,
     linear_model_bytes,
+    model_bytes,
     open_width_bytes,
     signature_of,
     slow_model_bytes,
+    value_info,
 )
 
 INLINE = Cost(0, 0, 5000)
@@ -38,7 +41,9 @@ MakeVersion = Callable[..., Version]
 def make_version(request: pytest.FixtureRequest) -> MakeVersion:
     """Makes versions, each with threads of its own, which end with the test."""
 
-    def make(model: bytes, cost: Cost | None, *, inline_us: float = 100, threads: int = 2) -> Version:
+    def make(
+        model: bytes, cost: Cost | None, *, inline_us: float = 100, threads: int = 2, loop_rows: int = 1
+    ) -> Version:
         signature, session, pool = signature_of(model), Session(model), Pool(threads)
         version = Version(
             ModelInfo("m", 1, "", "", signature),
@@ -46,7 +51,7 @@ def make_version(request: pytest.FixtureRequest) -> MakeVersion:
             Parser(signature, max_rows=100, name="m.1."),
             Lane("m version 1", "m", session, pool, rules=LaneRules(), cost=cost),
             cost=cost,
-            batching=Batching(1, "a test"),
+            batching=Batching(1, "a test", loop_rows),
             inline_us=inline_us,
         )
         request.addfinalizer(pool.close)
@@ -224,3 +229,70 @@ def test_a_value_that_the_model_cannot_take_is_the_caller_s_mistake(
     assert asyncio.run(taken(2)) == [0, 2]
     with pytest.raises(InvalidInputError, match="a value is none that it can take"):
         asyncio.run(taken(9))
+
+
+def some(
+    *rows: list[float], outputs: tuple[str, ...] | None = None, dtype: Any = np.float32
+) -> PredictRequest:
+    record = RequestRecord("test", "native", 0)
+    return PredictRequest({"X": np.array(rows, dtype)}, len(rows), record, outputs)
+
+
+def answers_together(version: Version, *requests: PredictRequest) -> list[Any]:
+    return [each and each.outputs["Y"].tolist() for each in version.respond_together(requests)]
+
+
+def test_requests_that_share_a_run_get_their_own_rows_and_the_first_counts_it(
+    make_version: MakeVersion,
+) -> None:
+    version = make_version(linear_model_bytes(weights=[2, 3]), INLINE, loop_rows=16)
+    requests = [some([1, 0]), some([0, 1], [5, 5]), some([7, 7])]
+    assert answers_together(version, *requests) == [[[2]], [[3], [25]], [[35]]]
+    assert [request.record.run_rows for request in requests] == [4, 0, 0]
+    assert {request.record.together for request in requests} == {3}
+    for request in requests:
+        assert 0 < request.record.queued_ns == request.record.run_started_ns <= request.record.run_ended_ns
+
+
+def test_what_does_not_fit_into_a_shared_run_is_left_for_later(make_version: MakeVersion) -> None:
+    version = make_version(linear_model_bytes(weights=[2, 3]), INLINE, loop_rows=3)
+    large, wanted = some([0, 1], [5, 5], [6, 6]), some([1, 1], outputs=("Y",))
+    assert answers_together(version, some([1, 0]), large, some([7, 7]), wanted, some([2, 2])) == [
+        [[2]],
+        None,
+        [[35]],
+        None,
+        [[10]],
+    ]
+    assert answers_together(version, some([1, 1]), wanted) == [None, None]
+
+
+def test_one_that_is_too_large_keeps_the_others_from_nothing(make_version: MakeVersion) -> None:
+    version = make_version(linear_model_bytes(weights=[2, 3]), INLINE, loop_rows=2)
+    large = some([0, 1], [5, 5], [6, 6])
+    assert answers_together(version, large, some([1, 0]), some([0, 1])) == [None, [[2]], [[3]]]
+
+
+def test_rows_of_different_lengths_share_no_run(make_version: MakeVersion) -> None:
+    version = make_version(open_width_bytes(), INLINE, loop_rows=16)
+    assert answers_together(version, rows_of(1, 4), rows_of(1, 5)) == [None, None]
+    assert answers_together(version, rows_of(1, 4), rows_of(1, 5), rows_of(1, 4)) == [
+        [[4] * 3],
+        None,
+        [[4] * 3],
+    ]
+
+
+def test_where_one_makes_a_shared_run_fail_each_is_left_to_run_alone(make_version: MakeVersion) -> None:
+    nodes = [helper.make_node("Gather", ["table", "X"], ["Y"])]
+    inputs, outputs = [value_info("X", "int64", ("batch", 1))], [value_info("Y", "float32", ("batch", 1))]
+    model = model_bytes(nodes, inputs, outputs, {"table": np.arange(3, dtype=np.float32)})
+    version = make_version(model, INLINE, loop_rows=16)
+    first, bad, last = (some([index], dtype=np.int64) for index in (0, 10**6, 2))
+    assert answers_together(version, first, bad, last) == [None, None, None]
+    assert answers_together(version, first, last) == [[[0]], [[2]]]
+
+
+def test_no_more_rows_share_a_run_than_may_run_on_the_event_loop(make_version: MakeVersion) -> None:
+    assert make_version(linear_model_bytes(), Cost(0, 25, 5000), loop_rows=16).loop_rows == 4
+    assert make_version(linear_model_bytes(), Cost(200, 0, 5000), loop_rows=16).loop_rows == 1

@@ -7,16 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from onnx import helper
 
 from foretell.engine.session import Session
-from foretell.engine.warm_up import Cost, measure, trial_inputs, zero_inputs
+from foretell.engine.warm_up import Cost, measure
 from foretell.errors import RunError
 from foretell.parser import Parser, Tensors
-from foretell.signature import Column, Signature, Tensor
+from foretell.signature import Signature
 from tests.engine.test_graph_signature import picky_model
 from tests.models import (
     identity_bytes,
@@ -39,55 +38,6 @@ def cost_of(model: bytes) -> Cost | None:
 
 def test_a_cost_is_a_straight_line() -> None:
     assert [Cost(10, 2).of(rows) for rows in (0, 1, 5)] == [10, 12, 20]
-
-
-def test_zeros_have_the_shape_of_the_signature() -> None:
-    signature = Signature(
-        inputs=(
-            Tensor("a", "float32", ("batch", 3)),
-            Tensor("b", "string", (None,)),
-            Tensor("c", "bool", ("batch", None, "width")),
-        ),
-        outputs=(Tensor("Y", "float32", ("batch",)),),
-    )
-    zeros = zero_inputs(signature, 4)
-    assert {name: (value.shape, value.dtype.str) for name, value in zeros.items()} == {
-        "a": ((4, 3), "<f4"),
-        "b": ((4,), "|O"),
-        "c": ((4, 1, 1), "|b1"),
-    }
-    assert zeros["b"].tolist() == [""] * 4
-
-
-def test_zeros_of_a_model_without_rows_ignore_the_number_of_rows() -> None:
-    signature = Signature((Tensor("a", "int64", (2, "n")), Tensor("b", "int64", ("m",))), ())
-    assert {name: value.shape for name, value in zero_inputs(signature, 9).items()} == {
-        "a": (2, 1),
-        "b": (1,),
-    }
-
-
-def test_the_example_of_a_signature_is_what_it_is_tried_on() -> None:
-    signature = Signature(
-        inputs=(Tensor("X", "float32", ("batch", 2)), Tensor("s", "string", ("batch", 1))),
-        outputs=(Tensor("Y", "float32", ("batch",)),),
-        columns=(Column("a", "float32", "X"), Column("s", "string", "s"), Column("b", "int64", "X")),
-        example=(1.5, "red", 7),
-    )
-    inputs = trial_inputs(signature, parser_of(signature), 2)
-    assert inputs["X"].tolist() == [[1.5, 7], [1.5, 7]]
-    assert inputs["s"].tolist() == [["red"], ["red"]]
-    assert inputs["X"].flags.c_contiguous
-
-
-def test_without_an_example_it_is_tried_on_zeros() -> None:
-    signature = signature_of(linear_model_bytes())
-    assert trial_inputs(signature, parser_of(signature), 3)["X"].tolist() == [[0, 0]] * 3
-
-
-def test_a_model_without_rows_is_tried_on_zeros() -> None:
-    signature = msgspec.structs.replace(signature_of(identity_bytes("float32", (1, 2))), example=((1, 2),))
-    assert trial_inputs(signature, parser_of(signature), 3)["X"].tolist() == [[0, 0]]
 
 
 @pytest.mark.parametrize("model", [linear_model_bytes(), slow_model_bytes(64, 2)], ids=["fast", "slower"])

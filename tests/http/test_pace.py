@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from foretell.app import create_app
+from foretell.engine import version
 from foretell.http import pace
 from foretell.http.answer import Answer
 from foretell.http.application import Application
@@ -120,13 +121,44 @@ def test_what_breaks_a_run_breaks_nobody_elses(run: Run, monkeypatch: pytest.Mon
             raise asyncio.CancelledError
         return ask_model(core, endpoint, request)
 
+    def apart(*_: object) -> None:
+        """Each runs by itself."""
+
     monkeypatch.setattr(Core, "_ask", odd)
+    monkeypatch.setattr(Core, "run_together", apart)
 
     async def test(core: Core) -> None:
         in_step = Pace(core)
         asked = [ask(core, in_step, body_of(number)) for number in range(3)]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         assert [type(answer) for answer in answers] == [Answer, asyncio.CancelledError, Answer]
+
+    run(test)
+
+
+def test_those_whose_model_answers_together_as_alone_share_a_run(run: Run) -> None:
+    async def test(core: Core) -> None:
+        in_step = Pace(core)
+        answers = await asyncio.gather(*(ask(core, in_step, body_of(number)) for number in range(5)))
+        for number, answer in enumerate(answers):
+            assert b'"predictions":[%d.0]' % number in answer.body
+        assert [answer.record.together for answer in answers] == [5] * 5
+        assert [answer.record.run_rows for answer in answers] == [5, 0, 0, 0, 0]
+
+    run(test)
+
+
+def test_a_fault_of_a_shared_run_is_answered_to_each(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise OverflowError("no room")
+
+    monkeypatch.setattr(version, "run_jointly", fails)
+
+    async def test(core: Core) -> None:
+        in_step = Pace(core)
+        answers = await asyncio.gather(*(ask(core, in_step, body_of(number)) for number in range(3)))
+        assert [answer.status for answer in answers] == [500] * 3
+        assert (await ask(core, in_step, body_of(7))).status == 200  # alone
 
     run(test)
 

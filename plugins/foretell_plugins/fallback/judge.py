@@ -7,7 +7,7 @@ import time
 from contextvars import Context
 from typing import TYPE_CHECKING, Final
 
-from foretell.engine.warm_up import trial_inputs
+from foretell.engine.trial_inputs import trial_inputs
 from foretell.errors import (
     AccessDeniedError,
     DeadlineError,

@@ -78,6 +78,7 @@ def _described(name: str, version: Version) -> tuple[str, ...]:
         where = f"on the event loop up to {version.inline_rows} rows, longer ones in threads"
     else:
         where = "in threads"
-    rows = "no" if version.batching.rows == 1 else f"up to {version.batching.rows} rows"
+    most = max(version.batching.rows, version.batching.loop_rows)
+    rows = "no" if most == 1 else f"up to {most} rows"
     weights = f"{version.weights.size_bytes / 1e6:.1f} MB, {version.weights.reason}"
     return (name, number, cost, where, f"{rows}: {version.batching.reason}", weights)

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from foretell.engine.warm_up import time_us, trial_inputs, varied, zero_inputs
+from foretell.engine.batch_invariance import invariant_rows
+from foretell.engine.trial_inputs import FACTORS, scaled, trial_inputs, varied, zero_inputs
+from foretell.engine.warm_up import time_us
 from foretell.errors import RunError
 
 if TYPE_CHECKING:
     from foretell.engine.session import Session
     from foretell.engine.warm_up import Cost
-    from foretell.parser import Parser, Tensors
+    from foretell.parser import Parser
     from foretell.signature import Signature
     from foretell.store.model_config import ModelBatching
 
@@ -25,23 +27,27 @@ _PATIENCE_S: Final = 1.0
 _WORTH: Final = 1.2
 """A bigger run must give so many times the rows a second for requests to share runs by themselves."""
 
-_FACTORS: Final = (1e3, 1e-3, -1.0)
-"""Rows that are so many times another are tried together with it."""
-
 _NEAR: Final = 0.97
 """Of the sizes that give nearly the most rows a second, the smallest is taken: its callers wait least."""
+
+
+_SHORT: Final = "its runs are short, on the event loop; that sharing them changes no bit {}"
+_SHOWN: Final = "was shown"
+_NOT_SHOWN: Final = "could not be shown"
 
 
 class Batching(msgspec.Struct, frozen=True):
     """What was decided.
 
     Attributes:
-        rows: How many rows go together at most; 1 means that requests share no runs.
+        rows: How many rows of requests that wait for a thread go together at most; 1 means that they share no runs.
         reason: Why, in words.
+        loop_rows: How many rows of requests that came together do so on the event loop, where nothing waits; 1 for none.
     """
 
     rows: int
     reason: str
+    loop_rows: int = 1
 
 
 def choose_batching(
@@ -61,7 +67,7 @@ def choose_batching(
         parser: The parser of its signature.
         config: What the team has set.
         cost: What a run was measured to cost; None if that is not known.
-        inline_us: Runs shorter than this happen on the event loop, where there is nothing to share, µs.
+        inline_us: Runs shorter than this happen on the event loop, where no request waits for others, µs.
 
     Raises:
         LoadTimeoutError: The session was stopped meanwhile.
@@ -73,8 +79,11 @@ def choose_batching(
     forced = config.mode == "on"
     if cost is None and not forced:
         return Batching(1, "what a run costs is not known")
-    if cost is not None and cost.of(1) <= inline_us and not forced:
-        return Batching(1, "its runs are short and happen on the event loop")
+    loop_rows = 1
+    if cost is not None and cost.of(1) <= inline_us:
+        loop_rows = min(invariant_rows(session, signature, parser, cost), config.max_rows or _MOST_ROWS)
+        if not forced:
+            return Batching(1, _SHORT.format(_SHOWN if loop_rows > 1 else _NOT_SHOWN), loop_rows)
     independent = _rows_are_independent(session, signature, parser)
     if independent is False:
         return Batching(
@@ -91,7 +100,7 @@ def choose_batching(
     rows = min((size for size, rate in rates.items() if rate >= best * _NEAR), default=most)
     gain = best / rates[1] if rates.get(1) else 1.0
     if forced:
-        return Batching(config.max_rows or max(rows, 2), "batching is on in its model.toml")
+        return Batching(config.max_rows or max(rows, 2), "batching is on in its model.toml", loop_rows)
     if rows == 1 or gain < _WORTH:
         return Batching(1, f"runs of more rows give only {gain:.2f} times the rows a second")
     return Batching(rows, f"runs of {rows} rows give {gain:.1f} times the rows a second")
@@ -117,7 +126,7 @@ def _rows_are_independent(session: Session, signature: Signature, parser: Parser
     one = trial_inputs(signature, parser, 1)
     other = varied(one)
     # Some models take a measure of all rows, such as the greatest: rows of other sizes show it.
-    others = [other, zero_inputs(signature, 1), *(_scaled(other, factor) for factor in _FACTORS)]
+    others = [other, zero_inputs(signature, 1), *(scaled(other, factor) for factor in FACTORS)]
     found: bool | None = None
     for first, second in [(one, each) for each in others] + [(other, each) for each in others[1:]]:
         if all(np.array_equal(second[name], array) for name, array in first.items()):
@@ -136,14 +145,6 @@ def _rows_are_independent(session: Session, signature: Signature, parser: Parser
         if not found:
             return False
     return found
-
-
-def _scaled(inputs: Tensors, factor: float) -> Tensors:
-    with np.errstate(over="ignore"):  # what is too large for its type is infinite
-        return {
-            name: (array * factor).astype(array.dtype) if array.dtype.kind == "f" else array
-            for name, array in inputs.items()
-        }
 
 
 def _alike(together: Any, alone: list[Any], rows: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from foretell.engine.warm_up import zero_inputs
+from foretell.engine.trial_inputs import zero_inputs
 from foretell.errors import RunError, ScreeningError
 from foretell.signature import Signature, Tensor
 

@@ -18,8 +18,9 @@ from foretell.engine.pool import Pool
 from foretell.engine.session import Session
 from foretell.engine.shared_weights import LEAST_BYTES, Opened, Refused, SharedWeights, Weights
 from foretell.engine.stand_in import StandIn
+from foretell.engine.trial_inputs import trial_inputs, varied
 from foretell.engine.version import Version
-from foretell.engine.warm_up import completed, measure, trial_inputs, varied
+from foretell.engine.warm_up import completed, measure
 from foretell.errors import IntegrityError, RunError, StoreError
 from foretell.parser import Parser
 from foretell.prediction import ModelInfo

@@ -8,9 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from foretell.errors import RunError
+from foretell.engine.joint_run import run_jointly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,22 +146,9 @@ class Run:
 
     def _outputs(self, tickets: Sequence[Ticket]) -> Sequence[Tensors]:
         requests = [ticket.request for ticket in tickets]
-        wanted = requests[0].outputs
         if len(requests) == 1:
-            return [self._session.run(requests[0].inputs, wanted, self._options)]
-        joined = {
-            name: np.concatenate([each.inputs[name] for each in requests]) for name in requests[0].inputs
-        }
-        outputs = self._session.run(joined, wanted, self._options)
-        ends = np.cumsum([each.rows for each in requests]).tolist()
-        if any(array.ndim == 0 or len(array) != ends[-1] for array in outputs.values()):
-            raise RunError(
-                "an output has not one row for each row of the inputs, so that it cannot be shared"
-            )
-        return [
-            {name: array[end - each.rows : end] for name, array in outputs.items()}
-            for each, end in zip(requests, ends, strict=True)
-        ]
+            return [self._session.run(requests[0].inputs, requests[0].outputs, self._options)]
+        return run_jointly(self._session, requests, self._options)
 
     def _resolve(self) -> None:
         traced = self._traced() if len(self.tickets) > 1 else {}

@@ -54,6 +54,7 @@ class Session:
     Attributes:
         inputs: What the graph takes.
         outputs: What it gives.
+        plain: Whether it gives nothing but tensors.
 
     Raises:
         ScreeningError: ONNX Runtime refuses the model, or it has an input or output that cannot be served,
@@ -116,7 +117,7 @@ class Session:
             raise ScreeningError("the graph has no outputs: there is nothing that it could answer")
         # What wraps it in Python checks again that all inputs are there, in a fifth of the time of a small run.
         self._run: Callable[..., Sequence[Any]] = getattr(self._session, "_sess", self._session).run
-        self._plain = all(output.kind == "tensor" for output in self.outputs)
+        self.plain = all(output.kind == "tensor" for output in self.outputs)
         self._names = [output.name for output in self.outputs]
 
     def new_options(self) -> Any:
@@ -138,7 +139,7 @@ class Session:
             RunError: ONNX Runtime failed.
             InvalidInputError: A part of a sequence is wanted that it does not have for these inputs.
         """
-        if self._plain:
+        if self.plain:
             names = self._names if wanted is None else wanted
             return dict(zip(names, self.run_raw(inputs, names, options)))  # noqa: B905 - it gives one for each
         tensors = flatten(self.outputs, self.run_raw(inputs, None, options))

@@ -6,17 +6,19 @@ import time
 from typing import TYPE_CHECKING
 
 from foretell.engine.extent import extent
+from foretell.engine.joint_run import run_jointly
 from foretell.errors import InvalidInputError, Problem, RunError
 from foretell.prediction import ModelInfo, PredictRequest, PredictResponse, answered
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Sequence
 
     from foretell.engine.batching import Batching
     from foretell.engine.lane import Lane
     from foretell.engine.shared_weights import Opened
     from foretell.engine.warm_up import Cost
     from foretell.parser import Parser
+    from foretell.signature import Signature
 
 __all__ = ["Version"]
 
@@ -41,6 +43,7 @@ class Version:
     Attributes:
         weights: What is known of its weights.
         inline_rows: The greatest number of rows whose run happens on the event loop; 0 if none does.
+        loop_rows: How many rows of several requests may share a run there; 1 for none.
     """
 
     def __init__(
@@ -62,6 +65,8 @@ class Version:
         self.batching = batching
         self.inline_rows = _inline_rows(cost, inline_us)
         self._inline_extent = None if extent_of_row is None else self.inline_rows * extent_of_row
+        self.loop_rows = 1 if extent_of_row is not None else min(batching.loop_rows, max(self.inline_rows, 1))
+        self._is_fixed = _is_fixed(info.signature)
         self._opened = opened
         self._session = opened.session
         self._lane = lane
@@ -90,6 +95,49 @@ class Version:
             raise
         record.run_ended_ns = time.perf_counter_ns()
         return PredictResponse(outputs)
+
+    def respond_together(self, requests: Sequence[PredictRequest]) -> list[PredictResponse | None]:
+        """Answer requests that came together in one run, as far as they fit into one.
+
+        Each is answered as it would be alone, bit for bit, as was shown when the version was loaded.
+
+        Returns:
+            For each its response; None for those that `respond` is to answer.
+        """
+        responses: list[PredictResponse | None] = [None] * len(requests)
+        places = self._fitting(requests)
+        if len(places) < 2:
+            return responses
+        together = [requests[place] for place in places]
+        started_ns = time.perf_counter_ns()
+        try:
+            outputs = run_jointly(self._session, together)
+        except RunError:  # whose fault it is, each finds out alone
+            return responses
+        ended_ns = time.perf_counter_ns()
+        for place, request, own in zip(places, together, outputs, strict=True):
+            record = request.record
+            record.queued_ns = record.run_started_ns = started_ns
+            record.run_ended_ns = ended_ns
+            record.together = len(together)
+            responses[place] = PredictResponse(own)
+        together[0].record.run_rows = sum(each.rows for each in together)  # the first of them counts the run
+        return responses
+
+    def _fitting(self, requests: Sequence[PredictRequest]) -> list[int]:
+        """The places of requests that can share a run: the first that could, and all that fit to it."""
+        places: list[int] = []
+        rows, first, form = 0, requests[0], None
+        for place, request in enumerate(requests):
+            if rows + request.rows > self.loop_rows:
+                continue
+            if not places:
+                first, form = request, None if self._is_fixed else _form(request)
+            elif request.outputs != first.outputs or (form is not None and _form(request) != form):
+                continue
+            places.append(place)
+            rows += request.rows
+        return places
 
     async def predict(self, request: PredictRequest) -> PredictResponse:
         """Answer one request; see `respond`."""
@@ -137,6 +185,16 @@ class Version:
                     )
                     return Problem("$", message)
         return None
+
+
+def _is_fixed(signature: Signature) -> bool:
+    """Whether all requests have the same form."""
+    return all(isinstance(length, int) for tensor in signature.inputs for length in tensor.shape[1:])
+
+
+def _form(request: PredictRequest) -> dict[str, tuple[int, ...]]:
+    """What requests that share a run must have in common, apart from what their version's parser makes equal."""
+    return {name: array.shape[1:] for name, array in request.inputs.items()}
 
 
 def _inline_rows(cost: Cost | None, inline_us: float) -> int:

@@ -6,17 +6,16 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-import numpy as np
 
+from foretell.engine.trial_inputs import trial_inputs
 from foretell.errors import RunError
-from foretell.tensors import zeros
 
 if TYPE_CHECKING:
     from foretell.engine.session import Session
     from foretell.parser import Parser, Tensors
     from foretell.signature import Signature
 
-__all__ = ["Cost", "completed", "measure", "time_us", "trial_inputs", "varied", "zero_inputs"]
+__all__ = ["Cost", "completed", "measure", "time_us"]
 
 _REPEATS: Final = 5
 _REPEATS_OF_SHORT: Final = 25
@@ -57,42 +56,6 @@ class Cost(msgspec.Struct, frozen=True):
     def of(self, rows: int) -> float:
         """The expected duration of a run, µs."""
         return self.base_us + self.row_us * rows
-
-
-def zero_inputs(signature: Signature, rows: int) -> Tensors:
-    """Inputs of zeros and empty strings; variable axes other than the first have length 1."""
-    return {
-        tensor.name: zeros(
-            tensor.type,
-            tuple(
-                length if isinstance(length, int) else rows if axis == 0 and signature.batched else 1
-                for axis, length in enumerate(tensor.shape)
-            ),
-        )
-        for tensor in signature.inputs
-    }
-
-
-def trial_inputs(signature: Signature, parser: Parser, rows: int) -> Tensors:
-    """Inputs to warm a version up with: the example of its signature if it has one, else zeros."""
-    if signature.example is None or not signature.batched:
-        return zero_inputs(signature, rows)
-    tensors, _ = parser.tensors_of_rows([signature.example])
-    return {name: np.ascontiguousarray(np.repeat(tensor, rows, axis=0)) for name, tensor in tensors.items()}
-
-
-def varied(inputs: Tensors) -> Tensors:
-    """Other values of the same kinds; whole numbers stay so small that they can be indices."""
-    others: Tensors = {}
-    for name, array in inputs.items():
-        if array.dtype.kind == "f":
-            steps = np.linspace(0.1, 0.9, max(array.size, 1))[: array.size]
-            others[name] = (array + steps.reshape(array.shape)).astype(array.dtype)
-        elif array.dtype.kind in "biu":
-            others[name] = (array == 0).astype(array.dtype)
-        else:
-            others[name] = array
-    return others
 
 
 def measure(session: Session, signature: Signature, parser: Parser) -> Cost | None:

@@ -119,6 +119,8 @@ class Cohort:
                 asked.asker.fail(asked, error)
             else:
                 begun.append((asked, going))
+        if len(begun) > 1:
+            core.run_together([going for _, going in begun])
         began_ns = time.perf_counter_ns()
         ready: list[tuple[Asked, Going]] = []
         for asked, going in begun:

@@ -27,7 +27,7 @@ from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import identity_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from foretell.http.head import Head
     from foretell.http.lookup import Lookup
@@ -143,9 +143,32 @@ class Core:
             raise
         return going
 
+    def run_together(self, goings: Sequence[Going]) -> None:
+        """Answer those predictions in one run that may share one; `run` is to follow for all of them."""
+        groups: dict[Endpoint, list[Going]] = {}
+        for going in goings:
+            if going.outcome is None and going.endpoint.respond_together is not None:
+                groups.setdefault(going.endpoint, []).append(going)
+        for endpoint, group in groups.items():
+            together = endpoint.respond_together
+            if len(group) == 1 or together is None:
+                continue
+            try:
+                responses = together([each.request for each in group])
+            except Exception as error:  # noqa: BLE001 - the edge of the requests: they are answered and logged
+                for going in group:
+                    self._fail(going, error)
+                continue
+            predicted_ns = self._clock_ns()
+            for going, response in zip(group, responses, strict=True):
+                if response is not None:
+                    going.response = response
+                    going.record.rows = going.request.rows
+                    going.record.predicted_ns = predicted_ns
+
     def run(self, going: Going) -> None:
         """Hand a prediction to the plugins and the model; most have their response then."""
-        if going.outcome is not None:
+        if going.outcome is not None or going.response is not None:
             return
         try:
             response = self._ask(going.endpoint, going.request)

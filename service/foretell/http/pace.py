@@ -42,7 +42,7 @@ class Pace:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: tuple[deque[asyncio.Future[None]], ...] = (deque(), deque(), deque())
+        self._waiting: tuple[deque[tuple[asyncio.Future[None], Going]], ...] = (deque(), deque(), deque())
         self._is_released = False
         self._together = 0
         self._most = MOST
@@ -62,7 +62,7 @@ class Pace:
         answer = core.end(going)
         if type(answer) is Answer and self._keeps_pace(going):
             try:
-                await self._step(_SEND)
+                await self._step(_SEND, going)
             except BaseException:  # nothing of it was sent
                 core.count_as_gone(going)
                 raise
@@ -75,12 +75,12 @@ class Pace:
     async def _wait(self, step: int, going: Going) -> None:
         """Take the next step with the others."""
         try:
-            await self._step(step)
+            await self._step(step, going)
         except BaseException:  # its caller waits no longer
             self._core.abandon(going)
             raise
 
-    def _step(self, step: int) -> asyncio.Future[None]:
+    def _step(self, step: int, going: Going) -> asyncio.Future[None]:
         """Done when all that go on in this turn of the event loop have got here, or as many as go together."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # those who waited on another went with it
@@ -89,7 +89,7 @@ class Pace:
             for waiting in self._waiting:
                 waiting.clear()
         future: asyncio.Future[None] = loop.create_future()
-        self._waiting[step].append(future)
+        self._waiting[step].append((future, going))
         if not self._is_released:
             self._is_released = True
             loop.call_soon(self._release, loop)
@@ -104,11 +104,13 @@ class Pace:
         step = max(step for step, waiting in enumerate(self._waiting) if waiting)
         waiting = self._waiting[step]
         self._together = min(len(waiting), self._most)
-        for _ in range(self._together):
-            future = waiting.popleft()
-            if not future.done():
-                future.set_result(None)
+        group = [waiting.popleft() for _ in range(self._together)]
+        group = [(future, going) for future, going in group if not future.done()]
         self._ran_ns = time.perf_counter_ns() if step == _RUN else 0
+        if step == _RUN and len(group) > 1:
+            self._core.run_together([going for _, going in group])
+        for future, _ in group:
+            future.set_result(None)
         self._is_released = any(self._waiting)
         if self._is_released:  # behind those who were just woken
             loop.call_soon(self._release, loop)

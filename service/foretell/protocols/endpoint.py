@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from foretell.engine.stand_in import StandIn
 from foretell.engine.use import Use
@@ -14,10 +14,14 @@ from foretell.protocols.simple import SimpleBatchCodec, SimpleCodec
 from foretell.protocols.v2.codec import V2Codec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from foretell.engine.version import Version
     from foretell.plugin.chain import Chain
-    from foretell.prediction import Choose, ModelInfo, Respond
+    from foretell.prediction import Choose, ModelInfo, PredictRequest, PredictResponse, Respond
     from foretell.protocols.codec import Codec
+
+Together: TypeAlias = "Callable[[Sequence[PredictRequest]], list[PredictResponse | None]]"
 
 __all__ = ["GRPC", "INVOCATIONS", "NATIVE", "SIMPLE", "SIMPLE_BATCH", "V2", "Endpoint", "identity_headers"]
 
@@ -43,6 +47,8 @@ class Endpoint:
         headers: The response headers that say what answered.
         chain: The plugins around the version, with the version at their end.
         respond: The whole chain.
+        respond_together: Answers several requests in one run, as far as they fit into one; None where that would change
+            an answer, or a plugin goes around each.
         deadlines: How long its callers wait.
         choose: Says which version answers in its place, where it is the default; None if no plugin chooses.
         stands_in: Whether the version itself does not serve, and only plugins can answer for it.
@@ -68,6 +74,9 @@ class Endpoint:
         self.chain = chain
         self.respond: Respond = chain.respond
         self.choose: Choose | None = chain.choose
+        self.respond_together: Together | None = None
+        if not isinstance(version, StandIn) and version.loop_rows > 1 and not chain.wrapped:
+            self.respond_together = version.respond_together
         self.stands_in = isinstance(version, StandIn)
         self._version = version
         self.use = Use()

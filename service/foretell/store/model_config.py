@@ -51,7 +51,7 @@ class ModelBatching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         mode: ``auto`` lets them where warm-up measures that a bigger run is cheaper for each row; ``on`` always;
-            ``off`` never.
+            ``off`` never. Runs on the event loop are shared only where warm-up shows that it changes no bit.
         max_rows: How many rows go together at most; what warm-up finds best if None.
         max_wait_us: How long a request waits for others although a thread is free for it, µs. They gather without it
             too, while all threads are busy.
