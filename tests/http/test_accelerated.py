@@ -143,6 +143,44 @@ class Fails(Plugin):
         return Failing()
 """
 
+CLEANS = """
+import asyncio
+from pathlib import Path
+from foretell.plugin import Plugin, Stage
+
+class Cleans(Plugin):
+    stage = Stage.GUARD
+
+    def wrap_predict(self, call_next, model):
+        async def predict(request):
+            if request.record.header(b"x-wait") is None:
+                return await call_next(request)
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(0.01)
+                with (Path(__file__).parent / "cleaned").open("a") as file:
+                    file.write("cleaned ")
+
+        return predict
+"""
+
+SPOILS = """
+import asyncio
+from foretell.plugin import Plugin, Stage
+
+class Spoils(Plugin):
+    stage = Stage.GUARD
+
+    def wrap_predict(self, call_next, model):
+        async def predict(request):
+            await asyncio.sleep(0.001)
+            request.record.request_id = "a\\r\\nx-evil: 1"
+            return await call_next(request)
+
+        return predict
+"""
+
 RESETS = """
 from contextvars import ContextVar
 from foretell.plugin import Plugin, Shortcut, Stage
@@ -495,6 +533,105 @@ def test_a_client_that_goes_away_before_its_request_begins_gives_its_place_up(st
             assert core.in_flight == 0
 
     run(test)
+
+
+async def ask_slow(way: Way) -> tuple[Any, Any, Any]:
+    """A connection on which a prediction was asked that waits, after one that was answered."""
+    connection = way.connect()
+    assert (await ask(connection, SLOW_QUESTION)).startswith(b"HTTP/1.1 200")
+    connection[1].written.clear()
+    connection[0].data_received(SLOW_QUESTION)
+    await asyncio.sleep(0.01)
+    assert not connection[1].written
+    return connection
+
+
+def test_an_answer_that_was_waited_for_waits_until_the_client_reads(store: Path, run: Run) -> None:
+    """And what has come of the next request meanwhile is not lost."""
+    write_version(store, "slow", 1, slow_model_bytes(512, 16))
+
+    async def test(way: Way) -> None:
+        protocol, transport, state = await ask_slow(way)
+        protocol.pause_writing()
+        protocol.data_received(QUESTION[:60])
+        while way.app.adapter.core.in_flight:  # noqa: ASYNC110 - nobody sets an event
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+        assert transport.written == b""
+        protocol.resume_writing()
+        await settle(state)
+        assert transport.written.count(b"HTTP/1.1 200") == 1
+        assert transport.reading
+        assert (await ask((protocol, transport, state), QUESTION[60:])).startswith(b"HTTP/1.1 200")
+
+    run(test)
+
+
+def test_requests_behind_one_that_waits_are_answered_after_it(store: Path, run: Run) -> None:
+    write_version(store, "slow", 1, slow_model_bytes(512, 16))
+
+    async def test(way: Way) -> None:
+        protocol, transport, state = await ask_slow(way)
+        protocol.data_received(QUESTION)
+        assert not transport.reading
+        await settle(state)
+        assert transport.written.count(b"HTTP/1.1 200") == 2
+        assert transport.written.index(b"x-model-name: slow") < transport.written.index(b"x-model-name: m")
+        assert transport.reading
+        assert (await ask((protocol, transport, state), QUESTION)).startswith(b"HTTP/1.1 200")
+        assert state.total_requests == 4
+
+    run(test)
+
+
+def test_what_waits_when_the_end_begins_is_answered_and_closes_its_connection(store: Path, run: Run) -> None:
+    write_version(store, "slow", 1, slow_model_bytes(512, 16))
+
+    async def test(way: Way) -> None:
+        protocol, transport, state = await ask_slow(way)
+        way.lifecycle.close()
+        protocol.shutdown()
+        assert not transport.closing
+        await settle(state)
+        assert transport.written.startswith(b"HTTP/1.1 200")
+        assert b"connection: close\r\n" in transport.written
+        assert transport.closing
+
+    run(test)
+
+
+def test_what_a_plugin_does_for_a_client_that_left_is_not_ended_as_well(plugins: Path, run: Run) -> None:
+    (plugins / "cleans.py").write_text(CLEANS)
+
+    async def test(way: Way) -> None:
+        connection = way.connect()
+        assert (await ask(connection)).startswith(b"HTTP/1.1 200")
+        for _ in range(2):  # the second is known
+            protocol, _, state = way.connect()
+            protocol.data_received(QUESTION.replace(b"Host: x", b"Host: x\r\nX-Wait: 1"))
+            await asyncio.sleep(0.01)
+            protocol.connection_lost(None)
+            await settle(state)
+            await asyncio.sleep(0.05)
+        assert (plugins / "cleaned").read_text() == "cleaned cleaned "
+        assert way.app.adapter.core.in_flight == 0
+
+    run(test)
+
+
+def test_an_answer_that_was_waited_for_and_cannot_be_written_is_a_failure(
+    plugins: Path, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    (plugins / "spoils.py").write_text(SPOILS)
+
+    async def test(way: Way) -> None:
+        for _ in range(3):
+            connection = way.connect()
+            assert b"evil" not in await ask(connection)
+            assert connection[1].closing
+
+    run(test)
+    assert caplog.text.count("Exception in ASGI application") == 3
 
 
 def test_the_ways_differ_in_nothing_but_their_protocol(store: Path, plugins: Path) -> None:
