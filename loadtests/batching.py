@@ -142,8 +142,8 @@ async def measure(callers: int, rounds: int, hidden: int, folder: Path) -> bool:
 def main() -> None:
     """Measure, and exit with 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--callers", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--callers", type=int, default=32, help="how many ask at once; %(default)s")
+    parser.add_argument("--rounds", type=int, default=7, help="how often each has its turn; %(default)s")
     parser.add_argument("--hidden", type=int, default=3072, help="the width of the model")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -331,8 +331,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--rows", type=int, nargs="+", default=[1, 64, 1024])
+    parser.add_argument("--rounds", type=int, default=9, help="how often each has its turn; %(default)s")
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=[1, 64, 1024], help="how many rows a request has; %(default)s"
+    )
     parser.add_argument("--instructions", action="store_true", help="count instructions, under valgrind")
     parser.add_argument("--counted", action="store_true", help=argparse.SUPPRESS)  # it runs under valgrind
     arguments = parser.parse_args()

@@ -87,8 +87,10 @@ async def measure(count: int, most: int, folder: Path) -> bool:
 def main() -> None:
     """Measure, and exit with 1 where memory grows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--requests", type=int, default=100_000)
-    parser.add_argument("--rows", type=int, default=512)
+    parser.add_argument(
+        "--requests", type=int, default=100_000, help="how many requests are made; %(default)s"
+    )
+    parser.add_argument("--rows", type=int, default=512, help="how many rows a request has; %(default)s")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         flat = asyncio.run(measure(arguments.requests, arguments.rows, Path(folder)))

@@ -75,9 +75,18 @@ async def measure(server: RunningServer, *, seconds: float, times: float, deadli
 def main() -> None:
     """Measure, and exit with 1 where a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--times", type=float, default=4)
-    parser.add_argument("--deadline", type=float, default=2)
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="how long each measurement takes; %(default)s"
+    )
+    parser.add_argument(
+        "--times",
+        type=float,
+        default=4,
+        help="how many times what the server can answer is asked; %(default)s",
+    )
+    parser.add_argument(
+        "--deadline", type=float, default=2, help="how long each caller waits, seconds; %(default)s"
+    )
     parser.add_argument("--hidden", type=int, default=6144, help="the width of the model")
     arguments = parser.parse_args()
     cpus = sorted(os.sched_getaffinity(0))

@@ -204,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=15, help="how often each has its turn; %(default)s")
     parser.add_argument("--requests", type=int, help="1000, or 320 where instructions are counted")
     parser.add_argument("--instructions", action="store_true", help="count instructions, under valgrind")
     parser.add_argument("--counted", action="store_true", help=argparse.SUPPRESS)  # it runs under valgrind

@@ -27,8 +27,10 @@ from tests.soak import SETTINGS, ReloadSoak  # noqa: E402
 def main() -> None:
     """Run it, and print what it came to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--reloads", type=int, default=200)
-    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument(
+        "--reloads", type=int, default=200, help="how many changes of the store are made; %(default)s"
+    )
+    parser.add_argument("--clients", type=int, default=32, help="how many clients ask at once; %(default)s")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "model_store"

@@ -145,8 +145,8 @@ def told(name: str, found: list[float], beside: list[float]) -> float:
 def main() -> None:
     """Measure, and exit with 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=10, help="how often each has its turn; %(default)s")
+    parser.add_argument("--workers", type=int, default=2, help="how many workers answer; %(default)s")
     arguments = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     start_s()  # what has never run here is compiled, and kept as what is installed is

@@ -42,7 +42,7 @@ def main() -> None:
     """Measure, print, and exit with 1 where sharing saves less than three quarters of what it could."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--hidden", type=int, default=4096, help="the width of the model")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="how many workers answer; %(default)s")
     arguments = parser.parse_args()
     found: dict[bool, float] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -66,9 +66,11 @@ def ratio_of(found: dict[int, list[float]]) -> float:
 def main() -> None:
     """Measure, and exit with 1 where the target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=8)
-    parser.add_argument("--callers", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3, help="how often each has its turn; %(default)s")
+    parser.add_argument(
+        "--seconds", type=float, default=8, help="how long each measurement takes; %(default)s"
+    )
+    parser.add_argument("--callers", type=int, default=16, help="how many ask at once; %(default)s")
     parser.add_argument("--hidden", type=int, default=3072, help="the width of the model")
     parser.add_argument("--rows", type=int, default=64, help="the rows of a request")
     arguments = parser.parse_args()

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from foretell.http.cohort import Asked
 from foretell.http.connection import Connection
+from foretell.http.cycles import Answered, Waiting
 from foretell.http.head import Head
 from foretell.http.heads import END, LONGEST, KnownHead
 
@@ -28,58 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["AcceleratedProtocol"]
 
 
-class _NobodyWaits:
-    """In place of the event that a request's application waits for."""
-
-    def set(self) -> None:
-        """Nothing: it has ended."""
-
-
-class _Waiting:
-    """In place of uvicorn's cycle, for a request whose answer is waited for. It is its own event, which tells of its client.
-
-    Attributes:
-        response_complete: See uvicorn.
-        disconnected: See uvicorn.
-        keep_alive: See uvicorn.
-    """
-
-    more_body = False
-
-    def __init__(self) -> None:
-        self.response_complete = False
-        self.disconnected = False
-        self.keep_alive = True
-        self._task: asyncio.Task[None] | None = None
-
-    @property
-    def message_event(self) -> _Waiting:
-        """See uvicorn."""
-        return self
-
-    def begin(self, task: asyncio.Task[None] | None) -> None:
-        """The task that waits has begun: only now can it be ended, since what has not begun cleans nothing up."""
-        self._task = task
-        self.set()
-
-    def set(self) -> None:
-        """Something has happened to the connection: where the client has left, nobody waits any longer."""
-        if self.disconnected and self._task is not None:
-            self._task.cancel()
-            self._task = None  # once: a second time would end what cleans up
-
-
-class _Answered:
-    """In place of uvicorn's cycle, for a request that was answered without one."""
-
-    response_complete = True
-    disconnected = False
-    more_body = False
-    keep_alive = True
-    message_event = _NobodyWaits()
-
-
-_ANSWERED: Final[Any] = _Answered()
+_ANSWERED: Final[Any] = Answered()
 _HEAD_IN_PART: Final[Any] = {}
 _HEAD_WHOLE: Final[Any] = {"method": "POST"}
 """In place of scopes, for those who look whether a head has come."""
@@ -256,7 +206,7 @@ class AcceleratedProtocol(Connection):
         """See `Asker`: a task waits, which ends when the client leaves."""
         self._is_asked = False
         self.scope = _HEAD_WHOLE
-        waiting = _Waiting()
+        waiting = Waiting()
         self.cycle = self.running = cast("Any", waiting)
         self._start(asked, self._finish(asked, answer, waiting))
 
@@ -264,7 +214,7 @@ class AcceleratedProtocol(Connection):
         """See `Asker`: uvicorn runs an application that fails in the same way."""
         self._run(asked, _failing(error))
 
-    async def _finish(self, asked: Asked, answering: Awaitable[Answer], waiting: _Waiting) -> None:
+    async def _finish(self, asked: Asked, answering: Awaitable[Answer], waiting: Waiting) -> None:
         """Wait for an answer and send it."""
         waiting.begin(asyncio.current_task())
         try:
@@ -305,7 +255,7 @@ class AcceleratedProtocol(Connection):
         self.tasks.add(task)
         return task
 
-    def _cycle_in_place_of(self, waiting: _Waiting, asked: Asked) -> RequestResponseCycle:
+    def _cycle_in_place_of(self, waiting: Waiting, asked: Asked) -> RequestResponseCycle:
         """A cycle of uvicorn's that goes on where a request waited."""
         cycle = self._new_cycle(asked)
         cycle.keep_alive, cycle.disconnected = waiting.keep_alive, waiting.disconnected
