@@ -181,6 +181,35 @@ class Spoils(Plugin):
         return predict
 """
 
+MARKS = """
+from contextvars import ContextVar
+from pathlib import Path
+from foretell.plugin import Plugin, Shortcut, Stage
+
+MARK = ContextVar("MARK", default=None)
+
+class Marking(Shortcut):
+    def begin(self, request):
+        return MARK.set(str(next(iter(request.inputs.values()))[0, 0]))
+
+    def end(self, request, begun, response):
+        request.record.add_header(b"x-mark", MARK.get().encode())
+        request.record.add_header(b"x-together", str(request.record.together).encode())
+        MARK.reset(begun)
+
+    def failed(self, request, begun, error):
+        with (Path(__file__).parent / "failed").open("a") as file:
+            file.write(f"{MARK.get()} {type(error).__name__}\\n")
+        MARK.reset(begun)
+        return False
+
+class Marks(Plugin):
+    stage = Stage.GUARD
+
+    def wrap_predict(self, call_next, model):
+        return Marking()
+"""
+
 RESETS = """
 from contextvars import ContextVar
 from foretell.plugin import Plugin, Shortcut, Stage
@@ -482,6 +511,26 @@ def test_connections_of_one_turn_get_their_own_answers(run: Run) -> None:
             assert b'"predictions":[%d.0]' % number in transport.written
 
     run(test)
+
+
+def test_those_that_share_a_run_go_through_plugins_each_for_itself(run: Run, plugins: Path) -> None:
+    (plugins / "marks.py").write_text(MARKS)
+
+    async def test(way: Way) -> None:
+        connections = [await warm(way) for _ in range(40)]
+        for number, (protocol, _, _) in enumerate(connections):
+            protocol.data_received(question_of(b'{"instances": [[%d, 0]]}' % number))
+        shared = 0
+        for number, (_, transport, state) in enumerate(connections):
+            await settle(state)
+            assert b'"predictions":[%d.0]' % number in transport.written
+            assert b"x-mark: %d.0\r\n" % number in transport.written
+            shared += b"x-together: 16\r\n" in transport.written
+        is_answered_at_once = way.accelerated and way.is_alone
+        assert shared >= 16 or is_answered_at_once
+
+    run(test)
+    assert not (plugins / "failed").exists()
 
 
 def test_who_is_gone_before_the_answer_is_no_trouble(run: Run) -> None:

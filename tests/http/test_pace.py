@@ -27,6 +27,34 @@ from tests.models import linear_model_bytes, write_version
 Test = Callable[[Core], Coroutine[Any, Any, None]]
 Run = Callable[[Test], list[str]]
 
+MARKS = """
+from pathlib import Path
+from foretell.plugin import Plugin, Shortcut, Stage
+
+class Marking(Shortcut):
+    def begin(self, request):
+        number = int(next(iter(request.inputs.values()))[0, 0])
+        tell(f"begin:{number}")
+        return str(number)
+
+    def end(self, request, begun, response):
+        tell(f"end:{begun}")
+
+    def failed(self, request, begun, error):
+        tell(f"{type(error).__name__}:{begun}")
+        return False
+
+def tell(what):
+    with (Path(__file__).parent / "heard").open("a") as file:
+        file.write(what + "\\n")
+
+class Marks(Plugin):
+    stage = Stage.GUARD
+
+    def wrap_predict(self, call_next, model):
+        return Marking()
+"""
+
 ROUTE = Route("/v1/models/m:predict", "native", verb=PREDICT, model="m")
 HEAD = Head.of([(b"content-type", b"application/json")])
 
@@ -38,13 +66,15 @@ def run(store: Path, tmp_path: Path) -> Run:
     seen = tmp_path / "seen"
     seen.touch()
     (tmp_path / "counter.py").write_text(COUNTER.format(seen=seen))
-    settings = {
+    settings: dict[str, Any] = {
         "store": {"path": str(store)},
         "log": {"level": "error"},
         "plugins": {"enabled": ["counter"], "folder": str(tmp_path)},
     }
 
     def run_test(test: Test) -> list[str]:
+        settings["plugins"]["enabled"] = [path.stem for path in tmp_path.glob("*.py")]
+
         async def main() -> None:
             app = create_app(msgspec.convert(settings, Settings))
             assert isinstance(app, Application)
@@ -144,6 +174,30 @@ def test_those_whose_model_answers_together_as_alone_share_a_run(run: Run) -> No
             assert b'"predictions":[%d.0]' % number in answer.body
         assert [answer.record.together for answer in answers] == [5] * 5
         assert [answer.record.run_rows for answer in answers] == [5, 0, 0, 0, 0]
+
+    run(test)
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_plugins_hear_of_who_leaves_at_any_step(run: Run, tmp_path: Path, turns: int) -> None:
+    """Once each, of its end or of its failure."""
+    (tmp_path / "marks.py").write_text(MARKS)
+
+    async def test(core: Core) -> None:
+        in_step = Pace(core)
+        tasks = [asyncio.create_task(ask(core, in_step, body_of(number))) for number in range(9)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for task in tasks[::3]:
+            task.cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        heard = (tmp_path / "heard").read_text().split()
+        for number, answer in enumerate(answers):
+            is_gone = isinstance(answer, BaseException)
+            assert heard.count(f"begin:{number}") == (turns > 0 or not is_gone)
+            told = heard.count(f"end:{number}"), heard.count(f"CancelledError:{number}")
+            # Who leaves while its answer waits to be sent has been answered, as far as plugins go.
+            assert told in ({(0, 1), (1, 0)} if is_gone and turns else {(0, 0)} if is_gone else {(1, 0)})
 
     run(test)
 

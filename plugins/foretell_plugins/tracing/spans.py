@@ -221,7 +221,7 @@ def _parts(record: RequestRecord) -> list[tuple[str, int, int, bool]]:
     if record.decoded_ns:
         parts.append(("decode", record.started_ns, record.decoded_ns, False))
     if record.queued_ns and record.run_started_ns >= record.queued_ns:
-        if record.together:  # else it ran at once
+        if record.run_started_ns > record.queued_ns:  # else it ran at once
             parts.append(("queue", record.queued_ns, record.run_started_ns, False))
         if record.run_ended_ns >= record.run_started_ns:
             parts.append(("run", record.run_started_ns, record.run_ended_ns, False))

@@ -10,13 +10,13 @@ import numpy as np
 from foretell.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from foretell.engine.session import Session
     from foretell.parser import Tensors
-    from foretell.prediction import PredictRequest
+    from foretell.prediction import PredictRequest, RequestRecord
 
-__all__ = ["run_jointly"]
+__all__ = ["run_jointly", "spans_of"]
 
 
 def run_jointly(
@@ -44,4 +44,13 @@ def run_jointly(
     return [
         {name: array[end - each.rows : end] for name, array in outputs.items()}
         for each, end in zip(requests, ends, strict=True)
+    ]
+
+
+def spans_of(records: Iterable[RequestRecord]) -> list[tuple[str, str]]:
+    """The spans of those that leave traces: trace and span, as in `RequestRecord.companions`."""
+    return [
+        (record.trace_id, record.span_id)
+        for record in records
+        if record.trace_id is not None and record.span_id is not None
     ]

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from foretell.engine.joint_run import run_jointly
+from foretell.engine.joint_run import run_jointly, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,14 +151,14 @@ class Run:
         return run_jointly(self._session, requests, self._options)
 
     def _resolve(self) -> None:
-        traced = self._traced() if len(self.tickets) > 1 else {}
+        traced = spans_of(ticket.request.record for ticket in self.tickets) if len(self.tickets) > 1 else []
         for part in self._parts:
             ticket = part.ticket
             if ticket.future.done():
                 continue
             record = ticket.request.record
             if traced and part.together > 1:
-                record.companions = tuple(span for other, span in traced.items() if other is not ticket)
+                record.companions = tuple(span for span in traced if span[1] != record.span_id)
             record.run_started_ns = part.started_ns
             record.run_ended_ns = part.ended_ns
             record.run_rows = part.run_rows
@@ -174,11 +174,3 @@ class Run:
             self.tickets[0].loop.call_soon(self._delivered.set)  # after those who were woken
         self.tickets = ()
         self._parts = []
-
-    def _traced(self) -> dict[Ticket, tuple[str, str]]:
-        """The spans of those whose requests leave traces."""
-        return {
-            ticket: (ticket.request.record.trace_id, ticket.request.record.span_id)
-            for ticket in self.tickets
-            if ticket.request.record.trace_id is not None and ticket.request.record.span_id is not None
-        }

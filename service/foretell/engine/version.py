@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from foretell.engine.extent import extent
-from foretell.engine.joint_run import run_jointly
+from foretell.engine.joint_run import run_jointly, spans_of
 from foretell.errors import InvalidInputError, Problem, RunError
 from foretell.prediction import ModelInfo, PredictRequest, PredictResponse, answered
 
@@ -115,11 +115,14 @@ class Version:
         except RunError:  # whose fault it is, each finds out alone
             return responses
         ended_ns = time.perf_counter_ns()
+        traced = spans_of(request.record for request in together)
         for place, request, own in zip(places, together, outputs, strict=True):
             record = request.record
             record.queued_ns = record.run_started_ns = started_ns
             record.run_ended_ns = ended_ns
             record.together = len(together)
+            if traced:
+                record.companions = tuple(span for span in traced if span[1] != record.span_id)
             responses[place] = PredictResponse(own)
         together[0].record.run_rows = sum(each.rows for each in together)  # the first of them counts the run
         return responses

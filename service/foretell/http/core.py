@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from foretell.http.routes import Route
     from foretell.plugin.faults import Faults
     from foretell.plugin.observers import Observers
+    from foretell.plugin.staged import StagedChain
     from foretell.prediction import Headers, PredictRequest
     from foretell.protocols.codec import Payload
     from foretell.protocols.endpoint import Endpoint
@@ -136,6 +137,8 @@ class Core:
             codec = endpoint.codec(route.protocol, head.content_type)
             going.request, going.encode = codec.decode(body, record)
             record.decoded_ns = self._clock_ns()
+            if endpoint.staged is not None:
+                self._enter(going, endpoint.staged)
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
             self._fail(going, error)
         except BaseException:
@@ -144,46 +147,36 @@ class Core:
         return going
 
     def run_together(self, goings: Sequence[Going]) -> None:
-        """Answer those predictions in one run that may share one; `run` is to follow for all of them."""
+        """Run the models of those predictions that may share a run; `run` is to follow for all of them."""
         groups: dict[Endpoint, list[Going]] = {}
         for going in goings:
-            if going.outcome is None and going.endpoint.respond_together is not None:
+            is_answered = going.outcome is not None or going.response is not None
+            if not is_answered and going.endpoint.respond_together is not None:
                 groups.setdefault(going.endpoint, []).append(going)
         for endpoint, group in groups.items():
             together = endpoint.respond_together
             if len(group) == 1 or together is None:
                 continue
             try:
-                responses = together([each.request for each in group])
-            except Exception as error:  # noqa: BLE001 - the edge of the requests: they are answered and logged
-                for going in group:
-                    self._fail(going, error)
-                continue
-            predicted_ns = self._clock_ns()
+                responses: Sequence[PredictResponse | Exception | None] = together(
+                    [each.request for each in group]
+                )
+            except Exception as error:  # noqa: BLE001 - it is raised where each of them is answered
+                responses = [error] * len(group)
             for going, response in zip(group, responses, strict=True):
-                if response is not None:
-                    going.response = response
-                    going.record.rows = going.request.rows
-                    going.record.predicted_ns = predicted_ns
+                going.ran = response
 
     def run(self, going: Going) -> None:
         """Hand a prediction to the plugins and the model; most have their response then."""
         if going.outcome is not None or going.response is not None:
             return
         try:
-            response = self._ask(going.endpoint, going.request)
+            self._take(going, self._answered(going))
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
             self._fail(going, error)
         except BaseException:
             self._leave(going)
             raise
-        else:
-            going.response = response
-            if type(response) is PredictResponse:
-                going.record.predicted_ns = self._clock_ns()
-            else:
-                waiting = cast("Awaitable[PredictResponse]", response)
-                going.outcome = self._guarded(going, self._outwait(going, waiting))
 
     def end(self, going: Going) -> Answer | Awaitable[Answer]:
         """The answer to a prediction, or what is to be awaited for it."""
@@ -204,6 +197,9 @@ class Core:
 
     def abandon(self, going: Going) -> None:
         """End a prediction that has begun and whose caller waits no longer; nothing is to follow."""
+        if going.passed:
+            with suppress(asyncio.CancelledError):
+                going.endpoint.staged.fail(going.request, going.passed, asyncio.CancelledError())
         self.count_as_gone(going)
         self._leave(going)
 
@@ -249,6 +245,46 @@ class Core:
         patience_ns = endpoint.deadlines.patience_ns(going.head.timeout)
         record.deadline_ns = record.started_ns + patience_ns if patience_ns else 0
         return endpoint
+
+    def _enter(self, going: Going, chain: StagedChain) -> None:
+        """Take a prediction through the plugins, down to the model."""
+        request, passed = going.request, list[Any]()
+        request.record.rows = request.rows
+        for tensor in request.inputs.values():
+            _set_writeable(tensor, False)
+        answer = chain.enter(request, passed)
+        if answer is None:
+            going.passed = passed
+        else:
+            self._take(going, answer)
+
+    def _answered(self, going: Going) -> PredictResponse | Awaitable[PredictResponse]:
+        """What the model and the plugins give, as far as they have not given it."""
+        request, passed, ran = going.request, going.passed, going.ran
+        if passed is None:
+            if ran is None:
+                return self._ask(going.endpoint, request)
+            going.record.rows = request.rows
+            if isinstance(ran, Exception):
+                raise ran
+            return cast("PredictResponse", ran)
+        chain: StagedChain = going.endpoint.staged
+        if ran is None:
+            return chain.run(request, passed)
+        return (
+            chain.fail(request, passed, ran)
+            if isinstance(ran, Exception)
+            else chain.leave(request, passed, ran)
+        )
+
+    def _take(self, going: Going, answer: PredictResponse | Awaitable[PredictResponse]) -> None:
+        """Go on with a response, or with what is to be awaited for it."""
+        if type(answer) is PredictResponse:
+            going.response = answer
+            going.record.predicted_ns = self._clock_ns()
+        else:
+            waiting = cast("Awaitable[PredictResponse]", answer)
+            going.outcome = self._guarded(going, self._outwait(going, waiting))
 
     def _ask(
         self, endpoint: Endpoint, request: PredictRequest

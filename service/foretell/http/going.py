@@ -27,6 +27,8 @@ class Going(msgspec.Struct):
         endpoint: What answers it, once that is known; it is in use from then on.
         request: The request, once it is decoded.
         encode: What writes the answer.
+        passed: The plugins that it has passed on its way to the model, where it goes through them in steps; None if not.
+        ran: What a run that it shared with others gave, or raised; None if it shared none.
         response: The response, once it is there.
         outcome: The answer, or what is to be awaited for it, where nothing is left to be done.
         large: Whether its body is decoded, and its answer written, in a thread.
@@ -38,6 +40,8 @@ class Going(msgspec.Struct):
     endpoint: Any = None
     request: Any = None
     encode: Any = None
+    passed: Any = None
+    ran: Any = None
     response: Any = None
     outcome: Answer | Awaitable[Answer] | None = None
     large: bool = False

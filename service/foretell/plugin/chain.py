@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import msgspec
 
 from foretell.plugin.blame import Blame
 from foretell.plugin.choice import compose_choice
-from foretell.plugin.concerns import where_it_concerns
+from foretell.plugin.concerns import Concern
 from foretell.plugin.contract import Stage, overrides
 from foretell.plugin.isolation import Isolation
 from foretell.plugin.short_way import ShortWay
 from foretell.plugin.shortcut import Shortcut
+from foretell.plugin.staged import StagedChain
 from foretell.plugin.wrapping import Wrapping
 from foretell.prediction import answered
 
@@ -47,6 +48,7 @@ class Chain(msgspec.Struct, frozen=True):
         below: The rest of the chain below each stage, for plugins that ask other models.
         links: The enabled plugins, outermost first.
         wrapped: Whether any plugin wraps the version.
+        staged: The whole chain in steps; None if no plugin wraps the version, or one has no shortcut.
         choose: Says which version answers in its place, where it is the default; None if no plugin chooses.
     """
 
@@ -55,6 +57,7 @@ class Chain(msgspec.Struct, frozen=True):
     links: tuple[Link, ...]
     wrapped: bool
     choose: Choose | None = None
+    staged: StagedChain | None = None
 
     @classmethod
     def bare(cls, end: Respond) -> Chain:
@@ -97,6 +100,7 @@ def compose(
     links: list[Link] = []
     below: dict[Stage, Respond] = {}
     respond = end
+    layers: list[Layer] = []
     for stage in reversed(Stage):
         below[stage] = respond
         for loaded in reversed([each for each in ordered if each.plugin.stage == stage]):
@@ -110,16 +114,39 @@ def compose(
                 why_not = wrapping.left_out.get(loaded.name, why_not)
             links.append(Link(loaded.name, stage, why_not))
             if outer is not None:
-                respond = outer
+                layers.append(outer)
+                respond = outer.respond
             if outer is not None or _has_nothing_to_wrap(loaded, wrapping):
                 wrapping.done.add(loaded.name)
     links.reverse()
     if wrapping.left_out.keys() != left_out:  # who is left out must not choose either
         choose = compose_choice(plugins, model, faults, wrapping)
-    return Chain(respond, below, tuple(links), wrapped=respond is not end, choose=choose)
+    staged = _staged(layers[::-1], end)
+    whole = respond if staged is None else staged.respond
+    return Chain(whole, below, tuple(links), wrapped=bool(layers), choose=choose, staged=staged)
 
 
-def _layer(loaded: LoadedPlugin, faults: Faults, call_next: Respond, model: ModelInfo) -> Respond:
+class Layer(NamedTuple):
+    """A plugin around the rest of a chain.
+
+    Attributes:
+        respond: It, and the rest of the chain.
+        way: The plugin's shortcut; None if it has none.
+        concern: The requests that it goes around; None for all.
+    """
+
+    respond: Respond
+    way: ShortWay | None
+    concern: Concern | None
+
+
+def _staged(layers: Sequence[Layer], end: Respond) -> StagedChain | None:
+    """The same chain in steps, if that can be."""
+    short = [(layer.way, layer.concern) for layer in layers if layer.way is not None]
+    return StagedChain(short, end) if short and len(short) == len(layers) else None
+
+
+def _layer(loaded: LoadedPlugin, faults: Faults, call_next: Respond, model: ModelInfo) -> Layer:
     """A plugin around the rest of a chain."""
     plugin = loaded.plugin
     blame = Blame(loaded.name, plugin.stage, faults, timeout_s=loaded.timeout_s, budget_us=loaded.budget_us)
@@ -127,13 +154,12 @@ def _layer(loaded: LoadedPlugin, faults: Faults, call_next: Respond, model: Mode
     wrapped: Predict | Shortcut[Any] = plugin.wrap_predict(isolation.call_on, model)
     if not callable(wrapped):
         raise TypeError(f"wrap_predict gave {wrapped!r}; it must give an async function")
-    if _is_shortcut(wrapped):
-        layer: Respond = ShortWay(wrapped, isolation, blame, model, call_next).respond
-    else:
-        layer = isolation.around(wrapped)
+    way = ShortWay(wrapped, isolation, blame, model, call_next) if _is_shortcut(wrapped) else None
+    layer = isolation.around(wrapped) if way is None else way.respond
     if not overrides(plugin, "concerns"):
-        return layer
-    return where_it_concerns(plugin.concerns, layer, call_next, blame)
+        return Layer(layer, way, None)
+    concern = Concern(plugin.concerns, blame)
+    return Layer(concern.around(layer, call_next), way, concern)
 
 
 def _is_shortcut(wrapped: Predict | Shortcut[Any]) -> TypeGuard[Shortcut[Any]]:

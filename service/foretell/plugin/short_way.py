@@ -18,10 +18,27 @@ if TYPE_CHECKING:
     from foretell.plugin.isolation import Isolation
     from foretell.prediction import ModelInfo, PredictRequest, Respond
 
-__all__ = ["ShortWay"]
+__all__ = ["Opened", "ShortWay"]
 
 _FOR_EVER_S: Final = 1e7
 """More than that is no limit: event loops cannot count so far."""
+
+
+class Opened:
+    """A request that a plugin has begun with, and not ended.
+
+    Attributes:
+        way: The plugin's layer.
+        begun: What its `end` or `failed` is to be given.
+        watch: What measures its own time; None if nothing does.
+    """
+
+    __slots__ = ("begun", "watch", "way")
+
+    def __init__(self, way: ShortWay, begun: Any, watch: Stopwatch | None) -> None:
+        self.way = way
+        self.begun = begun
+        self.watch = watch
 
 
 class ShortWay:
@@ -69,6 +86,24 @@ class ShortWay:
 
     def respond(self, request: PredictRequest) -> PredictResponse | Awaitable[PredictResponse]:
         """Answer a request."""
+        opened = self.open(request)
+        if opened is None:
+            return self._call_next(request)
+        if type(opened) is not Opened:
+            return cast("PredictResponse | Awaitable[PredictResponse]", opened)
+        try:
+            response = self._call_next(request)
+        except BaseException as error:  # noqa: BLE001 - it is raised again, unless the plugin answers in its place
+            return self.fail(request, opened, error)
+        return self.close(request, opened, response)
+
+    def open(self, request: PredictRequest) -> Opened | PredictResponse | Awaitable[PredictResponse] | None:
+        """Let the plugin begin with a request.
+
+        Returns:
+            What `close` or `fail` is to be given when the rest of the chain has answered, or not; an answer, or what is
+            to be awaited for it; or None if the request goes on without the plugin.
+        """
         watch = None
         if not self._untimed:
             self._untimed = SAMPLED
@@ -82,27 +117,28 @@ class ShortWay:
                 raise self._blame.no_answer("begin", cast("object", begun), "what `end` is to be given")  # noqa: TRY301 - as above
         except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
             self._blame.judge(error, "begin", request)
-            return self._call_next(request)
+            return None
         if begun is None:
             return self._long_way(request)
         if watch is not None:
             watch.pause()
-        try:
-            response = self._call_next(request)
-        except BaseException as error:  # noqa: BLE001 - it is raised again, unless the plugin answers in its place
-            return self._recovered(request, begun, error)
-        if type(response) is not PredictResponse:
-            return self._wait(request, begun, cast("Awaitable[PredictResponse]", response), watch)
-        return self._ended(request, begun, response, watch)
+        return Opened(self, begun, watch)
 
-    def _ended(
-        self, request: PredictRequest, begun: Any, response: PredictResponse, watch: Stopwatch | None
-    ) -> PredictResponse:
+    def close(
+        self, request: PredictRequest, opened: Opened, answer: PredictResponse | Awaitable[PredictResponse]
+    ) -> PredictResponse | Awaitable[PredictResponse]:
+        """Tell the plugin of the answer of the rest of the chain, now or when it is there."""
+        if type(answer) is not PredictResponse:
+            return self._wait(request, opened, cast("Awaitable[PredictResponse]", answer))
+        return self._ended(request, opened, answer)
+
+    def _ended(self, request: PredictRequest, opened: Opened, response: PredictResponse) -> PredictResponse:
         """The answer of the rest of the chain, once the plugin has heard of it."""
+        watch = opened.watch
         if watch is not None:
             watch.go_on()
         try:
-            if (given := self._end(request, begun, response)) is not None:
+            if (given := self._end(request, opened.begun, response)) is not None:
                 raise self._blame.no_answer("end", given, "nothing")  # noqa: TRY301 - as what the plugin raises
         except BaseException as error:  # noqa: BLE001 - the boundary of a plugin: whatever it raises is judged
             self._blame.judge(error, "end", request)
@@ -128,18 +164,14 @@ class ShortWay:
         return response
 
     async def _wait(
-        self,
-        request: PredictRequest,
-        begun: Any,
-        answer: Awaitable[PredictResponse],
-        watch: Stopwatch | None,
+        self, request: PredictRequest, opened: Opened, answer: Awaitable[PredictResponse]
     ) -> PredictResponse:
         """Wait for the rest of the chain, for as long as the plugin says."""
         try:
             response = await self._within(request, answer)
         except BaseException as error:  # noqa: BLE001 - it is raised again, unless the plugin answers in its place
-            return await self._recovered(request, begun, error)
-        return self._ended(request, begun, response, watch)
+            return await self.fail(request, opened, error)
+        return self._ended(request, opened, response)
 
     async def _within(self, request: PredictRequest, answer: Awaitable[PredictResponse]) -> PredictResponse:
         refusal = None
@@ -155,15 +187,15 @@ class ShortWay:
         who = f"{self._model.name} version {self._model.version}"
         return await give_up_after(limit_s, answer, who, self._shortcut.limited_by)
 
-    def _recovered(
-        self, request: PredictRequest, begun: Any, error: BaseException
+    def fail(
+        self, request: PredictRequest, opened: Opened, error: BaseException
     ) -> Awaitable[PredictResponse]:
-        """What the plugin gives in place of a failure.
+        """What the plugin gives in place of a failure of the rest of the chain.
 
         Raises:
             BaseException: The failure, if it gives nothing.
         """
-        recovers = False
+        begun, recovers = opened.begun, False
         try:
             recovers = self._shortcut.failed(request, begun, error)
             if recovers is not True and recovers is not False:

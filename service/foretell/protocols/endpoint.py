@@ -47,8 +47,9 @@ class Endpoint:
         headers: The response headers that say what answered.
         chain: The plugins around the version, with the version at their end.
         respond: The whole chain.
-        respond_together: Answers several requests in one run, as far as they fit into one; None where that would change
-            an answer, or a plugin goes around each.
+        staged: The chain in steps; None if no plugin goes around the version, or one cannot be gone through in steps.
+        respond_together: Runs the version once for several requests, as far as they fit into one run; None where that
+            would change an answer, or a plugin has to go around each.
         deadlines: How long its callers wait.
         choose: Says which version answers in its place, where it is the default; None if no plugin chooses.
         stands_in: Whether the version itself does not serve, and only plugins can answer for it.
@@ -74,8 +75,10 @@ class Endpoint:
         self.chain = chain
         self.respond: Respond = chain.respond
         self.choose: Choose | None = chain.choose
+        self.staged = chain.staged
         self.respond_together: Together | None = None
-        if not isinstance(version, StandIn) and version.loop_rows > 1 and not chain.wrapped:
+        in_steps = self.staged is not None or not chain.wrapped
+        if not isinstance(version, StandIn) and version.loop_rows > 1 and in_steps:
             self.respond_together = version.respond_together
         self.stands_in = isinstance(version, StandIn)
         self._version = version
