@@ -102,6 +102,17 @@ def linear_model_bytes(
     )
 
 
+def scaled_bytes(weights: Sequence[float] = (1.0, 2.0), dtype: DTypeName = "float32") -> bytes:
+    """``Y = X · weights``, value by value: requests for it may share runs on the event loop."""
+    width = len(weights)
+    return model_bytes(
+        [helper.make_node("Mul", ["X", "W"], ["Y"])],
+        [value_info("X", dtype, ("batch", width))],
+        [value_info("Y", dtype, ("batch", width))],
+        {"W": np.array(weights, dtype=DTYPES[dtype].numpy)},
+    )
+
+
 def classifier_bytes(
     classes: Sequence[int] | Sequence[str] = (0, 1, 2), features: int = 4, *, zipmap: bool = False
 ) -> bytes:

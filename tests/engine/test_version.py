@@ -254,23 +254,20 @@ def test_requests_that_share_a_run_get_their_own_rows_and_the_first_counts_it(
         assert 0 < request.record.queued_ns == request.record.run_started_ns <= request.record.run_ended_ns
 
 
-def test_what_does_not_fit_into_a_shared_run_is_left_for_later(make_version: MakeVersion) -> None:
+def test_what_does_not_fit_into_a_run_shares_the_next_one(make_version: MakeVersion) -> None:
+    version = make_version(linear_model_bytes(weights=[2, 3]), INLINE, loop_rows=4)
+    requests = [some([number, 0]) for number in range(7)]
+    assert answers_together(version, *requests) == [[[2 * number]] for number in range(7)]
+    assert [request.record.run_rows for request in requests] == [4, 0, 0, 0, 3, 0, 0]
+    assert [request.record.together for request in requests] == [4, 4, 4, 4, 3, 3, 3]
+
+
+def test_who_finds_nobody_like_him_is_left_for_later(make_version: MakeVersion) -> None:
     version = make_version(linear_model_bytes(weights=[2, 3]), INLINE, loop_rows=3)
     large, wanted = some([0, 1], [5, 5], [6, 6]), some([1, 1], outputs=("Y",))
-    assert answers_together(version, some([1, 0]), large, some([7, 7]), wanted, some([2, 2])) == [
-        [[2]],
-        None,
-        [[35]],
-        None,
-        [[10]],
-    ]
+    found = answers_together(version, some([1, 0]), large, some([7, 7]), wanted, some([2, 2]))
+    assert found == [[[2]], None, [[35]], None, [[10]]]
     assert answers_together(version, some([1, 1]), wanted) == [None, None]
-
-
-def test_one_that_is_too_large_keeps_the_others_from_nothing(make_version: MakeVersion) -> None:
-    version = make_version(linear_model_bytes(weights=[2, 3]), INLINE, loop_rows=2)
-    large = some([0, 1], [5, 5], [6, 6])
-    assert answers_together(version, large, some([1, 0]), some([0, 1])) == [None, [[2]], [[3]]]
 
 
 def test_rows_of_different_lengths_share_no_run(make_version: MakeVersion) -> None:

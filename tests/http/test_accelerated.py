@@ -14,7 +14,7 @@ import uvloop
 
 from foretell.http.lifecycle import Lifecycle
 from tests.http.ways import Way, open_ways, settle
-from tests.models import linear_model_bytes, slow_model_bytes, write_version
+from tests.models import linear_model_bytes, scaled_bytes, slow_model_bytes, write_version
 
 BODY = b'{"instances": [[1, 2]]}'
 
@@ -513,17 +513,24 @@ def test_connections_of_one_turn_get_their_own_answers(run: Run) -> None:
     run(test)
 
 
-def test_those_that_share_a_run_go_through_plugins_each_for_itself(run: Run, plugins: Path) -> None:
+def test_those_that_share_a_run_go_through_plugins_each_for_itself(
+    run: Run, store: Path, plugins: Path
+) -> None:
     (plugins / "marks.py").write_text(MARKS)
+    write_version(store, "scaled", 1, scaled_bytes())
 
     async def test(way: Way) -> None:
-        connections = [await warm(way) for _ in range(40)]
+        connections = [way.connect() for _ in range(40)]
+        for connection in connections:
+            for _ in range(3):
+                await ask(connection, question_of(BODY, "scaled"))
+            connection[1].written.clear()
         for number, (protocol, _, _) in enumerate(connections):
-            protocol.data_received(question_of(b'{"instances": [[%d, 0]]}' % number))
+            protocol.data_received(question_of(b'{"instances": [[%d, 0]]}' % number, "scaled"))
         shared = 0
         for number, (_, transport, state) in enumerate(connections):
             await settle(state)
-            assert b'"predictions":[%d.0]' % number in transport.written
+            assert b'"predictions":[[%d.0,' % number in transport.written
             assert b"x-mark: %d.0\r\n" % number in transport.written
             shared += b"x-together: 16\r\n" in transport.written
         is_answered_at_once = way.accelerated and way.is_alone

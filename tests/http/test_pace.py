@@ -22,7 +22,7 @@ from foretell.http.pace import Pace
 from foretell.http.routes import PREDICT, Route
 from foretell.settings import Settings
 from tests.http.test_asgi import COUNTER
-from tests.models import linear_model_bytes, write_version
+from tests.models import scaled_bytes, write_version
 
 Test = Callable[[Core], Coroutine[Any, Any, None]]
 Run = Callable[[Test], list[str]]
@@ -61,8 +61,8 @@ HEAD = Head.of([(b"content-type", b"application/json")])
 
 @pytest.fixture
 def run(store: Path, tmp_path: Path) -> Run:
-    """Runs a test with the core of an application that serves x·1 + y·2; gives the statuses that observers were handed."""
-    write_version(store, "m", 1, linear_model_bytes(weights=[1.0, 2.0]))
+    """Runs a test with the core of an application that serves x and 2·y; gives the statuses that observers were handed."""
+    write_version(store, "m", 1, scaled_bytes())
     seen = tmp_path / "seen"
     seen.touch()
     (tmp_path / "counter.py").write_text(COUNTER.format(seen=seen))
@@ -107,7 +107,7 @@ def test_each_gets_its_own_answer(run: Run) -> None:
         answers = await asyncio.gather(*(ask(core, in_step, body) for body in bodies))
         for number, answer in enumerate(answers, 1):
             if number % 5:
-                assert (answer.status, b'"predictions":[%d.0]' % number in answer.body) == (200, True)
+                assert (answer.status, b'"predictions":[[%d.0,' % number in answer.body) == (200, True)
             else:
                 assert answer.status == 422
 
@@ -133,7 +133,7 @@ def test_who_leaves_at_any_step_leaves_nothing_behind(run: Run, turns: int) -> N
                 assert number % 3 == 0
                 assert isinstance(answer, asyncio.CancelledError)
             else:
-                assert b'"predictions":[%d.0]' % number in answer.body
+                assert b'"predictions":[[%d.0,' % number in answer.body
         assert core.in_flight == 0
 
     statuses = run(test)
@@ -171,7 +171,7 @@ def test_those_whose_model_answers_together_as_alone_share_a_run(run: Run) -> No
         in_step = Pace(core)
         answers = await asyncio.gather(*(ask(core, in_step, body_of(number)) for number in range(5)))
         for number, answer in enumerate(answers):
-            assert b'"predictions":[%d.0]' % number in answer.body
+            assert b'"predictions":[[%d.0,' % number in answer.body
         assert [answer.record.together for answer in answers] == [5] * 5
         assert [answer.record.run_rows for answer in answers] == [5, 0, 0, 0, 0]
 
@@ -272,7 +272,7 @@ def test_a_loop_that_stops_between_two_steps_leaves_nobody_behind(run: Run) -> N
         loop.call_soon(loop.stop)
         await asyncio.to_thread(loop.run_forever)
         answer = await asyncio.wait_for(ask(core, in_step, body_of(2)), 10)
-        assert b'"predictions":[2.0]' in answer.body
+        assert b'"predictions":[[2.0,' in answer.body
         stranded.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.to_thread(loop.run_until_complete, stranded)

@@ -78,7 +78,14 @@ def _described(name: str, version: Version) -> tuple[str, ...]:
         where = f"on the event loop up to {version.inline_rows} rows, longer ones in threads"
     else:
         where = "in threads"
-    most = max(version.batching.rows, version.batching.loop_rows)
-    rows = "no" if most == 1 else f"up to {most} rows"
+    rows = _shared_rows(version)
     weights = f"{version.weights.size_bytes / 1e6:.1f} MB, {version.weights.reason}"
     return (name, number, cost, where, f"{rows}: {version.batching.reason}", weights)
+
+
+def _shared_rows(version: Version) -> str:
+    """How many rows share a run, where it happens on the event loop and where in threads."""
+    loop, threads = version.loop_rows, version.batching.rows
+    found = [f"up to {loop} rows on the event loop"] if loop > 1 else []
+    found += [f"up to {threads} rows in threads"] if threads > 1 else []
+    return ", ".join(found) or "no"

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from foretell.engine.batch_invariance import invariant_rows
+from foretell.engine.batch_invariance import invariant_rows, is_invariant
 from foretell.engine.trial_inputs import FACTORS, scaled, trial_inputs, varied, zero_inputs
 from foretell.engine.warm_up import time_us
 from foretell.errors import RunError
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from foretell.engine.session import Session
     from foretell.engine.warm_up import Cost
     from foretell.parser import Parser
@@ -31,9 +33,8 @@ _NEAR: Final = 0.97
 """Of the sizes that give nearly the most rows a second, the smallest is taken: its callers wait least."""
 
 
-_SHORT: Final = "its runs are short, on the event loop; that sharing them changes no bit {}"
-_SHOWN: Final = "was shown"
-_NOT_SHOWN: Final = "could not be shown"
+_SHARED: Final = "on the event loop to share them changes no bit"
+_NOT_SHARED: Final = "on the event loop to share them could change the last bit of an answer"
 
 
 class Batching(msgspec.Struct, frozen=True):
@@ -58,6 +59,7 @@ def choose_batching(
     *,
     cost: Cost | None,
     inline_us: float,
+    operators: AbstractSet[str],
 ) -> Batching:
     """Decide for one version.
 
@@ -68,6 +70,7 @@ def choose_batching(
         config: What the team has set.
         cost: What a run was measured to cost; None if that is not known.
         inline_us: Runs shorter than this happen on the event loop, where no request waits for others, µs.
+        operators: Those of its graph, as `foretell.store.screening.operators` has them.
 
     Raises:
         LoadTimeoutError: The session was stopped meanwhile.
@@ -80,10 +83,12 @@ def choose_batching(
     if cost is None and not forced:
         return Batching(1, "what a run costs is not known")
     loop_rows = 1
-    if cost is not None and cost.of(1) <= inline_us:
+    is_short = cost is not None and cost.of(1) <= inline_us
+    if cost is not None and is_short and is_invariant(operators):
         loop_rows = min(invariant_rows(session, signature, parser, cost), config.max_rows or _MOST_ROWS)
-        if not forced:
-            return Batching(1, _SHORT.format(_SHOWN if loop_rows > 1 else _NOT_SHOWN), loop_rows)
+    on_the_loop = _SHARED if loop_rows > 1 else _NOT_SHARED
+    if is_short and not forced:
+        return Batching(1, f"its runs are short; {on_the_loop}", loop_rows)
     independent = _rows_are_independent(session, signature, parser)
     if independent is False:
         return Batching(
@@ -100,7 +105,10 @@ def choose_batching(
     rows = min((size for size, rate in rates.items() if rate >= best * _NEAR), default=most)
     gain = best / rates[1] if rates.get(1) else 1.0
     if forced:
-        return Batching(config.max_rows or max(rows, 2), "batching is on in its model.toml", loop_rows)
+        reason = "batching is on in its model.toml"
+        if is_short:
+            reason += f"; {on_the_loop}"
+        return Batching(config.max_rows or max(rows, 2), reason, loop_rows)
     if rows == 1 or gain < _WORTH:
         return Batching(1, f"runs of more rows give only {gain:.2f} times the rows a second")
     return Batching(rows, f"runs of {rows} rows give {gain:.1f} times the rows a second")

@@ -26,6 +26,7 @@ from foretell.parser import Parser
 from foretell.prediction import ModelInfo
 from foretell.store.artifact import read_artifact, read_manifest
 from foretell.store.manifest import MODEL_FILE
+from foretell.store.screening import operators
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -187,7 +188,13 @@ class Loader(msgspec.Struct, frozen=True):
             proven = config.warm_up or signature.example is not None
             cost = measure(session, signature, parser) if proven else None
             batching = choose_batching(
-                session, signature, parser, config.batching, cost=cost, inline_us=inline_us
+                session,
+                signature,
+                parser,
+                config.batching,
+                cost=cost,
+                inline_us=inline_us,
+                operators=operators(artifact.model),
             )
         except RunError as error:
             if stop is not None:

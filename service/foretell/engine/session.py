@@ -55,6 +55,7 @@ class Session:
         inputs: What the graph takes.
         outputs: What it gives.
         plain: Whether it gives nothing but tensors.
+        threads: How many threads one run may use.
 
     Raises:
         ScreeningError: ONNX Runtime refuses the model, or it has an input or output that cannot be served,
@@ -71,6 +72,7 @@ class Session:
         stop: Stop | None = None,
         lay_out: Path | None = None,
     ) -> None:
+        self.threads = threads
         runtime = load_runtime()
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foretell.engine.extent import extent
 from foretell.engine.joint_run import run_jointly, spans_of
@@ -97,7 +97,7 @@ class Version:
         return PredictResponse(outputs)
 
     def respond_together(self, requests: Sequence[PredictRequest]) -> list[PredictResponse | None]:
-        """Answer requests that came together in one run, as far as they fit into one.
+        """Answer requests that came together in as few runs as they fit into.
 
         Each is answered as it would be alone, bit for bit, as was shown when the version was loaded.
 
@@ -105,42 +105,49 @@ class Version:
             For each its response; None for those that `respond` is to answer.
         """
         responses: list[PredictResponse | None] = [None] * len(requests)
-        places = self._fitting(requests)
-        if len(places) < 2:
-            return responses
-        together = [requests[place] for place in places]
+        for places in self._groups(requests):
+            if len(places) > 1:
+                for place, response in zip(
+                    places, self._run_jointly([requests[place] for place in places]), strict=True
+                ):
+                    responses[place] = response
+        return responses
+
+    def _run_jointly(self, requests: Sequence[PredictRequest]) -> Sequence[PredictResponse | None]:
         started_ns = time.perf_counter_ns()
         try:
-            outputs = run_jointly(self._session, together)
+            outputs = run_jointly(self._session, requests)
         except RunError:  # whose fault it is, each finds out alone
-            return responses
+            return [None] * len(requests)
         ended_ns = time.perf_counter_ns()
-        traced = spans_of(request.record for request in together)
-        for place, request, own in zip(places, together, outputs, strict=True):
+        traced = spans_of(request.record for request in requests)
+        for request in requests:
             record = request.record
             record.queued_ns = record.run_started_ns = started_ns
             record.run_ended_ns = ended_ns
-            record.together = len(together)
+            record.together = len(requests)
             if traced:
                 record.companions = tuple(span for span in traced if span[1] != record.span_id)
-            responses[place] = PredictResponse(own)
-        together[0].record.run_rows = sum(each.rows for each in together)  # the first of them counts the run
-        return responses
+        requests[0].record.run_rows = sum(each.rows for each in requests)  # the first of them counts the run
+        return [PredictResponse(own) for own in outputs]
 
-    def _fitting(self, requests: Sequence[PredictRequest]) -> list[int]:
-        """The places of requests that can share a run: the first that could, and all that fit to it."""
-        places: list[int] = []
-        rows, first, form = 0, requests[0], None
+    def _groups(self, requests: Sequence[PredictRequest]) -> list[list[int]]:
+        """The places of requests that can share a run, for one run after the other."""
+        groups: list[list[int]] = []
+        last: dict[
+            Any, tuple[list[int], int]
+        ] = {}  # of each form, the group that is being filled, and its rows
         for place, request in enumerate(requests):
-            if rows + request.rows > self.loop_rows:
+            if request.rows >= self.loop_rows:
                 continue
-            if not places:
-                first, form = request, None if self._is_fixed else _form(request)
-            elif request.outputs != first.outputs or (form is not None and _form(request) != form):
-                continue
-            places.append(place)
-            rows += request.rows
-        return places
+            form = (request.outputs, None if self._is_fixed else _form(request))
+            group, rows = last.get(form, ([], 0))
+            if not group or rows + request.rows > self.loop_rows:
+                group, rows = [], 0
+                groups.append(group)
+            group.append(place)
+            last[form] = group, rows + request.rows
+        return groups
 
     async def predict(self, request: PredictRequest) -> PredictResponse:
         """Answer one request; see `respond`."""
@@ -195,9 +202,9 @@ def _is_fixed(signature: Signature) -> bool:
     return all(isinstance(length, int) for tensor in signature.inputs for length in tensor.shape[1:])
 
 
-def _form(request: PredictRequest) -> dict[str, tuple[int, ...]]:
+def _form(request: PredictRequest) -> tuple[Any, ...]:
     """What requests that share a run must have in common, apart from what their version's parser makes equal."""
-    return {name: array.shape[1:] for name, array in request.inputs.items()}
+    return tuple((name, array.shape[1:]) for name, array in request.inputs.items())
 
 
 def _inline_rows(cost: Cost | None, inline_us: float) -> int:

@@ -19,7 +19,7 @@ from foretell.errors import ScreeningError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ExternalData", "confine", "external_data", "weight_bytes"]
+__all__ = ["ExternalData", "confine", "external_data", "operators", "weight_bytes"]
 
 _MAX_DEPTH: Final = 200
 """Graphs inside attributes of nodes of graphs …: the greatest nesting of messages that is followed."""
@@ -45,6 +45,13 @@ _MESSAGES: Final[dict[str, dict[int, str]]] = {
 """The fields of each message that lead to a tensor, and what message is in them."""
 
 _GRAPH: Final = 7
+_FUNCTION: Final = 25
+_NODE: Final = 1
+_OPERATOR, _ATTRIBUTE, _DOMAIN = 4, 5, 7
+_INT: Final = 3
+_TO: Final = b"\x0a\x02to"
+_CASTS: Final = {1: "float32", 7: "int64", 9: "bool", 11: "float64"}
+"""The types that are told apart. Source: ONNX onnx.proto3, TensorProto.DataType."""
 _INITIALIZER: Final = 5
 _EXTERNAL_DATA: Final = 13
 _DATA_LOCATION: Final = 14
@@ -137,6 +144,46 @@ def weight_bytes(model: bytes) -> int:
     )
 
 
+def operators(model: bytes) -> frozenset[str]:
+    """The operators of a model's own graph: ``Add``, ``ai.onnx.ml.Scaler``, ``Cast to int64``; not of graphs inside it.
+
+    Where it has functions of its own, each operator may be one of them: ``function`` is among them.
+
+    Raises:
+        ScreeningError: The file is not protobuf wire data.
+    """
+    found: set[str] = set()
+    for field, graph in _fields(memoryview(model)):
+        if field == _FUNCTION:
+            found.add("function")
+        if field == _GRAPH and isinstance(graph, memoryview):
+            found |= {
+                _operator(node)
+                for part, node in _fields(graph)
+                if part == _NODE and isinstance(node, memoryview)
+            }
+    return frozenset(found)
+
+
+def _operator(node: memoryview) -> str:
+    name = domain = ""
+    target = 0
+    for field, value in _fields(node):
+        if not isinstance(value, memoryview):
+            continue
+        if field == _OPERATOR:
+            name = _text(value)
+        elif field == _DOMAIN:
+            domain = _text(value)
+        elif field == _ATTRIBUTE and bytes(value[:4]) == _TO:
+            target = next(
+                (number for key, number in _fields(value) if key == _INT and isinstance(number, int)), 0
+            )
+    if name == "Cast":
+        name = f"Cast to {_CASTS.get(target, target)}"
+    return name if domain in {"", "ai.onnx"} else f"{domain}.{name}"
+
+
 def confine(folder: Path, references: list[ExternalData]) -> set[str]:
     """Check that external data stays inside a version's folder.
 
@@ -217,7 +264,7 @@ def _text(data: memoryview) -> str:
     try:
         return str(data, "utf-8")
     except UnicodeDecodeError as error:
-        raise ScreeningError("the model names external data in bytes that are not UTF-8") from error
+        raise ScreeningError("the model has a name in bytes that are not UTF-8") from error
 
 
 def _size(text: str) -> int:
