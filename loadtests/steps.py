@@ -91,7 +91,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default="breast_cancer", help="a model of model_store/")
+    parser.add_argument(
+        "--model",
+        default="breast_cancer",
+        choices=sorted(path.parent.parent.name for path in STORE.glob("*/*/model.onnx")),
+        help="a model of model_store/; %(default)s",
+    )
     found = asyncio.run(measure(parser.parse_args().model))
     print(f"{'':<32} {'µs':>6}")
     for step, us in found.items():

@@ -163,7 +163,7 @@ CONTENDERS: Final = (
         "nothing", "an ASGI application that does nothing", uvicorn("nothing:app"), EVERY, FIXED, floor=True
     ),
     Contender("session.run", "ONNX Runtime in a loop, without a server", _raw, JSON, {}),
-    _variant("foretell", "as it comes, without plugins"),
+    _variant("foretell", "`foretell serve` without plugins, all else as it comes"),
     _variant("foretell-metrics", "metrics", "metrics"),
     _variant("foretell-tracing", "tracing, every tenth request", "tracing"),
     _variant("foretell-fallback", "a fallback, armed", "fallback"),

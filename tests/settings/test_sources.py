@@ -338,6 +338,21 @@ def test_text_is_read_as_what_the_setting_is() -> None:
     assert settings.log.predictions == 1.0
 
 
+@pytest.mark.parametrize(
+    "text", ["metrics,cache", " metrics, cache,", '["metrics", "cache"]', " ['metrics', 'cache']"]
+)
+def test_a_list_is_written_with_commas_or_as_in_toml(text: str) -> None:
+    found = load_settings(environ={"FORETELL_PLUGINS__ENABLED": text}, file=None, flags={})
+    assert found.settings.plugins.enabled == ("metrics", "cache")
+
+
+def test_a_list_that_is_neither_is_refused_for_its_words() -> None:
+    with pytest.raises(SettingsError, match=r"plugins\.enabled"):
+        load_settings(environ={"FORETELL_PLUGINS__ENABLED": "[{a = 1}]"}, file=None, flags={})
+    broken = load_settings(environ={"FORETELL_PLUGINS__ENABLED": '["metrics'}, file=None, flags={})
+    assert broken.settings.plugins.enabled == ('["metrics',)  # which no plugin is called
+
+
 def test_empty_text_unsets_what_may_be_unset() -> None:
     toml = '[store]\ndefault_model = "iris"\n[engine]\nrun_threads = 2\n'
     environ = {"FORETELL_STORE__DEFAULT_MODEL": "", "FORETELL_ENGINE__RUN_THREADS": ""}

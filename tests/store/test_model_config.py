@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,15 @@ def test_a_misspelt_key_gets_a_hint() -> None:
         ModelConfig.parse(b"enabeld = true", "model.toml")
     with pytest.raises(ManifestError, match="did you mean 'max_rows'"):
         ModelConfig.parse(b"[limits]\nmaxrows = 1", "model.toml")
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ('mode = "maybe"', "write 'auto', 'on' or 'off'"),
+        ("max_rows = 1", "to share no runs, write mode = 'off'"),
+    ],
+)
+def test_a_wrong_value_of_batching_says_what_to_write(line: str, remedy: str) -> None:
+    with pytest.raises(ManifestError, match=re.escape(remedy)):
+        ModelConfig.parse(f"[batching]\n{line}".encode(), "model.toml")

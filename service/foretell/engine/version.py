@@ -141,11 +141,13 @@ class Version:
             if request.rows >= self.loop_rows:
                 continue
             form = (request.outputs, None if self._is_fixed else _form(request))
-            group, rows = last.get(form, ([], 0))
-            if not group or rows + request.rows > self.loop_rows:
-                group, rows = [], 0
+            known = last.get(form)
+            if known is not None and known[1] + request.rows <= self.loop_rows:
+                group, rows = known
+                group.append(place)
+            else:
+                group, rows = [place], 0
                 groups.append(group)
-            group.append(place)
             last[form] = group, rows + request.rows
         return groups
 

@@ -228,7 +228,7 @@ class AcceleratedProtocol(Connection):
         if not waiting.keep_alive or not hot_path.is_open() or self.flow.write_paused:
             await self._cycle_in_place_of(waiting, asked).run_asgi(cast("Any", hot_path.sending(answer)))
             return
-        waiting.response_complete = True
+        waiting.end()
         self.running = None
         if not waiting.disconnected:
             self.transport.write(written)

@@ -34,6 +34,11 @@ class Waiting:
         self._task = task
         self.set()
 
+    def end(self) -> None:
+        """It is answered."""
+        self.response_complete = True
+        self._task = None  # which knows this one
+
     def set(self) -> None:
         """Something has happened to the connection: where the client has left, nobody waits any longer."""
         if self.disconnected and self._task is not None:

@@ -8,6 +8,7 @@ import stat
 import tomllib
 import types
 import typing
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
@@ -305,13 +306,21 @@ def _convert(entry: _Entry) -> Any:
     if entry.from_text and value == "" and type(None) in _alternatives(expected):
         return None
     if entry.from_text and typing.get_origin(expected) is tuple:
-        value = [word.strip() for word in value.split(",") if word.strip()]
+        value = _words(value)
     try:
         return msgspec.convert(value, expected, strict=not entry.from_text)
     except msgspec.ValidationError as error:
         raise SettingsError(
             f"{entry.origin}: {entry.key}: {_complaint(entry.path, expected, entry.value, error)}"
         ) from error
+
+
+def _words(text: str) -> Any:
+    """A list that is written with commas, or as in TOML."""
+    if text.lstrip().startswith("["):
+        with suppress(tomllib.TOMLDecodeError):  # then its words are refused for what they are
+            return tomllib.loads(f"value = {text}")["value"]
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _remedy(entry: _Entry, known: Mapping[_Path, Any]) -> str:

@@ -51,7 +51,7 @@ class ModelBatching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         mode: ``auto`` lets them where warm-up measures that a bigger run is cheaper for each row; ``on`` always;
-            ``off`` never. Runs on the event loop are shared only where warm-up shows that it changes no bit.
+            ``off`` never. Runs on the event loop are shared, unless it is ``off``, where that changes no bit of an answer.
         max_rows: How many rows go together at most; what warm-up finds best if None.
         max_wait_us: How long a request waits for others although a thread is free for it, µs. They gather without it
             too, while all threads are busy.
@@ -151,8 +151,18 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ManifestError(message) from error
 
 
+_REMEDIES: Final = {
+    "at `$.batching.mode`": "write 'auto', 'on' or 'off'",
+    "at `$.batching.max_rows`": "to share no runs, write mode = 'off'",
+}
+"""What to write in place of a value that is none, by where it stands in the complaint."""
+
+
 def _hint(complaint: str) -> str:
     """What a misspelt key may have been meant to be."""
+    remedy = next((remedy for place, remedy in _REMEDIES.items() if place in complaint), None)
+    if remedy is not None:
+        return f"; {remedy}"
     found = re.search(r"unknown field `([^`]{1,64})`", complaint)
     if found is None:
         return ""
