@@ -171,7 +171,8 @@ class Core:
         if going.outcome is not None or going.response is not None:
             return
         try:
-            self._take(going, self._answered(going))
+            is_plain = going.passed is None and going.ran is None
+            self._take(going, self._ask(going.endpoint, going.request) if is_plain else self._rest(going))
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
             self._fail(going, error)
         except BaseException:
@@ -258,12 +259,10 @@ class Core:
         else:
             self._take(going, answer)
 
-    def _answered(self, going: Going) -> PredictResponse | Awaitable[PredictResponse]:
-        """What the model and the plugins give, as far as they have not given it."""
+    def _rest(self, going: Going) -> PredictResponse | Awaitable[PredictResponse]:
+        """What is left of a prediction that has passed the plugins, or has shared a run."""
         request, passed, ran = going.request, going.passed, going.ran
         if passed is None:
-            if ran is None:
-                return self._ask(going.endpoint, request)
             going.record.rows = request.rows
             if isinstance(ran, Exception):
                 raise ran

@@ -8,6 +8,8 @@ from inspect import iscoroutinefunction
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import msgspec
+
 from foretell.plugin.isolation import SAMPLED
 from foretell.plugin.patience import give_up_after
 from foretell.plugin.shortcut import Shortcut
@@ -24,7 +26,7 @@ _FOR_EVER_S: Final = 1e7
 """More than that is no limit: event loops cannot count so far."""
 
 
-class Opened:
+class Opened(msgspec.Struct):
     """A request that a plugin has begun with, and not ended.
 
     Attributes:
@@ -33,12 +35,9 @@ class Opened:
         watch: What measures its own time; None if nothing does.
     """
 
-    __slots__ = ("begun", "watch", "way")
-
-    def __init__(self, way: ShortWay, begun: Any, watch: Stopwatch | None) -> None:
-        self.way = way
-        self.begun = begun
-        self.watch = watch
+    way: ShortWay
+    begun: Any
+    watch: Stopwatch | None
 
 
 class ShortWay:
@@ -95,13 +94,15 @@ class ShortWay:
             response = self._call_next(request)
         except BaseException as error:  # noqa: BLE001 - it is raised again, unless the plugin answers in its place
             return self.fail(request, opened, error)
-        return self.close(request, opened, response)
+        if type(response) is not PredictResponse:
+            return self.wait(request, opened, cast("Awaitable[PredictResponse]", response))
+        return self.end(request, opened, response)
 
     def open(self, request: PredictRequest) -> Opened | PredictResponse | Awaitable[PredictResponse] | None:
         """Let the plugin begin with a request.
 
         Returns:
-            What `close` or `fail` is to be given when the rest of the chain has answered, or not; an answer, or what is
+            What `end`, `wait` or `fail` is to be given when the rest of the chain has answered, or not; an answer, or what is
             to be awaited for it; or None if the request goes on without the plugin.
         """
         watch = None
@@ -124,16 +125,8 @@ class ShortWay:
             watch.pause()
         return Opened(self, begun, watch)
 
-    def close(
-        self, request: PredictRequest, opened: Opened, answer: PredictResponse | Awaitable[PredictResponse]
-    ) -> PredictResponse | Awaitable[PredictResponse]:
-        """Tell the plugin of the answer of the rest of the chain, now or when it is there."""
-        if type(answer) is not PredictResponse:
-            return self._wait(request, opened, cast("Awaitable[PredictResponse]", answer))
-        return self._ended(request, opened, answer)
-
-    def _ended(self, request: PredictRequest, opened: Opened, response: PredictResponse) -> PredictResponse:
-        """The answer of the rest of the chain, once the plugin has heard of it."""
+    def end(self, request: PredictRequest, opened: Opened, response: PredictResponse) -> PredictResponse:
+        """Tell the plugin of the answer of the rest of the chain, and give that on."""
         watch = opened.watch
         if watch is not None:
             watch.go_on()
@@ -163,7 +156,7 @@ class ShortWay:
             self._compare(watch, request)
         return response
 
-    async def _wait(
+    async def wait(
         self, request: PredictRequest, opened: Opened, answer: Awaitable[PredictResponse]
     ) -> PredictResponse:
         """Wait for the rest of the chain, for as long as the plugin says."""
@@ -171,7 +164,7 @@ class ShortWay:
             response = await self._within(request, answer)
         except BaseException as error:  # noqa: BLE001 - it is raised again, unless the plugin answers in its place
             return await self.fail(request, opened, error)
-        return self._ended(request, opened, response)
+        return self.end(request, opened, response)
 
     async def _within(self, request: PredictRequest, answer: Awaitable[PredictResponse]) -> PredictResponse:
         refusal = None

@@ -5,7 +5,7 @@ Several requests that go through it together may share the step in the middle.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from foretell.plugin.short_way import Opened
 from foretell.prediction import PredictResponse
@@ -79,8 +79,12 @@ class StagedChain:
         """Go back through the plugins with an answer."""
         while passed:
             opened = passed.pop()
+            way = opened.way
             try:
-                answer = opened.way.close(request, opened, answer)
+                if type(answer) is PredictResponse:
+                    answer = way.end(request, opened, answer)
+                else:
+                    answer = way.wait(request, opened, cast("Awaitable[PredictResponse]", answer))
             except BaseException as error:  # noqa: BLE001 - see above
                 return self.fail(request, passed, error)
         return answer
