@@ -18,78 +18,83 @@ from foretell.engine.trial_inputs import FACTORS, scaled, trial_inputs, varied, 
 from foretell.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Sequence
 
     from foretell.engine.session import Session
     from foretell.engine.warm_up import Cost
     from foretell.parser import Parser, Tensors
     from foretell.signature import Signature
+    from foretell.store.screening import Node
     from foretell.tensors import Array
 
 __all__ = ["invariant_rows", "is_invariant"]
 
-_EXACT: Final = frozenset(
+_UNARY: Final = frozenset(
     {
-        *(
-            "Abs",
-            "Add",
-            "And",
-            "Ceil",
-            "Constant",
-            "Div",
-            "Equal",
-            "Floor",
-            "Greater",
-            "GreaterOrEqual",
-            "Identity",
-        ),
-        *(
-            "IsInf",
-            "IsNaN",
-            "Less",
-            "LessOrEqual",
-            "Mul",
-            "Neg",
-            "Not",
-            "Or",
-            "Round",
-            "Sqrt",
-            "Sub",
-            "Where",
-            "Xor",
-        ),
-        *("Cast to float32", "Cast to float64", "Cast to int64", "Cast to bool"),
-        *("ai.onnx.ml.Binarizer", "ai.onnx.ml.Imputer", "ai.onnx.ml.Scaler"),
+        *["Abs", "Ceil", "Floor", "Identity", "IsInf", "IsNaN", "Neg", "Not", "Round", "Sqrt"],
+        *(f"Cast to {kind}" for kind in ("float32", "float64", "int64", "bool")),
     }
 )
+_BROADCASTING: Final = frozenset(
+    [
+        "Add",
+        "And",
+        "Div",
+        "Equal",
+        "Greater",
+        "GreaterOrEqual",
+        "Less",
+        "LessOrEqual",
+        "Mul",
+        "Or",
+        "Sub",
+        "Where",
+        "Xor",
+    ]
+)
+_OF_ROWS: Final = frozenset(f"ai.onnx.ml.{name}" for name in ("Binarizer", "Imputer", "Scaler"))
 """Operators that compute each value from those at its place alone, with one right result, wherever it stands.
 
-The greater and the lesser of two are not among them: which they are is not the same in vectors where one is no number.
+The greater and the lesser of two are not among them: which they are is not the same in vectors where one is no number. Where
+the result is no number, which of the patterns for that it has is open.
 
 Source: IEEE 754, sections 5.3 to 5.7.
 """
 
-_TREES: Final = frozenset(
-    {
-        "ai.onnx.ml.TreeEnsemble",
-        "ai.onnx.ml.TreeEnsembleClassifier",
-        "ai.onnx.ml.TreeEnsembleRegressor",
-    }
-)
+_CLASSIFIER: Final = "ai.onnx.ml.TreeEnsembleClassifier"
+_TREES: Final = frozenset({"ai.onnx.ml.TreeEnsemble", _CLASSIFIER, "ai.onnx.ml.TreeEnsembleRegressor"})
 """Operators that walk each row through their trees by itself, and add up what those say in their order, in one thread."""
+
+_KNOWN: Final = _UNARY | _BROADCASTING | _OF_ROWS | _TREES | {"Constant"}
 
 _MOST: Final = 16
 _MOST_US: Final = 500.0
 """How long a run of so many may take, µs: the first of them waits for the last."""
 
 
-def is_invariant(operators: AbstractSet[str]) -> bool:
-    """Whether a graph of such operators answers each row without regard to others, and to its place among them.
+def is_invariant(nodes: Sequence[Node], signature: Signature) -> bool:
+    """Whether a graph answers each row without regard to others, and to its place among them.
+
+    All that it computes with has rows and columns, but for the labels of classifiers, which are one for each row: were they
+    to meet a column, each row would meet all others.
 
     Args:
-        operators: As `foretell.store.screening.operators` has them.
+        nodes: Its nodes, in their order.
+        signature: What it takes.
     """
-    return operators <= _EXACT | _TREES
+    if any(len(tensor.shape) != 2 or tensor.dtype == "float16" for tensor in signature.inputs):
+        return False
+    labels: set[str] = set()
+    for node in nodes:
+        if node.operator not in _KNOWN:
+            return False
+        if not labels.isdisjoint(node.inputs):
+            if node.operator not in _UNARY:
+                return False
+            labels.update(node.outputs)
+        if node.operator == _CLASSIFIER:
+            labels.update(node.outputs[:1])
+    return True
 
 
 def invariant_rows(session: Session, signature: Signature, parser: Parser, cost: Cost) -> int:

@@ -14,13 +14,14 @@ from foretell.engine.warm_up import time_us
 from foretell.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Sequence
 
     from foretell.engine.session import Session
     from foretell.engine.warm_up import Cost
     from foretell.parser import Parser
     from foretell.signature import Signature
     from foretell.store.model_config import ModelBatching
+    from foretell.store.screening import Node
 
 __all__ = ["Batching", "choose_batching"]
 
@@ -59,7 +60,7 @@ def choose_batching(
     *,
     cost: Cost | None,
     inline_us: float,
-    operators: AbstractSet[str],
+    nodes: Sequence[Node],
 ) -> Batching:
     """Decide for one version.
 
@@ -70,7 +71,7 @@ def choose_batching(
         config: What the team has set.
         cost: What a run was measured to cost; None if that is not known.
         inline_us: Runs shorter than this happen on the event loop, where no request waits for others, µs.
-        operators: Those of its graph, as `foretell.store.screening.operators` has them.
+        nodes: The nodes of its graph.
 
     Raises:
         LoadTimeoutError: The session was stopped meanwhile.
@@ -84,7 +85,7 @@ def choose_batching(
         return Batching(1, "what a run costs is not known")
     loop_rows = 1
     is_short = cost is not None and cost.of(1) <= inline_us
-    if cost is not None and is_short and is_invariant(operators):
+    if cost is not None and is_short and is_invariant(nodes, signature):
         loop_rows = min(invariant_rows(session, signature, parser, cost), config.max_rows or _MOST_ROWS)
     on_the_loop = _SHARED if loop_rows > 1 else _NOT_SHARED
     if is_short and not forced:

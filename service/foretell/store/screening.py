@@ -19,7 +19,7 @@ from foretell.errors import ScreeningError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ExternalData", "confine", "external_data", "operators", "weight_bytes"]
+__all__ = ["ExternalData", "Node", "confine", "external_data", "nodes", "weight_bytes"]
 
 _MAX_DEPTH: Final = 200
 """Graphs inside attributes of nodes of graphs …: the greatest nesting of messages that is followed."""
@@ -47,7 +47,7 @@ _MESSAGES: Final[dict[str, dict[int, str]]] = {
 _GRAPH: Final = 7
 _FUNCTION: Final = 25
 _NODE: Final = 1
-_OPERATOR, _ATTRIBUTE, _DOMAIN = 4, 5, 7
+_INPUT, _OUTPUT, _OPERATOR, _ATTRIBUTE, _DOMAIN = 1, 2, 4, 5, 7
 _INT: Final = 3
 _TO: Final = b"\x0a\x02to"
 _CASTS: Final = {1: "float32", 7: "int64", 9: "bool", 11: "float64"}
@@ -103,6 +103,20 @@ class ExternalData(msgspec.Struct, frozen=True):
     prepacked: tuple[int, ...] = ()
 
 
+class Node(msgspec.Struct, frozen=True):
+    """A node of a graph.
+
+    Attributes:
+        operator: ``Add``, ``ai.onnx.ml.Scaler``, ``Cast to int64``.
+        inputs: The names of what it takes.
+        outputs: The names of what it gives.
+    """
+
+    operator: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
 def external_data(model: bytes) -> list[ExternalData]:
     """Every piece of external data that a model file refers to, wherever a tensor can stand.
 
@@ -144,44 +158,43 @@ def weight_bytes(model: bytes) -> int:
     )
 
 
-def operators(model: bytes) -> frozenset[str]:
-    """The operators of a model's own graph: ``Add``, ``ai.onnx.ml.Scaler``, ``Cast to int64``; not of graphs inside it.
+def nodes(model: bytes) -> list[Node]:
+    """The nodes of a model's own graph, in their order; not of graphs inside it.
 
-    Where it has functions of its own, each operator may be one of them: ``function`` is among them.
+    Where it has functions of its own, each operator may be one of them: the first node is a ``function`` then.
 
     Raises:
         ScreeningError: The file is not protobuf wire data.
     """
-    found: set[str] = set()
+    found: list[Node] = []
     for field, graph in _fields(memoryview(model)):
         if field == _FUNCTION:
-            found.add("function")
+            found.insert(0, Node("function", (), ()))
         if field == _GRAPH and isinstance(graph, memoryview):
-            found |= {
-                _operator(node)
-                for part, node in _fields(graph)
-                if part == _NODE and isinstance(node, memoryview)
-            }
-    return frozenset(found)
+            found += [
+                _node(node) for part, node in _fields(graph) if part == _NODE and isinstance(node, memoryview)
+            ]
+    return found
 
 
-def _operator(node: memoryview) -> str:
-    name = domain = ""
+def _node(node: memoryview) -> Node:
+    names: dict[int, list[str]] = {_INPUT: [], _OUTPUT: [], _OPERATOR: [], _DOMAIN: []}
     target = 0
     for field, value in _fields(node):
         if not isinstance(value, memoryview):
             continue
-        if field == _OPERATOR:
-            name = _text(value)
-        elif field == _DOMAIN:
-            domain = _text(value)
+        if field in names:
+            names[field].append(_text(value))
         elif field == _ATTRIBUTE and bytes(value[:4]) == _TO:
             target = next(
                 (number for key, number in _fields(value) if key == _INT and isinstance(number, int)), 0
             )
-    if name == "Cast":
-        name = f"Cast to {_CASTS.get(target, target)}"
-    return name if domain in {"", "ai.onnx"} else f"{domain}.{name}"
+    operator, domain = "".join(names[_OPERATOR][-1:]), "".join(names[_DOMAIN][-1:])
+    if operator == "Cast":
+        operator = f"Cast to {_CASTS.get(target, target)}"
+    if domain not in {"", "ai.onnx"}:
+        operator = f"{domain}.{operator}"
+    return Node(operator, tuple(names[_INPUT]), tuple(names[_OUTPUT]))
 
 
 def confine(folder: Path, references: list[ExternalData]) -> set[str]:
