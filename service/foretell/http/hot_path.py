@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import Context
 from typing import TYPE_CHECKING, cast
 
 from foretell.http.cohort import Cohort
@@ -10,6 +11,8 @@ from foretell.http.heads import Heads
 from foretell.http.wire import Wire
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
     from foretell.http.answer import Answer
@@ -66,11 +69,10 @@ class HotPath:
                 return None
         return route if 0 <= length <= self._most_bytes and self._known.knows_host(headers) else None
 
-    def sending(self, answer: Answer) -> ASGIApp:
-        """An application that sends an answer; the request has been received."""
+    def finishing(self, waiting: Awaitable[Answer]) -> ASGIApp:
+        """An application that waits for an answer and sends it; the request has been received."""
 
-        async def send_answer(scope: Scope, receive: Receive, send: Send) -> None:
-            del receive
-            await self._adapter.send(answer, cast("HTTPScope", scope), send)
+        async def finish(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._adapter.finish(waiting, cast("HTTPScope", scope), receive, send, Context())
 
-        return send_answer
+        return finish
