@@ -15,7 +15,6 @@ from foretell.engine.session import Session
 from foretell.engine.warm_up import Cost, measure
 from foretell.parser import Parser
 from foretell.store.model_config import ModelBatching
-from foretell.store.screening import nodes
 from tests.models import (
     identity_bytes,
     linear_model_bytes,
@@ -73,7 +72,7 @@ def decide(
         config or ModelBatching(),
         cost=cost,
         inline_us=inline_us,
-        nodes=nodes(model),
+        model=model,
     )
 
 
@@ -137,7 +136,7 @@ def test_a_model_that_measures_all_rows_never_shares_runs(example: list[float] |
     session, signature = Session(model), msgspec.structs.replace(signature_of(model), example=example)
     parser = Parser(signature, max_rows=100, name="m.1.")
     found = choose_batching(
-        session, signature, parser, ModelBatching(mode="on"), cost=Cost(1000, 1), inline_us=0, nodes=[]
+        session, signature, parser, ModelBatching(mode="on"), cost=Cost(1000, 1), inline_us=0, model=model
     )
     assert (found.rows, found.reason[:29]) == (1, "its rows depend on each other")
 
@@ -158,7 +157,7 @@ def test_what_a_run_costs_must_be_known() -> None:
     model = linear_model_bytes()
     session, signature = Session(model), signature_of(model)
     parser = Parser(signature, max_rows=10, name="m.1.")
-    found = choose_batching(session, signature, parser, ModelBatching(), cost=None, inline_us=0, nodes=[])
+    found = choose_batching(session, signature, parser, ModelBatching(), cost=None, inline_us=0, model=model)
     assert found == Batching(1, "what a run costs is not known")
 
 
@@ -172,8 +171,8 @@ def test_inputs_that_cannot_be_varied_are_tried_as_they_are() -> None:
     parser = Parser(signature, max_rows=10, name="m.1.")
     cost = Cost(10, 1)
     forced = choose_batching(
-        session, signature, parser, ModelBatching(mode="on"), cost=cost, inline_us=0, nodes=[]
+        session, signature, parser, ModelBatching(mode="on"), cost=cost, inline_us=0, model=model
     )
     assert forced.rows > 1
-    found = choose_batching(session, signature, parser, ModelBatching(), cost=cost, inline_us=0, nodes=[])
+    found = choose_batching(session, signature, parser, ModelBatching(), cost=cost, inline_us=0, model=model)
     assert (found.rows, found.reason[:20]) == (1, "that its rows do not")

@@ -100,6 +100,17 @@ async def ask(core: Core, in_step: Pace, body: bytes) -> Answer:
     return answer
 
 
+async def ask_and_leave(core: Core, turns: int) -> list[Answer | BaseException]:
+    """What nine get who ask at once, of whom every third leaves after some turns of the loop."""
+    in_step = Pace(core)
+    tasks = [asyncio.create_task(ask(core, in_step, body_of(number))) for number in range(9)]
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for task in tasks[::3]:
+        task.cancel()
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def test_each_gets_its_own_answer(run: Run) -> None:
     async def test(core: Core) -> None:
         in_step = Pace(core)
@@ -120,13 +131,7 @@ def test_who_leaves_at_any_step_leaves_nothing_behind(run: Run, turns: int) -> N
     gone: list[int] = []
 
     async def test(core: Core) -> None:
-        in_step = Pace(core)
-        tasks = [asyncio.create_task(ask(core, in_step, body_of(number))) for number in range(9)]
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        for task in tasks[::3]:
-            task.cancel()
-        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        answers = await ask_and_leave(core, turns)
         for number, answer in enumerate(answers):
             if isinstance(answer, BaseException):
                 gone.append(1)
@@ -184,13 +189,7 @@ def test_plugins_hear_of_who_leaves_at_any_step(run: Run, tmp_path: Path, turns:
     (tmp_path / "marks.py").write_text(MARKS)
 
     async def test(core: Core) -> None:
-        in_step = Pace(core)
-        tasks = [asyncio.create_task(ask(core, in_step, body_of(number))) for number in range(9)]
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        for task in tasks[::3]:
-            task.cancel()
-        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        answers = await ask_and_leave(core, turns)
         heard = (tmp_path / "heard").read_text().split()
         for number, answer in enumerate(answers):
             is_gone = isinstance(answer, BaseException)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from foretell.engine.trial_inputs import FACTORS, scaled, trial_inputs, varied, zero_inputs
+from foretell.engine.trial_inputs import trial_rows
 from foretell.errors import RunError
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def invariant_rows(session: Session, signature: Signature, parser: Parser, cost:
     while most > 1 and cost.of(most) > _MOST_US:
         most -= 1
     alone: list[tuple[Tensors, Tensors]] = []
-    for row in _rows(signature, parser):
+    rows = trial_rows(signature, parser)
+    for row in [*rows, _unknown(rows[0])]:
         try:
             alone.append((row, session.try_outputs(row)))
         except RunError:  # none that it takes
@@ -128,14 +129,6 @@ def invariant_rows(session: Session, signature: Signature, parser: Parser, cost:
         if not _are_as_alone(session, [alone[(size + at) % len(alone)] for at in range(size)]):
             return 1
     return most
-
-
-def _rows(signature: Signature, parser: Parser) -> list[Tensors]:
-    """Rows that differ: the example, others like it, and some that are hardly like it at all."""
-    one = trial_inputs(signature, parser, 1)
-    other = varied(one)
-    rows = [one, other, zero_inputs(signature, 1), *(scaled(other, factor) for factor in FACTORS)]
-    return [*rows, _unknown(one)]
 
 
 def _unknown(inputs: Tensors) -> Tensors:

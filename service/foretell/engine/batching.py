@@ -9,19 +9,17 @@ import msgspec
 import numpy as np
 
 from foretell.engine.batch_invariance import invariant_rows, is_invariant
-from foretell.engine.trial_inputs import FACTORS, scaled, trial_inputs, varied, zero_inputs
+from foretell.engine.trial_inputs import trial_inputs, trial_rows
 from foretell.engine.warm_up import time_us
 from foretell.errors import RunError
+from foretell.store.screening import nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from foretell.engine.session import Session
     from foretell.engine.warm_up import Cost
     from foretell.parser import Parser
     from foretell.signature import Signature
     from foretell.store.model_config import ModelBatching
-    from foretell.store.screening import Node
 
 __all__ = ["Batching", "choose_batching"]
 
@@ -60,7 +58,7 @@ def choose_batching(
     *,
     cost: Cost | None,
     inline_us: float,
-    nodes: Sequence[Node],
+    model: bytes,
 ) -> Batching:
     """Decide for one version.
 
@@ -71,7 +69,7 @@ def choose_batching(
         config: What the team has set.
         cost: What a run was measured to cost; None if that is not known.
         inline_us: Runs shorter than this happen on the event loop, where no request waits for others, µs.
-        nodes: The nodes of its graph.
+        model: Its model file, which is looked into where runs are short.
 
     Raises:
         LoadTimeoutError: The session was stopped meanwhile.
@@ -85,7 +83,7 @@ def choose_batching(
         return Batching(1, "what a run costs is not known")
     loop_rows = 1
     is_short = cost is not None and cost.of(1) <= inline_us
-    if cost is not None and is_short and is_invariant(nodes, signature):
+    if cost is not None and is_short and is_invariant(nodes(model), signature):
         loop_rows = min(invariant_rows(session, signature, parser, cost), config.max_rows or _MOST_ROWS)
     on_the_loop = _SHARED if loop_rows > 1 else _NOT_SHARED
     if is_short and not forced:
@@ -132,10 +130,9 @@ def _rates(session: Session, signature: Signature, parser: Parser, most: int) ->
 
 def _rows_are_independent(session: Session, signature: Signature, parser: Parser) -> bool | None:
     """Whether rows that run together answer as they do alone; None if no two different rows could be tried."""
-    one = trial_inputs(signature, parser, 1)
-    other = varied(one)
     # Some models take a measure of all rows, such as the greatest: rows of other sizes show it.
-    others = [other, zero_inputs(signature, 1), *(scaled(other, factor) for factor in FACTORS)]
+    one, *others = trial_rows(signature, parser)
+    other = others[0]
     found: bool | None = None
     for first, second in [(one, each) for each in others] + [(other, each) for each in others[1:]]:
         if all(np.array_equal(second[name], array) for name, array in first.items()):

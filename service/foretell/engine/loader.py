@@ -26,7 +26,6 @@ from foretell.parser import Parser
 from foretell.prediction import ModelInfo
 from foretell.store.artifact import read_artifact, read_manifest
 from foretell.store.manifest import MODEL_FILE
-from foretell.store.screening import nodes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,7 +193,7 @@ class Loader(msgspec.Struct, frozen=True):
                 config.batching,
                 cost=cost,
                 inline_us=inline_us,
-                nodes=nodes(artifact.model),
+                model=artifact.model,
             )
         except RunError as error:
             if stop is not None:

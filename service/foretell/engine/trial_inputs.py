@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from foretell.parser import Parser, Tensors
     from foretell.signature import Signature
 
-__all__ = ["FACTORS", "scaled", "trial_inputs", "varied", "zero_inputs"]
+__all__ = ["trial_inputs", "trial_rows", "varied", "zero_inputs"]
 
-FACTORS: Final = (1e3, 1e-3, -1.0)
+_FACTORS: Final = (1e3, 1e-3, -1.0)
 """Rows that are so many times another are tried together with it."""
 
 
@@ -54,7 +54,14 @@ def varied(inputs: Tensors) -> Tensors:
     return others
 
 
-def scaled(inputs: Tensors, factor: float) -> Tensors:
+def trial_rows(signature: Signature, parser: Parser) -> list[Tensors]:
+    """Single rows that differ: the example, one like it, zeros, and some whose numbers are of other sizes."""
+    one = trial_inputs(signature, parser, 1)
+    other = varied(one)
+    return [one, other, zero_inputs(signature, 1), *(_scaled(other, factor) for factor in _FACTORS)]
+
+
+def _scaled(inputs: Tensors, factor: float) -> Tensors:
     """Inputs whose floating-point numbers are so many times others."""
     with np.errstate(over="ignore"):  # what is too large for its type is infinite
         return {
