@@ -181,6 +181,24 @@ class Spoils(Plugin):
         return predict
 """
 
+SPOILS_SOME = """
+from foretell.plugin import Plugin, Shortcut, Stage
+
+class Spoiling(Shortcut):
+    def begin(self, request):
+        return True
+
+    def end(self, request, begun, response):
+        if next(iter(request.inputs.values()))[0, 0] == 6:
+            request.record.request_id = "a\\r\\nx-evil: 1"
+
+class SpoilsSome(Plugin):
+    stage = Stage.GUARD
+
+    def wrap_predict(self, call_next, model):
+        return Spoiling()
+"""
+
 MARKS = """
 from contextvars import ContextVar
 from pathlib import Path
@@ -485,6 +503,45 @@ def test_what_was_asked_is_answered_when_the_end_begins(run: Run) -> None:
         await settle(state)
         assert transport.written.startswith(b"HTTP/1.1 200")
         assert transport.closing
+
+    run(test)
+
+
+def test_a_new_connection_is_answered_after_the_end_began_where_others_asked_the_same_before(
+    run: Run,
+) -> None:
+    """The head of the very first request of a connection can be known: no parser has read anything of it."""
+
+    async def test(way: Way) -> None:
+        await warm(way)
+        way.lifecycle.close()
+        connections = [way.connect() for _ in range(2)]
+        for protocol, _, _ in connections:
+            protocol.data_received(QUESTION)
+        for _, transport, state in connections:
+            await settle(state)
+            assert transport.written.startswith(b"HTTP/1.1 200")
+            assert b"connection: close\r\n" in transport.written
+            assert transport.closing
+
+    run(test)
+
+
+def test_a_new_connection_is_closed_by_a_failure_where_others_asked_the_same_before(
+    plugins: Path, run: Run
+) -> None:
+    (plugins / "spoils.py").write_text(SPOILS_SOME)
+
+    async def test(way: Way) -> None:
+        connection = way.connect()
+        for _ in range(4):
+            assert (await ask(connection, question_of(b'{"instances": [[1, 2]]}'))).startswith(
+                b"HTTP/1.1 200"
+            )
+        for _ in range(2):
+            connection = way.connect()
+            assert b"200" not in await ask(connection, question_of(b'{"instances": [[6, 6]]}'))
+            assert connection[1].closing
 
     run(test)
 

@@ -1,8 +1,8 @@
 """uvicorn's HTTP protocol, with a short way for predictions that need not wait.
 
 A request that has come whole in one read, on a path that was asked before, needs no ASGI cycle and no task: it is
-answered with the others that came in the same turn of the event loop. Everything else, and whatever turns out to have to
-wait, goes uvicorn's way.
+answered with the others that came in the same turn of the event loop. What turns out to have to wait takes a task, and
+everything else goes uvicorn's way.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from foretell.http.cohort import Asked
 from foretell.http.connection import Connection
+from foretell.http.cycles import Answered, Waiting
 from foretell.http.head import Head
 from foretell.http.heads import END, LONGEST, KnownHead
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Coroutine
 
     from foretell.http.answer import Answer
     from foretell.http.hot_path import HotPath
@@ -28,24 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["AcceleratedProtocol"]
 
 
-class _NobodyWaits:
-    """In place of the event that a request's application waits for."""
-
-    def set(self) -> None:
-        """Nothing: it has ended."""
-
-
-class _Answered:
-    """In place of uvicorn's cycle, for a request that was answered without one."""
-
-    response_complete = True
-    disconnected = False
-    more_body = False
-    keep_alive = True
-    message_event = _NobodyWaits()
-
-
-_ANSWERED: Final[Any] = _Answered()
+_ANSWERED: Final[Any] = Answered()
 _HEAD_IN_PART: Final[Any] = {}
 _HEAD_WHOLE: Final[Any] = {"method": "POST"}
 """In place of scopes, for those who look whether a head has come."""
@@ -62,6 +46,7 @@ class AcceleratedProtocol(Connection):
     def __init__(self, hot_path: HotPath, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._hot_path = hot_path
+        self.url = b""  # uvicorn sets it when its parser has begun a request, and some need no parser
         self._is_between = True  # the parser has read nothing of the next request, nor anything odd before it
         self._last_head = b""
         self._route: Route | None = None  # of a request whose way is not decided yet
@@ -219,27 +204,77 @@ class AcceleratedProtocol(Connection):
         self._be_idle()
 
     def wait(self, asked: Asked, answer: Awaitable[Answer]) -> None:
-        """See `Asker`: uvicorn runs an application that waits."""
-        self._run(asked, self._hot_path.finishing(answer))
+        """See `Asker`: a task waits, which ends when the client leaves."""
+        self._is_asked = False
+        self.scope = _HEAD_WHOLE
+        waiting = Waiting()
+        self.cycle = self.running = cast("Any", waiting)
+        self._start(asked, self._finish(asked, answer, waiting))
 
     def fail(self, asked: Asked, error: BaseException) -> None:
         """See `Asker`: uvicorn runs an application that fails in the same way."""
+        self._run(asked, _failing(error))
 
-        async def failing(scope: Any, receive: Any, send: Any) -> None:
-            del scope, receive, send
-            raise error
-
-        self._run(asked, failing)
+    async def _finish(self, asked: Asked, answering: Awaitable[Answer], waiting: Waiting) -> None:
+        """Wait for an answer and send it."""
+        waiting.begin(asyncio.current_task())
+        try:
+            answer = await answering
+            written = self.write(answer)
+        except BaseException as error:  # noqa: BLE001 - as uvicorn does around each application
+            if not waiting.disconnected:
+                await self._cycle_in_place_of(waiting, asked).run_asgi(_failing(error))
+            return
+        hot_path = self._hot_path
+        if not waiting.keep_alive or not hot_path.is_open() or self.flow.write_paused:
+            await self._cycle_in_place_of(waiting, asked).run_asgi(cast("Any", hot_path.sending(answer)))
+            return
+        waiting.end()
+        self.running = None
+        if not waiting.disconnected:
+            self.transport.write(written)
+        hot_path.core.observe(answer.record)
+        if self.pipeline or self.transport.is_closing():
+            self.on_response_complete()
+        else:
+            self.cycle = _ANSWERED
+            self.server_state.total_requests += 1
+            self.flow.resume_reading()
+            self._be_idle()
 
     def _run(self, asked: Asked, app: Any) -> None:
         """Have uvicorn run an application for a request that has come whole."""
         self._is_asked = False
+        self.scope = _HEAD_WHOLE
+        self.cycle = self.running = self._new_cycle(asked)
+        self._start(asked, self.cycle.run_asgi(app))
+
+    def _start(self, asked: Asked, steps: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begin a task for a request, in its context; uvicorn's own way would give it a copy of the context."""
+        task = self.loop.create_task(steps, context=asked.context)
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+        return task
+
+    def _cycle_in_place_of(self, waiting: Waiting, asked: Asked) -> RequestResponseCycle:
+        """A cycle of uvicorn's that goes on where a request waited."""
+        cycle = self._new_cycle(asked)
+        cycle.keep_alive, cycle.disconnected = waiting.keep_alive, waiting.disconnected
+        if self.cycle is cast("Any", waiting):
+            self.cycle = cycle
+        self.running = cycle
+        return cycle
+
+    def _new_cycle(self, asked: Asked) -> RequestResponseCycle:
+        """A cycle of uvicorn's for a request that has come whole. Another may be coming: what is known of it stays."""
+        coming = self.url, self.expect_100_continue, self.headers, self.scope
         super().on_message_begin()
         self.headers.extend(asked.head.headers)
         path = asked.route.path
         scope: Any = self.scope
         scope.update(method="POST", path=path, raw_path=path.encode(), query_string=b"")
-        self.cycle = RequestResponseCycle(
+        self.url, self.expect_100_continue, self.headers, self.scope = coming
+        cycle = RequestResponseCycle(
             scope=scope,
             transport=self.transport,
             flow=self.flow,
@@ -252,12 +287,8 @@ class AcceleratedProtocol(Connection):
             keep_alive=True,
             on_response=self.on_response_complete,
         )
-        self.cycle.more_body = False
-        self.running = self.cycle
-        # Not uvicorn's own way to start one: it would give it a copy of the context.
-        task = self.loop.create_task(self.cycle.run_asgi(app), context=asked.context)
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
+        cycle.more_body = False
+        return cycle
 
     def _begin(self) -> None:
         """Begin a request, whose head is there, as uvicorn does."""
@@ -291,3 +322,13 @@ class AcceleratedProtocol(Connection):
             self.timeout_keep_alive_handler()
         else:
             self._idle_timer = self.loop.call_later(left_s, self._look_whether_idle)
+
+
+def _failing(error: BaseException) -> Any:
+    """An application that fails."""
+
+    async def fail(scope: Any, receive: Any, send: Any) -> None:
+        del scope, receive, send
+        raise error
+
+    return fail

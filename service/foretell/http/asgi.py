@@ -125,7 +125,7 @@ class Adapter:
         else:
             question = Question(route, headers, method, body)
             answer = await self.core.tell(route, headers, method, lambda: routing.answer(question))
-            await self._send(answer, scope, send)
+            await self.send(answer, scope, send)
 
     async def predict(self, route: Route, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """A prediction, whose route is known and has its method."""
@@ -139,30 +139,12 @@ class Adapter:
         else:
             answer = await self._pace.predict(route, Head.of(headers), body)
         if type(answer) is Answer:  # most are there at once
-            await self._send(answer, scope, send)
+            await self.send(answer, scope, send)
         else:
-            await self.finish(cast("Awaitable[Answer]", answer), scope, receive, send, context)
-
-    async def finish(
-        self,
-        waiting: Awaitable[Answer],
-        scope: HTTPScope,
-        receive: Receive,
-        send: Send,
-        context: Context,
-    ) -> None:
-        """A prediction that has to be waited for; its request has been received whole.
-
-        Args:
-            waiting: What is waited for.
-            scope: See ASGI.
-            receive: See ASGI.
-            send: See ASGI.
-            context: Where `receive` is asked whether the caller is there: what plugins have set is not in it.
-        """
-        answer = await _while_wanted(waiting, receive, context)
-        if answer is not None:
-            await self._send(answer, scope, send)
+            # What plugins have set is not in the context where the caller is asked whether it is there.
+            wanted = await _while_wanted(cast("Awaitable[Answer]", answer), receive, context)
+            if wanted is not None:
+                await self.send(wanted, scope, send)
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         limit = self.max_body_bytes
@@ -188,9 +170,10 @@ class Adapter:
             chunks.append(chunk)
 
     async def _refuse(self, route: Route, scope: HTTPScope, send: Send, error: Exception) -> None:
-        await self._send(self.core.refuse(route, _headers(scope), scope["method"], error), scope, send)
+        await self.send(self.core.refuse(route, _headers(scope), scope["method"], error), scope, send)
 
-    async def _send(self, answer: Answer, scope: HTTPScope, send: Send) -> None:
+    async def send(self, answer: Answer, scope: HTTPScope, send: Send) -> None:
+        """Send an answer, and have its record observed."""
         headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode())]
         if self._lifecycle.closing:
             headers += closes_connection(scope)

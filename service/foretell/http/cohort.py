@@ -111,9 +111,9 @@ class Cohort:
         core = self._core
         begun: list[tuple[Asked, Going]] = []
         for asked in cohort:
-            if not asked.asker.still_asks(asked):
-                continue
             try:
+                if not asked.asker.still_asks(asked):
+                    continue
                 going = asked.context.run(core.begin, asked.route, asked.head, asked.body)
             except BaseException as error:  # noqa: BLE001 - as uvicorn does around each application
                 asked.asker.fail(asked, error)

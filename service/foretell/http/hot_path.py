@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextvars import Context
 from typing import TYPE_CHECKING, cast
 
 from foretell.http.cohort import Cohort
@@ -11,8 +10,6 @@ from foretell.http.heads import Heads
 from foretell.http.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
     from foretell.http.answer import Answer
@@ -69,10 +66,11 @@ class HotPath:
                 return None
         return route if 0 <= length <= self._most_bytes and self._known.knows_host(headers) else None
 
-    def finishing(self, waiting: Awaitable[Answer]) -> ASGIApp:
-        """An application that waits for an answer and sends it; the request has been received."""
+    def sending(self, answer: Answer) -> ASGIApp:
+        """An application that sends an answer; the request has been received."""
 
-        async def finish(scope: Scope, receive: Receive, send: Send) -> None:
-            await self._adapter.finish(waiting, cast("HTTPScope", scope), receive, send, Context())
+        async def send_answer(scope: Scope, receive: Receive, send: Send) -> None:
+            del receive
+            await self._adapter.send(answer, cast("HTTPScope", scope), send)
 
-        return finish
+        return send_answer
