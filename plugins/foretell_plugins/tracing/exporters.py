@@ -5,12 +5,18 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from foretell_plugins.tracing.span_queue import readable
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter
 
+    from foretell_plugins.tracing.part import Part
     from foretell_plugins.tracing.settings import ExporterName, TracingSettings
 
-__all__ = ["make_exporters", "names_of_exporters"]
+__all__ = ["make_exporters", "names_of_exporters", "preparation"]
 
 
 def make_exporters(settings: TracingSettings) -> list[SpanExporter]:
@@ -25,6 +31,15 @@ def make_exporters(settings: TracingSettings) -> list[SpanExporter]:
     return [_make(name, settings) for name in settings.exporters]
 
 
+def preparation(exporters: Sequence[SpanExporter]) -> Callable[[ReadableSpan | Part], object]:
+    """What makes of a span, when it ends, what all of some exporters take."""
+    if all(getattr(exporter, "takes_written", False) for exporter in exporters):
+        from foretell_plugins.tracing.otlp_spans import write
+
+        return write
+    return readable
+
+
 def names_of_exporters(settings: TracingSettings) -> list[str]:
     """What each of them is called in the log: where it sends."""
     sent_to = "" if settings.destination is None else settings.destination.url
@@ -37,10 +52,10 @@ def _make(name: ExporterName, settings: TracingSettings) -> SpanExporter:
 
         return ConsoleSpanExporter(service_name=settings.service_name)
     if settings.protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
+        from foretell_plugins.tracing.otlp_grpc import OtlpGrpc
 
         headers = settings.headers and {key.lower(): value for key, value in settings.headers.items()}
-        return GrpcExporter(endpoint=settings.endpoint, headers=headers)
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
+        return OtlpGrpc(endpoint=settings.endpoint, headers=headers)
+    from foretell_plugins.tracing.otlp_http import OtlpHttp
 
-    return HttpExporter(endpoint=settings.endpoint, headers=settings.headers)
+    return OtlpHttp(endpoint=settings.endpoint, headers=settings.headers)

@@ -92,18 +92,20 @@ class Tracing(Plugin[TracingConfig]):
         if self._settings.idle is not None:
             yield
             return
-        from foretell_plugins.tracing.exporters import make_exporters, names_of_exporters
+        from foretell_plugins.tracing.exporters import make_exporters, names_of_exporters, preparation
         from foretell_plugins.tracing.span_queue import SpanQueue
         from foretell_plugins.tracing.spans import Spans
 
         self._random.seed()  # a fork copies what was seeded before it
+        exporters = make_exporters(self._settings)
         queue = SpanQueue(
-            make_exporters(self._settings),
+            exporters,
             names=names_of_exporters(self._settings),
             most_spans=self._settings.queue_spans,
             batch_spans=self._settings.batch_spans,
             delay_s=self._settings.delay_s,
             dropped=self._dropped,
+            prepare=preparation(exporters),
         )
         if self.config.global_api and not follow_requests() and self._log is not None:
             self._log.warning(

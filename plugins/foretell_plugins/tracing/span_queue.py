@@ -7,21 +7,27 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import attach, set_value
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from foretell_plugins.otlp import Complaints
+from foretell_plugins.tracing.part import Part
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-__all__ = ["SpanQueue"]
+__all__ = ["SpanQueue", "readable"]
 
 _FULL: Final = "the queue is full"
 _NOT_IN_TIME: Final = "the exporter was not done when the server ended"
+
+
+def readable(span: ReadableSpan | Part) -> ReadableSpan:
+    """A span as any exporter takes it."""
+    return span.readable() if isinstance(span, Part) else span
 
 
 class SpanQueue(SpanProcessor):
@@ -36,6 +42,7 @@ class SpanQueue(SpanProcessor):
         delay_s: How long they wait for others, seconds.
         dropped: Is told how many spans were lost, and why; from any thread.
         names: What each exporter is called in such a reason, in the same order.
+        prepare: What is made of a span when it ends, for exporters that all take that; they get a `ReadableSpan` otherwise.
     """
 
     def __init__(
@@ -47,6 +54,7 @@ class SpanQueue(SpanProcessor):
         delay_s: float,
         dropped: Callable[[int, str], None],
         names: Sequence[str] = (),
+        prepare: Callable[[ReadableSpan | Part], object] = readable,
     ) -> None:
         self._exporters = tuple(zip(exporters, chain(names, repeat("")), strict=False))
         self._complaints = Complaints()
@@ -54,7 +62,8 @@ class SpanQueue(SpanProcessor):
         self._batch = batch_spans
         self._delay_s = delay_s
         self._dropped = dropped
-        self._waiting: deque[ReadableSpan] = deque()
+        self._prepare = prepare
+        self._waiting: deque[Any] = deque()
         self._going_out = 0
         self._changed = threading.Condition()
         self._closing = False
@@ -68,12 +77,19 @@ class SpanQueue(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Take a span that has ended; never waits."""
         context = span.context
-        if context is None or not context.trace_flags.sampled:
-            return
+        if context is not None and context.trace_flags.sampled:
+            self._take(span)
+
+    def end_part(self, part: Part) -> None:
+        """Take a part of a request that is traced; never waits."""
+        self._take(part)
+
+    def _take(self, span: ReadableSpan | Part) -> None:
+        prepared = self._prepare(span)
         with self._changed:
             full = len(self._waiting) >= self._most or self._closing
             if not full:
-                self._waiting.append(span)
+                self._waiting.append(prepared)
                 if len(self._waiting) in {1, self._batch}:
                     self._changed.notify()
         if full:
@@ -114,7 +130,7 @@ class SpanQueue(SpanProcessor):
                 if lost and not told:
                     self._dropped(len(batch), lost[0])
 
-    def _next(self) -> list[ReadableSpan] | None:
+    def _next(self) -> list[Any] | None:
         """The next batch, when its time has come; None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
@@ -125,7 +141,7 @@ class SpanQueue(SpanProcessor):
             self._going_out = count
             return [self._waiting.popleft() for _ in range(count)]
 
-    def _export(self, exporter: SpanExporter, name: str, batch: Sequence[ReadableSpan]) -> str | None:
+    def _export(self, exporter: SpanExporter, name: str, batch: Sequence[Any]) -> str | None:
         """Export spans; tells why that failed."""
         began = time.monotonic()
         self._complaints.take()

@@ -13,26 +13,26 @@ import msgspec
 from opentelemetry import context as contexts
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import Span, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags, set_span_in_context
 from opentelemetry.trace.span import TraceState
-from opentelemetry.trace.status import Status, StatusCode
+from opentelemetry.trace.status import StatusCode
 
 from foretell_plugins.tracing.current import PROVIDER_KEY
+from foretell_plugins.tracing.part import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from foretell.prediction import Headers, ModelInfo, RequestRecord
     from foretell_plugins.tracing.settings import TracingSettings
+    from foretell_plugins.tracing.span_queue import SpanQueue
     from foretell_plugins.tracing.traceparent import Parent
 
 __all__ = ["OpenSpan", "Spans"]
 
-_ERROR: Final = Status(StatusCode.ERROR)
-_UNSET: Final = Status(StatusCode.UNSET)
 _PLAIN: Final = (str, bool, int, float)
 _HTTP_PORT: Final = 80
 _MOST_PORTS: Final = 65535
@@ -73,14 +73,14 @@ class Spans:
 
     Args:
         settings: What is wanted.
-        processor: Takes the spans that have ended.
+        queue: Takes the spans that have ended.
         random: Where identities of spans come from.
     """
 
-    def __init__(self, settings: TracingSettings, processor: SpanProcessor, random: Random) -> None:
+    def __init__(self, settings: TracingSettings, queue: SpanQueue, random: Random) -> None:
         self._trace_context = settings.trace_context
         self._baggage = W3CBaggagePropagator() if settings.baggage else None
-        self._processor = processor
+        self._queue = queue
         self._getrandbits = random.getrandbits
         self._limits = SpanLimits()
         self._scope = InstrumentationScope("foretell", version("foretell"))
@@ -95,7 +95,7 @@ class Spans:
             shutdown_on_exit=False,
             span_limits=self._limits,
         )
-        self._provider.add_span_processor(processor)
+        self._provider.add_span_processor(queue)
 
     def open(self, record: RequestRecord, place: Parent, model: ModelInfo | None) -> OpenSpan:
         """Begin the span of a request, at the time at which it was taken up; the record learns its identity.
@@ -118,7 +118,7 @@ class Spans:
             parent,
             resource=self._resource,
             kind=SpanKind.SERVER,
-            span_processor=self._processor,
+            span_processor=self._queue,
             limits=self._limits,
             instrumentation_scope=self._scope,
         )
@@ -181,29 +181,23 @@ class Spans:
         failed: bool = False,
         links: Sequence[Link] = (),
     ) -> None:
-        parent = opened.span.get_span_context()
+        span = opened.span
         if attributes:
             attributes = {
                 key: value if isinstance(value, _PLAIN) else str(value) for key, value in attributes.items()
             }
-        self._processor.on_end(
-            ReadableSpan(
+        self._queue.end_part(
+            Part(
+                span.get_span_context(),
+                self._getrandbits(64) or 1,
                 name,
-                SpanContext(
-                    parent.trace_id,
-                    self._getrandbits(64) or 1,
-                    False,
-                    parent.trace_flags,
-                    parent.trace_state,
-                ),
-                parent,
+                started_ns + opened.wall_ns,
+                ended_ns + opened.wall_ns,
                 self._resource,
+                self._scope,
                 attributes or {},
-                links=links,
-                status=_ERROR if failed else _UNSET,
-                start_time=started_ns + opened.wall_ns,
-                end_time=ended_ns + opened.wall_ns,
-                instrumentation_scope=self._scope,
+                failed,
+                links,
             )
         )
 
