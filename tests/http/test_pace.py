@@ -160,7 +160,7 @@ def test_what_breaks_a_run_breaks_nobody_elses(run: Run, monkeypatch: pytest.Mon
         """Each runs by itself."""
 
     monkeypatch.setattr(Core, "_ask", odd)
-    monkeypatch.setattr(Core, "run_together", apart)
+    monkeypatch.setattr(pace, "run_together", apart)
 
     async def test(core: Core) -> None:
         in_step = Pace(core)

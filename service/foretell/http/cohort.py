@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from foretell.http.answer import Answer
+from foretell.http.shared_run import run_together
 
 if TYPE_CHECKING:
     import asyncio
@@ -120,7 +121,7 @@ class Cohort:
             else:
                 begun.append((asked, going))
         if len(begun) > 1:
-            core.run_together([going for _, going in begun])
+            run_together([going for _, going in begun])
         began_ns = time.perf_counter_ns()
         ready: list[tuple[Asked, Going]] = []
         for asked, going in begun:

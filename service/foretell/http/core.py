@@ -22,12 +22,13 @@ from foretell.http.coding import accepted_coding, coding_of, compressed, decompr
 from foretell.http.going import Going
 from foretell.http.problems import PROBLEM_MEDIA_TYPE, problem_of
 from foretell.http.routes import PREDICT
+from foretell.http.shared_run import rest_of
 from foretell.prediction import PredictResponse, RequestRecord
 from foretell.protocols.deadlines import Deadlines
 from foretell.protocols.endpoint import identity_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from foretell.http.head import Head
     from foretell.http.lookup import Lookup
@@ -146,33 +147,13 @@ class Core:
             raise
         return going
 
-    def run_together(self, goings: Sequence[Going]) -> None:
-        """Run the models of those predictions that may share a run; `run` is to follow for all of them."""
-        groups: dict[Endpoint, list[Going]] = {}
-        for going in goings:
-            is_answered = going.outcome is not None or going.response is not None
-            if not is_answered and going.endpoint.respond_together is not None:
-                groups.setdefault(going.endpoint, []).append(going)
-        for endpoint, group in groups.items():
-            together = endpoint.respond_together
-            if len(group) == 1 or together is None:
-                continue
-            try:
-                responses: Sequence[PredictResponse | Exception | None] = together(
-                    [each.request for each in group]
-                )
-            except Exception as error:  # noqa: BLE001 - it is raised where each of them is answered
-                responses = [error] * len(group)
-            for going, response in zip(group, responses, strict=True):
-                going.ran = response
-
     def run(self, going: Going) -> None:
         """Hand a prediction to the plugins and the model; most have their response then."""
         if going.outcome is not None or going.response is not None:
             return
         try:
             is_plain = going.passed is None and going.ran is None
-            self._take(going, self._ask(going.endpoint, going.request) if is_plain else self._rest(going))
+            self._take(going, self._ask(going.endpoint, going.request) if is_plain else rest_of(going))
         except Exception as error:  # noqa: BLE001 - the edge of the request: it is answered and logged
             self._fail(going, error)
         except BaseException:
@@ -258,23 +239,6 @@ class Core:
             going.passed = passed
         else:
             self._take(going, answer)
-
-    def _rest(self, going: Going) -> PredictResponse | Awaitable[PredictResponse]:
-        """What is left of a prediction that has passed the plugins, or has shared a run."""
-        request, passed, ran = going.request, going.passed, going.ran
-        if passed is None:
-            going.record.rows = request.rows
-            if isinstance(ran, Exception):
-                raise ran
-            return cast("PredictResponse", ran)
-        chain: StagedChain = going.endpoint.staged
-        if ran is None:
-            return chain.run(request, passed)
-        return (
-            chain.fail(request, passed, ran)
-            if isinstance(ran, Exception)
-            else chain.leave(request, passed, ran)
-        )
 
     def _take(self, going: Going, answer: PredictResponse | Awaitable[PredictResponse]) -> None:
         """Go on with a response, or with what is to be awaited for it."""

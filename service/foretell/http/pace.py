@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from foretell.http.answer import Answer
 from foretell.http.cohort import MOST, MOST_BYTES
+from foretell.http.shared_run import run_together
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -108,7 +109,7 @@ class Pace:
         group = [(future, going) for future, going in group if not future.done()]
         self._ran_ns = time.perf_counter_ns() if step == _RUN else 0
         if step == _RUN and len(group) > 1:
-            self._core.run_together([going for _, going in group])
+            run_together([going for _, going in group])
         for future, _ in group:
             future.set_result(None)
         self._is_released = any(self._waiting)

@@ -36,7 +36,7 @@ SCOPES = [
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
-plain = st.one_of(
+plain: st.SearchStrategy[Any] = st.one_of(
     texts,
     st.booleans(),
     st.integers(-(2**63), 2**63 - 1),
@@ -44,7 +44,9 @@ plain = st.one_of(
     st.sampled_from(["ab", 1, True, 1.0, 0.0, -0.0, 0, False, -1, 127, 128, 2**63 - 1, -(2**63)]),
 )
 attributes = st.dictionaries(keys, plain, max_size=8)
-any_attributes = st.dictionaries(keys, st.one_of(plain, st.lists(texts, max_size=3)), max_size=4)
+any_attributes: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
+    keys, st.one_of(plain, st.lists(texts, max_size=3)), max_size=4
+)
 times = st.integers(0, 2**64 - 1)
 span_ids = st.integers(1, 2**64 - 1)
 
