@@ -55,7 +55,7 @@ store: .venv/.dev ## build the models of model_store/ anew
 bench: .venv/.dev ## measure foretell beside other servers (an hour and a half; ARGS=--help tells how to choose; needs wrk)
 	@exec $(BIN)/python -m loadtests.bench $(ARGS)
 
-bench-quick: .venv/.dev ## the same within a minute: the floors, foretell, and FastAPI on ONNX Runtime
+bench-quick: .venv/.dev .venv-bench/fastapi-onnx/.done ## the same within a minute: the floors, foretell, and FastAPI on ONNX Runtime
 	@exec $(BIN)/python -m loadtests.bench --quick $(ARGS)
 
 assets: ## fetch the vendored OpenAPI page anew and check its digests (needs npm)

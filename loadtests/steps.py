@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument(
         "--model",
         default="breast_cancer",
-        choices=sorted(path.parent.parent.name for path in STORE.glob("*/*/model.onnx")),
+        choices=sorted({path.parent.parent.name for path in STORE.glob("*/*/model.onnx")}),
         help="a model of model_store/; %(default)s",
     )
     found = asyncio.run(measure(parser.parse_args().model))

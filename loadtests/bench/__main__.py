@@ -27,6 +27,7 @@ from pathlib import Path
 import msgspec
 
 from loadtests.bench import cases, contenders
+from loadtests.bench.brief import brief
 from loadtests.bench.cases import CASES, Case
 from loadtests.bench.chart import svg
 from loadtests.bench.contender import Contender
@@ -67,16 +68,17 @@ def main(words: list[str] | None = None) -> int:
             return 2
     print(markdown(results))
     write(results, arguments.out)
-    tell(f"written to {arguments.out}: results.json, table.md, chart.svg")
+    tell(f"written to {arguments.out}: results.json, table.md, brief.md, chart.svg")
     if results.was_stopped:
         tell("it was stopped: what is there is of the measurements until then")
     return int(bool(results.failures) or results.was_stopped)
 
 
 def write(results: Results, folder: Path) -> None:
-    """Write results.json, table.md and chart.svg into a folder."""
+    """Write results.json, table.md, brief.md and chart.svg into a folder."""
     (folder / "results.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
     (folder / "table.md").write_text(markdown(results))
+    (folder / "brief.md").write_text(brief(results))
     (folder / "chart.svg").write_text(svg(results))
 
 
@@ -146,7 +148,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=_count, help="how many whole seconds each measurement takes; 3")
     parser.add_argument("--rounds", type=_count, help="how often each contender has its turn; 3")
     parser.add_argument(
-        "--out", type=Path, default=Path("build/bench"), help="where the results go; build/bench"
+        "--out",
+        type=Path,
+        default=Path("build/bench"),
+        help="where the results go, in place of those that are there; build/bench",
     )
     return parser
 

@@ -8,33 +8,35 @@ from typing import Final
 from loadtests.bench.results import Results, Row, rows
 from loadtests.bench.statistic import Spread
 
-__all__ = ["markdown"]
+__all__ = ["digits", "markdown", "ms", "whole"]
 
 Format = Callable[[float], str]
 """Writes a number."""
 
 
-def _whole(value: float) -> str:
+def whole(value: float) -> str:
+    """A number without decimals."""
     return f"{value:,.0f}"
 
 
-def _digits(value: float) -> str:
+def digits(value: float) -> str:
     """Three digits that count."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _ms(value: float) -> str:
-    return _digits(value / 1000)
+def ms(value: float) -> str:
+    """Microseconds as milliseconds."""
+    return digits(value / 1000)
 
 
 COLUMNS: Final[tuple[tuple[str, str, Format], ...]] = (
-    ("per_s", "requests/s", _whole),
-    ("p50_us", "p50, ms", _ms),
-    ("p99_us", "p99, ms", _ms),
-    ("cpu_us", "server CPU, µs a request", _digits),
-    ("rss_mb", "RSS, MB", _whole),
-    ("pss_mb", "PSS, MB", _whole),
-    ("start_s", "start, s", _digits),
+    ("per_s", "requests/s", whole),
+    ("p50_us", "p50, ms", ms),
+    ("p99_us", "p99, ms", ms),
+    ("cpu_us", "server CPU, µs a request", digits),
+    ("rss_mb", "RSS, MB", whole),
+    ("pss_mb", "PSS, MB", whole),
+    ("start_s", "start, s", digits),
 )
 
 
@@ -58,7 +60,7 @@ def _table(results: Results) -> Iterator[str]:
 def _cells(row: Row) -> Iterator[str]:
     for figure, _, write in COLUMNS:
         spread, ratio = row.figures[figure], row.ratios.get(figure)
-        yield _spread(spread, write) + (f" {_digits(ratio.median)}×" if ratio else "")
+        yield _spread(spread, write) + (f" {digits(ratio.median)}×" if ratio else "")
 
 
 def _spread(spread: Spread, write: Format) -> str:

@@ -13,6 +13,7 @@ import pytest
 import uvloop
 
 from foretell.http.lifecycle import Lifecycle
+from foretell.plugin.observers import Observer
 from tests.http.ways import Way, open_ways, settle
 from tests.models import linear_model_bytes, scaled_bytes, slow_model_bytes, write_version
 
@@ -295,6 +296,21 @@ def test_what_a_plugin_leaves_in_its_context_stays_in_its_request(run: Run, plug
         connection = way.connect()
         answers = [await ask(connection) for _ in range(5)]
         assert all(b"x-left: None\r\n" in answer for answer in answers)
+
+    run(test)
+
+
+def test_requests_that_wait_in_line_begin_without_what_the_one_before_left(
+    store: Path, run: Run, plugins: Path
+) -> None:
+    (plugins / "leaks.py").write_text(LEAKS)
+    write_version(store, "slow", 1, slow_model_bytes(512, 8))
+
+    async def test(way: Way) -> None:
+        connection = way.connect()
+        for _ in range(2):
+            assert b"x-left: None\r\n" in await ask(connection, SLOW_QUESTION)
+        assert (await ask(connection, SLOW_QUESTION * 3)).count(b"x-left: None\r\n") == 3
 
     run(test)
 
@@ -753,6 +769,43 @@ def test_an_answer_that_was_waited_for_and_cannot_be_written_is_a_failure(
     assert caplog.text.count("Exception in ASGI application") == 3
 
 
+def test_an_answer_that_cannot_be_written_is_observed(plugins: Path, run: Run) -> None:
+    (plugins / "spoils.py").write_text(SPOILS)
+    (plugins / "spoils_some.py").write_text(SPOILS_SOME)
+    seen: list[str] = []
+
+    async def test(way: Way) -> None:
+        observers = way.app.adapter.core._observers
+        observers.take(
+            [Observer("test", lambda records: seen.extend(each.request_id for each in records), 1e6)]
+        )
+        for _ in range(3):
+            await ask(way.connect())
+        observers.flush()
+
+    run(test)
+    assert seen == ["a\r\nx-evil: 1"] * 3
+
+
+def test_a_connection_that_waits_is_not_idle(store: Path, run: Run) -> None:
+    """Though the request before it was answered in the same turn of the event loop, as it came."""
+    write_version(store, "slow", 1, slow_model_bytes(512, 64))
+
+    async def test(way: Way) -> None:
+        protocol, transport, state = way.connect()
+        for question in (QUESTION, QUESTION, QUESTION, SLOW_QUESTION, SLOW_QUESTION, SLOW_QUESTION):
+            await ask((protocol, transport, state), question)
+        transport.written.clear()
+        protocol.data_received(QUESTION)
+        protocol.data_received(SLOW_QUESTION)
+        await asyncio.sleep(0.1)
+        assert not transport.closing
+        await settle(state)
+        assert transport.written.count(b"HTTP/1.1 200") == 2
+
+    run(test, keep_alive_s=0.02)
+
+
 def test_the_ways_differ_in_nothing_but_their_protocol(store: Path, plugins: Path) -> None:
     """What the tests above compare is two ways indeed."""
     write_version(store, "m", 1, linear_model_bytes(weights=[1.0, 2.0]))
@@ -761,7 +814,7 @@ def test_the_ways_differ_in_nothing_but_their_protocol(store: Path, plugins: Pat
         async with AsyncExitStack() as stack:
             ordinary, accelerated = await open_ways(stack, store, plugins)
             kinds = [type(way.connect()[0]).__name__ for way in (ordinary, accelerated)]
-            assert kinds == ["HttpToolsProtocol", "AcceleratedProtocol"]
+            assert kinds == ["Connection", "AcceleratedProtocol"]
             assert isinstance(accelerated.lifecycle, Lifecycle)
 
     uvloop.run(main())

@@ -1,4 +1,4 @@
-"""An application behind uvicorn's own HTTP protocol and behind the accelerated one, on transports that keep what is written."""
+"""An application behind uvicorn's HTTP protocol, as it is mended, and behind the accelerated one, on transports that keep what is written."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 from foretell.app import create_app
 from foretell.http.accelerated import AcceleratedProtocol
 from foretell.http.application import Application
+from foretell.http.connection import Connection
 from foretell.http.hot_path import HotPath
 from foretell.http.lifecycle import Lifecycle
 from foretell.settings import Settings
@@ -80,7 +81,7 @@ class Way:
         self.make = make
         self.lifecycle = lifecycle
         self.is_alone = True
-        self.accelerated = make is not HttpToolsProtocol
+        self.accelerated = make is not Connection
         self._config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, ws="none")
         self._config.timeout_keep_alive = cast("int", keep_alive_s)
         self._config.load()
@@ -164,7 +165,7 @@ async def open_ways(
         app = create_app(settings, lifecycle=lifecycle)
         assert isinstance(app, Application)
         await stack.enter_async_context(app.lifespan())
-        make: Callable[..., HttpToolsProtocol] = HttpToolsProtocol
+        make: Callable[..., HttpToolsProtocol] = Connection
         if accelerated:
             make = partial(AcceleratedProtocol, HotPath(app, lifecycle))
         ways.append(Way(app, make, lifecycle, keep_alive_s=keep_alive_s))

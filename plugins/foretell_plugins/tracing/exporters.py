@@ -32,12 +32,17 @@ def make_exporters(settings: TracingSettings) -> list[SpanExporter]:
 
 
 def preparation(exporters: Sequence[SpanExporter]) -> Callable[[ReadableSpan | Part], object]:
-    """What makes of a span, when it ends, what all of some exporters take."""
-    if all(getattr(exporter, "takes_written", False) for exporter in exporters):
-        from foretell_plugins.tracing.otlp_spans import write
+    """What makes of a span, when it ends, what all of some exporters take; it raises where one could not export it."""
+    take_written = [getattr(exporter, "takes_written", False) for exporter in exporters]
+    if not any(take_written):
+        return readable
+    from foretell_plugins.tracing.otlp_spans import write
 
-        return write
-    return readable
+    def tried(span: ReadableSpan | Part) -> ReadableSpan:
+        write(span)
+        return readable(span)
+
+    return write if all(take_written) else tried
 
 
 def names_of_exporters(settings: TracingSettings) -> list[str]:

@@ -1,7 +1,6 @@
 """Spans as OTLP's protobuf, written when they end, in a fraction of the time that OpenTelemetry's encoder takes.
 
-Only what nearly all spans have is written here. Other spans, and what spans share, are left to OpenTelemetry's encoder:
-pieces of a protobuf message that stand one behind the other are one message.
+Only what nearly all spans have is written here. Other spans, and what spans share, are left to OpenTelemetry's encoder.
 
 Source: opentelemetry-proto, trace/v1/trace.proto and common/v1/common.proto; Protocol Buffers, Encoding.
 """
@@ -78,39 +77,41 @@ class Written(msgspec.Struct):
     scope: InstrumentationScope | None
 
 
-def write(span: ReadableSpan | Part) -> Written | ReadableSpan:
-    """Write a span that has ended; gives it back as it is if it has more than most have."""
+def write(span: ReadableSpan | Part) -> Written:
+    """Write a span that has ended.
+
+    Raises:
+        Exception: What OpenTelemetry's encoder raises of a span that it cannot write: plugins name theirs as they like.
+    """
     try:
-        if isinstance(span, Part):
-            message = None if span.links or span.parent.trace_state else _part(span)
-            return span.readable() if message is None else Written(message, span.resource, span.scope)
-        message = _span(span)
-    except (UnicodeError, OverflowError):  # OpenTelemetry's encoder says what is wrong with it
-        return span.readable() if isinstance(span, Part) else span
-    return span if message is None else Written(message, span.resource, span.instrumentation_scope)
+        message = _part(span) if isinstance(span, Part) else _span(span)
+    except Exception:  # noqa: BLE001 - OpenTelemetry's encoder has its own way with what is odd, or says what is wrong
+        message = None
+    if isinstance(span, Part):
+        return Written(message or _odd(span.readable()), span.resource, span.scope)
+    return Written(message or _odd(span), span.resource, span.instrumentation_scope)
 
 
 def write_spans(spans: Sequence[ReadableSpan | Written]) -> bytes:
     """A request to export spans, ``ExportTraceServiceRequest``.
 
     Raises:
-        Exception: What OpenTelemetry's encoder raises of a span that cannot be written.
+        Exception: See `write`.
     """
     groups: dict[tuple[int, int], tuple[Group, list[bytes]]] = {}
-    others: list[ReadableSpan] = []
     for span in spans:
         written = span if isinstance(span, Written) else write(span)
-        if not isinstance(written, Written):
-            others.append(written)
-            continue
         key = id(written.resource), id(written.scope)
         if key not in groups:
             groups[key] = (written.resource, written.scope), []
         groups[key][1].append(written.message)
-    messages = [_group(shared, written) for shared, written in groups.values()]
-    if others:
-        messages.append(encode_spans(others).SerializeToString())
-    return b"".join(messages)
+    return b"".join(_group(shared, written) for shared, written in groups.values())
+
+
+def _odd(span: ReadableSpan) -> bytes:
+    """A span that has more than most have, by OpenTelemetry's encoder."""
+    message = encode_spans([span]).resource_spans[0].scope_spans[0].spans[0]
+    return _field(_SPAN, message.SerializeToString())
 
 
 def _group(shared: Group, written: list[bytes]) -> bytes:
@@ -124,8 +125,11 @@ def _group(shared: Group, written: list[bytes]) -> bytes:
     return _field(_RESOURCE_SPANS, of_resource.SerializeToString() + spans)
 
 
-def _part(part: Part) -> bytes:
+def _part(part: Part) -> bytes | None:
+    """A part of a request; None if it has more than most have."""
     parent = part.parent
+    if part.links or parent.trace_state:
+        return None
     return _field(
         _SPAN,
         b"".join(
@@ -136,7 +140,7 @@ def _part(part: Part) -> bytes:
                 part.span_id.to_bytes(8, "big"),
                 _PARENT_ID,
                 parent.span_id.to_bytes(8, "big"),
-                _name(part.name, _INTERNAL),
+                (_kept_name if len(part.name) <= _LONGEST else _name)(part.name, _INTERNAL),
                 _TIMES(_STARTED, part.started_ns, _ENDED, part.ended_ns),
                 _PARENT_ELSEWHERE if parent.is_remote else _PARENT_HERE,
                 _ERROR if part.failed else _UNSET,
@@ -168,7 +172,7 @@ def _span(span: ReadableSpan) -> bytes | None:
         context.trace_id.to_bytes(16, "big"),
         _SPAN_ID,
         context.span_id.to_bytes(8, "big"),
-        _name(span.name, span.kind.value),
+        (_kept_name if len(span.name) <= _LONGEST else _name)(span.name, span.kind.value),
         _TIMES(_STARTED, span.start_time or 0, _ENDED, span.end_time or 0),
         _PARENT_ELSEWHERE if parent is not None and parent.is_remote else _PARENT_HERE,
         _status(span.status),
@@ -178,16 +182,19 @@ def _span(span: ReadableSpan) -> bytes | None:
     return _field(_SPAN, b"".join((*parts, *_attributes(attributes))))
 
 
-@lru_cache(maxsize=512)
 def _name(name: str, kind: int) -> bytes:
     """A span's name and its kind, which the protocol counts from 1, and the SDK from 0."""
     return _field(_NAME, name.encode()) + _KIND + _varint(kind + 1)
 
 
+_kept_name = lru_cache(maxsize=512)(_name)
+
+
 def _attributes(attributes: Iterable[tuple[str, Any]]) -> list[bytes]:
     return [
         _kept_attribute(key, value)
-        if (value.__class__ is str and len(value) <= _LONGEST) or value.__class__ in _KEPT
+        if len(key) <= _LONGEST
+        and (value.__class__ in _KEPT or (value.__class__ is str and len(value) <= _LONGEST))
         else _attribute(key, value)
         for key, value in attributes
     ]

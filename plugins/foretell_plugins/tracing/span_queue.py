@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["SpanQueue", "readable"]
 
 _FULL: Final = "the queue is full"
-_NOT_IN_TIME: Final = "the exporter was not done when the server ended"
+_NOT_IN_TIME: Final = "the export was not done when the server ended"
 
 
 def readable(span: ReadableSpan | Part) -> ReadableSpan:
@@ -57,6 +57,7 @@ class SpanQueue(SpanProcessor):
         prepare: Callable[[ReadableSpan | Part], object] = readable,
     ) -> None:
         self._exporters = tuple(zip(exporters, chain(names, repeat("")), strict=False))
+        self._late = ": ".join(filter(None, (", ".join(names), _NOT_IN_TIME)))
         self._complaints = Complaints()
         self._most = most_spans
         self._batch = batch_spans
@@ -85,7 +86,11 @@ class SpanQueue(SpanProcessor):
         self._take(part)
 
     def _take(self, span: ReadableSpan | Part) -> None:
-        prepared = self._prepare(span)
+        try:
+            prepared = self._prepare(span)
+        except Exception as error:  # noqa: BLE001 - a plugin's span: whatever is odd about it costs it alone
+            self._dropped(1, f"a span could not be written: {type(error).__name__}: {error}")
+            return
         with self._changed:
             full = len(self._waiting) >= self._most or self._closing
             if not full:
@@ -93,7 +98,7 @@ class SpanQueue(SpanProcessor):
                 if len(self._waiting) in {1, self._batch}:
                     self._changed.notify()
         if full:
-            self._dropped(1, _NOT_IN_TIME if self._closing else _FULL)
+            self._dropped(1, self._late if self._closing else _FULL)
 
     def close(self, wait_s: float) -> None:
         """Export what waits, for so long at most, and let the exporters go. What is left then is lost.
@@ -110,7 +115,7 @@ class SpanQueue(SpanProcessor):
             left = len(self._waiting) + self._going_out
             self._waiting.clear()
         if left:
-            self._dropped(left, _NOT_IN_TIME)
+            self._dropped(left, self._late)
         for exporter, _ in self._exporters:
             exporter.shutdown()
 

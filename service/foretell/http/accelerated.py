@@ -58,9 +58,9 @@ class AcceleratedProtocol(Connection):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        self._idle_since = None
         if self._is_asked:  # what was asked before is answered before
             self._hot_path.cohort.flush()
+        self._idle_since = None
         if self._is_between:
             end = data.find(END) + len(END)
             known = self._hot_path.heads.get(data[:end])
@@ -218,14 +218,17 @@ class AcceleratedProtocol(Connection):
     async def _finish(self, asked: Asked, answering: Awaitable[Answer], waiting: Waiting) -> None:
         """Wait for an answer and send it."""
         waiting.begin(asyncio.current_task())
+        hot_path = self._hot_path
+        answer: Answer | None = None
         try:
             answer = await answering
             written = self.write(answer)
         except BaseException as error:  # noqa: BLE001 - as uvicorn does around each application
             if not waiting.disconnected:
                 await self._cycle_in_place_of(waiting, asked).run_asgi(_failing(error))
+            if answer is not None:
+                hot_path.core.observe(answer.record)
             return
-        hot_path = self._hot_path
         if not waiting.keep_alive or not hot_path.is_open() or self.flow.write_paused:
             await self._cycle_in_place_of(waiting, asked).run_asgi(cast("Any", hot_path.sending(answer)))
             return

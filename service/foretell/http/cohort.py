@@ -141,13 +141,16 @@ class Cohort:
         core = self._core
         written: list[tuple[Asked, Answer | Awaitable[Answer], bytes]] = []
         for asked, going in ready:
+            answer: Answer | Awaitable[Answer] | None = None
             try:
                 answer = core.end(going)
-                written.append(
-                    (asked, answer, asked.asker.write(answer) if isinstance(answer, Answer) else b"")
-                )
+                message = asked.asker.write(answer) if isinstance(answer, Answer) else b""
             except BaseException as error:  # noqa: BLE001 - see above
                 asked.asker.fail(asked, error)
+                if isinstance(answer, Answer):  # it was there, and could not be written
+                    core.observe(answer.record)
+            else:
+                written.append((asked, answer, message))
         for asked, answer, message in written:
             try:
                 if isinstance(answer, Answer):

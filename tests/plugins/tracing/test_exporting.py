@@ -169,5 +169,5 @@ def test_an_exporter_that_raises_is_asked_again() -> None:
     assert lost == [
         (1, "RuntimeError: no"),
         (1, "RuntimeError: no"),
-        (1, "the exporter was not done when the server ended"),
+        (1, "the export was not done when the server ended"),
     ]

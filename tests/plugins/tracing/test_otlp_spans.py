@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import Any
 
@@ -25,7 +26,8 @@ from foretell_plugins.tracing.otlp_grpc import OtlpGrpc
 from foretell_plugins.tracing.otlp_http import OtlpHttp
 from foretell_plugins.tracing.otlp_spans import Written, write, write_spans
 from foretell_plugins.tracing.part import Part
-from foretell_plugins.tracing.span_queue import readable
+from foretell_plugins.tracing.span_queue import SpanQueue, readable
+from tests.plugins.tracing.receivers import Receiver
 
 RESOURCES = [Resource({"service.name": "a", "many": ("x", "y")}), Resource({}, "https://schemas/1")]
 SCOPES = [
@@ -33,6 +35,14 @@ SCOPES = [
     InstrumentationScope("other", None, "https://schemas/2", {"k": 1}),
     None,
 ]
+
+
+@pytest.fixture(autouse=True)
+def silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What OpenTelemetry says of odd attributes names them, and what is no Unicode cannot be written into a report."""
+    monkeypatch.setattr(logging.getLogger("opentelemetry"), "propagate", False)
+    monkeypatch.setattr(logging.getLogger("opentelemetry"), "handlers", [logging.NullHandler()])
+
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
@@ -146,21 +156,70 @@ def test_what_lost_attributes_says_so() -> None:
     assert request.resource_spans[0].scope_spans[0].spans[0].dropped_attributes_count == 1
 
 
-def test_what_is_no_unicode_is_left_to_opentelemetry_and_costs_no_other_span() -> None:
+def odd(name: Any = "odd", **more: Any) -> ReadableSpan:
+    """A span as only a plugin can make it."""
+    return ReadableSpan(name, SpanContext(1, 2, False, TraceFlags(1)), **more)
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        odd(None),
+        odd(b"abc"),
+        odd(attributes={"k": "\ud800", "n": 1}),
+        odd(attributes={"\ud800": 1, "n": 1}),
+        odd(attributes={"k": 2**63, "n": 1}),
+        odd(attributes={"k": -(2**63) - 1}),
+        odd(attributes={1: "x", "n": 1}),
+        odd(attributes={None: "x"}),
+        odd("n" * 1000, attributes={"k" * 1000: "v" * 1000}),
+    ],
+    ids=["no name", "bytes", "surrogate", "key", "large", "small", "number as key", "none as key", "long"],
+)
+def test_what_is_odd_is_written_as_opentelemetry_does(span: ReadableSpan) -> None:
     good = ReadableSpan("good", SpanContext(1, 1, False))
-    bad = ReadableSpan("bad", SpanContext(1, 2, False), attributes={"k": "\ud800", "n": 1})
-    assert write(bad) is bad
-    request = ExportTraceServiceRequest.FromString(write_spans([write(good), write(bad)]))
-    assert [span.name for each in request.resource_spans for span in each.scope_spans[0].spans] == [
-        "good",
-        "bad",
-    ]
+    written = write_spans([write(good), write(span)])
+    assert told(ExportTraceServiceRequest.FromString(written)) == told(encode_spans([good, span]))
 
 
-@pytest.mark.parametrize("value", [2**63, -(2**63) - 1])
-def test_a_number_that_is_too_large_is_left_to_opentelemetry(value: int) -> None:
-    span = ReadableSpan("s", SpanContext(1, 1, False), attributes={"k": value})
-    assert write(span) is span
+def test_an_odd_key_of_a_part_costs_nothing_but_itself() -> None:
+    attributes: dict[Any, Any] = {1: "x", "n": 2}
+    scope = InstrumentationScope("foretell", "1")
+    part = Part(SpanContext(1, 1, False), 2, "step", 3, 4, RESOURCES[0], scope, attributes, False, ())
+    span = (
+        ExportTraceServiceRequest.FromString(write_spans([write(part)]))
+        .resource_spans[0]
+        .scope_spans[0]
+        .spans[0]
+    )
+    assert [(each.key, each.value.int_value) for each in span.attributes] == [("n", 2)]
+
+
+UNWRITABLE = [odd(["a", "list"]), odd(start_time=1.5), odd(start_time=-1), odd("\ud800")]
+
+
+@pytest.mark.parametrize("beside", [[], [InMemorySpanExporter()]], ids=["alone", "beside another exporter"])
+def test_a_span_that_nobody_can_write_costs_itself_alone(
+    beside: list[SpanExporter], http_otlp: Receiver
+) -> None:
+    lost: list[tuple[int, str]] = []
+    exporters: list[SpanExporter] = [OtlpHttp(endpoint=http_otlp.endpoint + "/v1/traces"), *beside]
+    queue = SpanQueue(
+        exporters,
+        most_spans=100,
+        batch_spans=100,
+        delay_s=3600,
+        dropped=lambda count, reason: lost.append((count, reason)),
+        prepare=preparation(exporters),
+    )
+    for span in UNWRITABLE:
+        queue.on_end(odd("before"))
+        queue.on_end(span)
+    queue.on_end(odd("last"))
+    queue.close(30)
+    assert [span.name for span in http_otlp.spans] == ["before"] * len(UNWRITABLE) + ["last"]
+    assert [count for count, _ in lost] == [1] * len(UNWRITABLE)
+    assert all(reason.startswith("a span could not be written: ") for _, reason in lost)
 
 
 def test_the_exporters_of_this_release_take_what_is_written() -> None:
@@ -169,7 +228,9 @@ def test_the_exporters_of_this_release_take_what_is_written() -> None:
         OtlpGrpc(endpoint="http://127.0.0.1:1"),
     ]
     assert preparation(exporters) is write
-    assert preparation([*exporters, InMemorySpanExporter()]) is readable
+    assert preparation([InMemorySpanExporter()]) is readable
+    span = odd()
+    assert preparation([*exporters, InMemorySpanExporter()])(span) is span
     for exporter in exporters:
         exporter.shutdown()
 
