@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.common._internal import _encode_attributes as encode_attributes
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -40,8 +41,7 @@ SCOPES = [
 @pytest.fixture(autouse=True)
 def silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """What OpenTelemetry says of odd attributes names them, and what is no Unicode cannot be written into a report."""
-    monkeypatch.setattr(logging.getLogger("opentelemetry"), "propagate", False)
-    monkeypatch.setattr(logging.getLogger("opentelemetry"), "handlers", [logging.NullHandler()])
+    monkeypatch.setattr(logging.getLogger(encode_attributes.__module__), "disabled", True)
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
