@@ -22,6 +22,11 @@ _COMMANDS: Final = {
         "List, show, alias, roll back and verify the models of a store.",
     ),
     "predict": ("foretell.cli.predict", "predict", "Ask a model of a store, without a server."),
+    "loadtest": (
+        "foretell.cli.loadtest",
+        "loadtest",
+        "Ask the models of a store under load, and tell whether they meet their targets.",
+    ),
     "plugins": ("foretell.cli.plugins", "plugins", "List, try and write plugins; show the chain of a model."),
     "plan": ("foretell.cli.plan", "plan", "Show how the CPUs are used and how each model is run."),
     "config": ("foretell.cli.config", "config", "Print the effective settings and where each comes from."),

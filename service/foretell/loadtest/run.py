@@ -1,0 +1,137 @@
+"""Runs a load test: a server, Locust beside it, and what came of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from foretell.errors import ForetellError
+from foretell.loadtest.connections import Connections
+from foretell.loadtest.counted import counted, differences
+from foretell.loadtest.histogram import Histogram
+from foretell.loadtest.plan import Plan
+from foretell.loadtest.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from foretell.loadtest.question import Question
+
+__all__ = ["Outcome", "run", "unloaded_ms"]
+
+LOCUSTFILE: Final = Path(__file__).with_name("locustfile.py")
+_GRACE_S: Final = 60.0
+_MOST_ALONE: Final = 300
+_MOST_ALONE_S: Final = 5.0
+_WARM: Final = 10
+
+
+class Outcome(msgspec.Struct):
+    """What came of a load test.
+
+    Attributes:
+        record: What the load generator saw.
+        took_s: For how long questions came, seconds.
+        differences: Where the server counted otherwise; None if it does not count.
+    """
+
+    record: Record
+    took_s: float
+    differences: list[str] | None
+
+
+def unloaded_ms(url: str, questions: Sequence[Question]) -> float:
+    """The median latency of one caller's questions when nobody else asks, ms.
+
+    Raises:
+        ForetellError: One is not answered.
+    """
+    connections = _connections(url)
+    latencies = Histogram()
+    until = time.monotonic() + _MOST_ALONE_S
+    number = 0
+    while number < _WARM or (latencies.total < _MOST_ALONE and time.monotonic() < until):
+        question = questions[number % len(questions)]
+        number += 1
+        began = time.perf_counter()
+        try:
+            status, body = connections.ask(question.request)
+        except OSError as error:
+            raise ForetellError(f"{url} does not answer: {error}") from error
+        if status != 200:
+            raise ForetellError(f"{url} answers {status}: {body[:300].decode(errors='replace')}")
+        if number > _WARM // 2:
+            latencies.add((time.perf_counter() - began) * 1e6)
+    connections.close()
+    return latencies.percentile(50) / 1000
+
+
+def run(url: str, plan: Plan, folder: Path, *, processes: int = 1) -> Outcome:
+    """Ask what a plan says, and keep Locust's report.
+
+    Args:
+        url: The server.
+        plan: What is asked.
+        folder: Where to keep what comes of it.
+        processes: How many processes of Locust share the load.
+
+    Raises:
+        ForetellError: Locust fails, or the server does not answer.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    plan_file, record_file = folder / "plan.msgpack", folder / "record.json"
+    record_file.unlink(missing_ok=True)
+    plan.write(plan_file)
+    try:
+        before = counted(url)
+    except OSError as error:
+        raise ForetellError(f"{url} does not answer: {error}") from error
+    command = [
+        *(sys.executable, "-m", "locust", "--headless", "--only-summary", "--skip-log"),
+        *("-f", str(LOCUSTFILE), "--host", url, "-u", str(processes), "-r", str(processes)),
+        *("-t", f"{plan.duration_s + 1:.0f}s", "--stop-timeout", f"{plan.timeout_s + 5:.0f}"),
+        *(
+            "--html",
+            str(folder / "report.html"),
+            "--csv",
+            str(folder / "locust"),
+            "--exit-code-on-error",
+            "0",
+        ),
+        *(("--processes", str(processes)) if processes > 1 else ()),
+        "ArrivingUser",
+    ]
+    environ = {
+        **os.environ,
+        "FORETELL_LOADTEST_PLAN": str(plan_file),
+        "FORETELL_LOADTEST_RECORD": str(record_file),
+    }
+    with (folder / "locust.log").open("w") as log:
+        done = subprocess.run(  # noqa: S603 - this Python, and a folder of the caller's
+            command,
+            check=False,
+            env=environ,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            timeout=plan.duration_s + plan.timeout_s + _GRACE_S,
+        )
+    if done.returncode or not record_file.exists():
+        told = (folder / "locust.log").read_text().strip().splitlines()
+        raise ForetellError(f"locust ended with {done.returncode}: {told[-1] if told else 'it says nothing'}")
+    record = Record.read(record_file)
+    plan_file.unlink()
+    after = counted(url)
+    found = None if before is None or after is None else differences(before, after, record)
+    return Outcome(record, plan.duration_s, found)
+
+
+def _connections(url: str) -> Connections:
+    parts = urlsplit(url)
+    return Connections(parts.hostname or "127.0.0.1", parts.port or 80, 30)

@@ -1,0 +1,149 @@
+"""Targets: what must be so after a load test, and whether it is."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from foretell.errors import SettingsError
+from foretell.loadtest.histogram import Histogram
+from foretell.loadtest.record import Seen
+
+__all__ = ["Target", "Verdict", "read_targets", "verify"]
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What must be so of the questions that it is about; every figure that is given.
+
+    Attributes:
+        model: Who is asked; any model if None.
+        protocol: How; any way if None.
+        rows: How many rows a question has; any number if None.
+        p50_ms: What half of the answers take at most, ms.
+        p95_ms: What 95 of 100 take at most.
+        p99_ms: What 99 of 100 take at most.
+        p50_ratio: The same as multiples of the median without load.
+        p95_ratio: See `p50_ratio`.
+        p99_ratio: See `p50_ratio`.
+        errors: Which part of the questions may fail, or be answered wrongly.
+        per_s: How many right answers a second there are at least.
+    """
+
+    model: str | None = None
+    protocol: str | None = None
+    rows: int | None = None
+    p50_ms: Positive | None = None
+    p95_ms: Positive | None = None
+    p99_ms: Positive | None = None
+    p50_ratio: Positive | None = None
+    p95_ratio: Positive | None = None
+    p99_ratio: Positive | None = None
+    errors: Share | None = None
+    per_s: Positive | None = None
+
+    def concerns(self, seen: Seen) -> bool:
+        """Whether it is about questions of a kind."""
+        return (
+            self.model in {None, seen.model}
+            and self.protocol in {None, seen.protocol}
+            and self.rows in {None, seen.rows}
+        )
+
+    @property
+    def about(self) -> str:
+        """What it is about, in words."""
+        rows = "any number of rows" if self.rows is None else f"{self.rows} row{'s' * (self.rows != 1)}"
+        return f"{self.model or 'any model'}, {self.protocol or 'any protocol'}, {rows}"
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Whether a figure of a target was met.
+
+    Attributes:
+        about: Which questions it is about.
+        figure: Which figure.
+        wanted: What was wanted.
+        seen: What was seen; NaN where nothing was.
+        met: Whether that will do.
+    """
+
+    about: str
+    figure: str
+    wanted: float
+    seen: float
+    met: bool
+
+    @property
+    def by(self) -> str:
+        """By how much it was met or missed."""
+        if math.isnan(self.seen):
+            return "nothing was seen"
+        if not self.wanted:
+            return f"{self.seen:+.4g}"
+        return f"{100 * (self.seen - self.wanted) / self.wanted:+.0f} %"
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    target: list[Target]
+
+
+def read_targets(path: Path) -> list[Target]:
+    """Read a file of targets.
+
+    Raises:
+        SettingsError: It cannot be read, or says something that is no target.
+    """
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text()), _File).target
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def verify(
+    targets: list[Target], seen: list[Seen], *, took_s: float, unloaded_ms: float | None
+) -> list[Verdict]:
+    """Hold what was seen against targets.
+
+    Args:
+        targets: What is wanted.
+        seen: What was seen, by kind of question.
+        took_s: In how long.
+        unloaded_ms: The median of one caller's questions before; None if it was not measured.
+    """
+    return [verdict for target in targets for verdict in _judge(target, seen, took_s, unloaded_ms)]
+
+
+def _judge(target: Target, seen: list[Seen], took_s: float, unloaded_ms: float | None) -> list[Verdict]:
+    all_seen, failed = Histogram(), 0
+    for each in seen:
+        if target.concerns(each):
+            all_seen.merge(each.latencies)
+            failed += each.failed
+    asked = all_seen.total + failed
+    found: list[Verdict] = []
+
+    def at_most(figure: str, wanted: float | None, value: float) -> None:
+        if wanted is not None:
+            found.append(Verdict(target.about, figure, wanted, value, value <= wanted))
+
+    for percent in (50, 95, 99):
+        ms = all_seen.percentile(percent) / 1000
+        at_most(f"p{percent}, ms", getattr(target, f"p{percent}_ms"), ms)
+        ratio = math.nan if unloaded_ms is None else ms / unloaded_ms
+        at_most(f"p{percent}, × unloaded median", getattr(target, f"p{percent}_ratio"), ratio)
+    at_most("errors, part of all", target.errors, failed / asked if asked else math.nan)
+    if target.per_s is not None:
+        value = all_seen.total / took_s
+        found.append(
+            Verdict(
+                target.about, "right answers a second, at least", target.per_s, value, value >= target.per_s
+            )
+        )
+    return found

@@ -1,0 +1,168 @@
+"""Locust's users: one that lets questions arrive at a rate, and one for each protocol that asks when it has its answer.
+
+The first is an open model: a question is asked when it is due, whether those before it are answered or not, and its latency
+counts from when it was due. So neither a slow server nor a slow load generator hides a wait (no coordinated omission).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from urllib.parse import urlsplit
+
+import gevent
+from gevent.pool import Pool
+from locust import User, constant, task
+from locust.exception import StopUser
+
+from foretell.loadtest.check import complaint
+from foretell.loadtest.connections import Connections
+from foretell.loadtest.forms import FORMS
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+
+    from foretell.loadtest.plan import Plan
+    from foretell.loadtest.question import Question
+    from foretell.loadtest.record import Record
+
+__all__ = ["ArrivingUser", "AskingUser", "BadAnswerError", "asking_users", "begin"]
+
+_MOST_OUTSTANDING: Final = 2000
+_TICK_S: Final = 0.0015
+"""gevent's timers are up to a millisecond late, which would count as latency: it looks at the clock so long before."""
+_LATE: Final = 32
+"""How many questions that are late are sent before those that wait for answers get their turn."""
+
+
+class BadAnswerError(Exception):
+    """A question was refused, or answered wrongly."""
+
+
+class _Asker(User):
+    """What both kinds of users have in common.
+
+    Attributes:
+        plan: What is asked; set before the first of them is made.
+        record: What came of it.
+    """
+
+    abstract = True
+    plan: ClassVar[Plan]
+    record: ClassVar[Record]
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        parts = urlsplit(environment.host or "")
+        self._connections = Connections(parts.hostname or "127.0.0.1", parts.port or 80, self.plan.timeout_s)
+        self._chance = random.Random()  # noqa: S311 - no secret
+
+    def _ask(self, question: Question, due: float) -> None:
+        """Ask, and keep what came of it."""
+        error: Exception | None
+        status, body = 0, b""
+        try:
+            status, body = self._connections.ask(question.request)
+        except OSError as failure:
+            error = failure
+        else:
+            error = _judged(question, status, body)
+        took_s = time.perf_counter() - due
+        self.record.add(question, time.time(), took_s, status, error)
+        events = cast("Any", self.environment).events
+        events.request.fire(
+            request_type=question.protocol,
+            name=f"{question.model}, {question.rows} row{'s' * (question.rows != 1)}",
+            response_time=took_s * 1000,
+            response_length=len(body),
+            exception=error,
+            context={},
+        )
+
+    def _draw(self, questions: list[Question]) -> Question:
+        """One of the few that come again and again, or any."""
+        if self._chance.random() < self.plan.repeats:
+            return questions[int(self._chance.random() * min(self.plan.popular, len(questions)))]
+        return self._chance.choice(questions)
+
+    def on_stop(self) -> None:
+        """Leave the server."""
+        self.record.resent += self._connections.resent
+        self._connections.close()
+
+
+class ArrivingUser(_Asker):
+    """Questions of all kinds, at the rate of the plan. One for each process is enough."""
+
+    @task
+    def arrive(self) -> None:
+        """Let questions arrive until the plan is over."""
+        plan = self.plan
+        outstanding = Pool(_MOST_OUTSTANDING)
+        began = due = time.perf_counter()
+        late = 0
+        while (per_s := plan.rate_at(due - began)) is not None:
+            question = self._draw(self._chance.choice(plan.questions))
+            late = 0 if _wait_until(due) else late + 1
+            if late % _LATE == _LATE - 1:
+                gevent.sleep(0)
+            outstanding.spawn(
+                self._ask, question, due
+            )  # where too many are outstanding it waits: what is due stays due
+            due += self._chance.expovariate(per_s * plan.share)
+        outstanding.join()
+        raise StopUser
+
+
+class AskingUser(_Asker):
+    """Asks in one form, and again when it has its answer.
+
+    Attributes:
+        form: One of `FORMS`.
+    """
+
+    abstract = True
+    form: ClassVar[str]
+    wait_time = constant(0)
+
+    @task
+    def ask(self) -> None:
+        """Ask once."""
+        kinds = [questions for questions in self.plan.questions if questions[0].protocol == self.form]
+        if not kinds:
+            raise StopUser
+        self._ask(self._draw(self._chance.choice(kinds)), time.perf_counter())
+
+
+def _judged(question: Question, status: int, body: bytes) -> BadAnswerError | None:
+    if status != 200:
+        return BadAnswerError(f"status {status}: {body[:200].decode(errors='replace')}")
+    wrong = complaint(body, question.expected)
+    return None if wrong is None else BadAnswerError(wrong)
+
+
+def _wait_until(due: float) -> bool:
+    """Let others go on until a time; whether it was still to come."""
+    pause = due - time.perf_counter()
+    if pause <= 0:
+        return False
+    if pause > _TICK_S:
+        gevent.sleep(pause - _TICK_S)
+    while time.perf_counter() < due:
+        gevent.sleep(0)
+    return True
+
+
+def begin(plan: Plan, record: Record) -> None:
+    """Say what users are to ask, and where they are to keep what came of it."""
+    _Asker.plan, _Asker.record = plan, record
+
+
+def asking_users() -> dict[str, type[AskingUser]]:
+    """A class of users for each form, by its name, such as ``NativeUser``."""
+    found: dict[str, type[AskingUser]] = {}
+    for form in FORMS:
+        name = f"{form.title().replace('-', '')}User"
+        found[name] = type(name, (AskingUser,), {"abstract": False, "form": form})
+    return found
