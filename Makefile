@@ -21,7 +21,7 @@ BENCH_ENVIRONMENTS := bentoml fastapi-joblib fastapi-onnx kserve litserve mlflow
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve convert test lint fmt store assets lock bench bench-quick clean
+.PHONY: help serve convert test lint fmt store assets lock bench bench-quick loadtest clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: .venv/.dev ## measure foretell beside other servers (an hour and a half; 
 
 bench-quick: .venv/.dev .venv-bench/fastapi-onnx/.done ## the same within a minute: the floors, foretell, and FastAPI on ONNX Runtime
 	@exec $(BIN)/python -m loadtests.bench --quick $(ARGS)
+
+loadtest: .venv/.dev ## find the sample store's knee, and hold half of it against loadtests/targets.toml; a few minutes
+	@exec $(BIN)/foretell loadtest --profile half-knee --default-model iris --targets loadtests/targets.toml --out build/loadtest $(ARGS)
 
 assets: ## fetch the vendored OpenAPI page anew and check its digests (needs npm)
 	$(PYTHON) scripts/fetch_assets.py $(ARGS)

@@ -99,7 +99,7 @@ def test_the_names_are_imported_one_by_one() -> None:
 SIDE_EFFECTS = """
 import json, logging, os, pkgutil, random, signal, sys, threading, warnings
 import click, httptools, joblib, litestar, msgspec, numpy, onnx, onnxruntime, orjson, pandas, rich, scipy, skl2onnx
-import sklearn.ensemble, sklearn.pipeline, skops.io, structlog, tomlkit, uvicorn, uvloop
+import locust, sklearn.ensemble, sklearn.pipeline, skops.io, structlog, tomlkit, uvicorn, uvloop
 import importlib
 import foretell
 

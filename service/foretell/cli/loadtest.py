@@ -181,6 +181,7 @@ def loadtest(
       soak       an hour at one rate
       ramp       up to the knee: the highest rate at which the targets are met
       half-knee  the same, and then 30 s at half of it
+
     \b
     Examples:
       foretell loadtest

@@ -25,7 +25,7 @@ _COMMANDS: Final = {
     "loadtest": (
         "foretell.cli.loadtest",
         "loadtest",
-        "Ask the models of a store under load, and tell whether they meet their targets.",
+        "Hold the models of a store under load against targets.",
     ),
     "plugins": ("foretell.cli.plugins", "plugins", "List, try and write plugins; show the chain of a model."),
     "plan": ("foretell.cli.plan", "plan", "Show how the CPUs are used and how each model is run."),
