@@ -59,7 +59,7 @@ def test_every_form_is_asked_and_answered_rightly(tmp_path: Path, store: Path) -
 
 def test_a_model_made_slow_misses_its_target(tmp_path: Path) -> None:
     targets = tmp_path / "targets.toml"
-    targets.write_text('[[target]]\nmodel = "m"\np99_ms = 20\n\n[[target]]\nerrors = 0\n')
+    targets.write_text('[[target]]\nmodel = "m"\np50_ms = 50\n\n[[target]]\nerrors = 0\n')
     arguments: tuple[str, ...] = (
         "--protocol",
         "native",
