@@ -2,6 +2,7 @@
 
     python loadtests/hot_path.py                  calls and bytecodes of Python, the same on every machine
     python loadtests/hot_path.py --record         the same, and keep them as what the tests compare with
+    python loadtests/hot_path.py --functions      where the bytecodes are: the functions, and their share
     python loadtests/hot_path.py --instructions   instructions, by valgrind
 
 One row of JSON for breast_cancer (100 trees), no two requests equal, on one connection whose transport takes the answers
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import collections
 import gc
 import itertools
 import json
@@ -21,7 +23,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final, Self
 from unittest.mock import patch
 
@@ -68,6 +70,9 @@ WARM_UP: Final = 150
 
 BATCH: Final = 992
 """How many requests are counted: observers get their records 32 at a time, so that none is left over."""
+
+LEAST: Final = 10
+"""Functions of fewer bytecodes a request are not listed."""
 
 ROOT: Final = Path(__file__).parents[1]
 RECORD: Final = Path(__file__).with_suffix(".json")
@@ -190,11 +195,21 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 class Counter:
-    """Counts calls and bytecodes of Python while it is entered."""
+    """Counts calls and bytecodes of Python while it is entered.
+
+    Attributes:
+        calls: How many functions were called.
+        functions: How many bytecodes there were of each.
+    """
 
     def __init__(self) -> None:
         self.calls = 0
-        self.bytecodes = 0
+        self.functions: collections.Counter[CodeType] = collections.Counter()
+
+    @property
+    def bytecodes(self) -> int:
+        """How many steps the interpreter took."""
+        return self.functions.total()
 
     def __enter__(self) -> Self:
         sys.setprofile(self._profile)
@@ -216,14 +231,15 @@ class Counter:
         return self._trace_opcode
 
     def _trace_opcode(self, frame: FrameType, event: str, argument: object) -> Any:
-        del frame, argument
-        self.bytecodes += event == "opcode"
+        del argument
+        if event == "opcode":
+            self.functions[frame.f_code] += 1
         return self._trace_opcode
 
 
-async def count_python() -> dict[str, Cost]:
-    """What one request costs, by the variant: on average over many."""
-    found: dict[str, Cost] = {}
+async def count_python() -> dict[str, Counter]:
+    """What requests cost, by the variant."""
+    found: dict[str, Counter] = {}
     with tempfile.TemporaryDirectory() as folder, patch.object(observers, "_DELAY_S", 3600):
         questions = bodies(make_store(Path(folder)))
         for name in (FLOOR, *VARIANTS):
@@ -236,8 +252,35 @@ async def count_python() -> dict[str, Cost]:
                 with Counter() as counter:
                     await connection.ask(PATH, asked)
                 gc.enable()
-                found[name] = Cost(round(counter.calls / BATCH, 2), round(counter.bytecodes / BATCH, 2))
+                found[name] = counter
     return found
+
+
+async def cost_of_one() -> dict[str, Cost]:
+    """What one request costs, by the variant: on average over many."""
+    return {
+        name: Cost(round(counter.calls / BATCH, 2), round(counter.bytecodes / BATCH, 2))
+        for name, counter in (await count_python()).items()
+    }
+
+
+def print_functions(found: dict[str, Counter]) -> None:
+    """Print where the bytecodes of each variant are: the folders, and the functions."""
+    for name, counter in found.items():
+        print(f"{name}: {counter.bytecodes / BATCH:,.0f} bytecodes a request")
+        folders: collections.Counter[str] = collections.Counter()
+        for code, bytecodes in counter.functions.items():
+            file = Path(code.co_filename)
+            folders[f"{file.parent.parent.name}/{file.parent.name}"] += bytecodes
+        for folder, bytecodes in folders.most_common():
+            print(f"{bytecodes / BATCH:>8.1f} {100 * bytecodes / counter.bytecodes:>4.0f} %  {folder}/")
+        for code, bytecodes in counter.functions.most_common():
+            if bytecodes < LEAST * BATCH:
+                break
+            file = Path(code.co_filename)
+            where = f"{file.parent.name}/{file.name}:{code.co_qualname}"
+            print(f"{bytecodes / BATCH:>8.1f} {100 * bytecodes / counter.bytecodes:>4.0f} %  {where}")
+        print()
 
 
 def recorded() -> dict[str, Cost] | None:
@@ -277,6 +320,7 @@ def main() -> None:
         help=f"for how many requests instructions are counted; {COUNTED}",
     )
     parser.add_argument("--instructions", action="store_true", help="count instructions, by valgrind")
+    parser.add_argument("--functions", action="store_true", help="tell where the bytecodes are")
     parser.add_argument("--record", action="store_true", help=f"write what is counted to {RECORD.name}")
     parser.add_argument("--counted", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -284,6 +328,8 @@ def main() -> None:
         parser.error("--requests is a whole number above 0")
     if arguments.counted:
         uvloop.run(run_counted(arguments.requests))
+    elif arguments.functions:
+        print_functions(uvloop.run(count_python()))
     elif arguments.instructions:
         counts = count([__file__, "--counted", f"--requests={arguments.requests}"])
         floor = counts["0"]
@@ -291,7 +337,7 @@ def main() -> None:
         for name, instructions in zip((FLOOR, *VARIANTS), counts.values(), strict=True):
             print(f"{name:<24} {instructions / arguments.requests:>23,.0f} {instructions / floor:>13.2f}")
     else:
-        found = uvloop.run(count_python())
+        found = uvloop.run(cost_of_one())
         print(f"{'':<24} {'calls a request':>16} {'bytecodes':>10}")
         for name, cost in found.items():
             print(f"{name:<24} {cost.calls:>16,.1f} {cost.bytecodes:>10,.1f}")

@@ -68,4 +68,5 @@ def test_every_answer_is_the_asked_version_s_own(serve_store: ServeStore, store:
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert statuses == ({"hit", "miss"} if enabled else {None})
+    # Two that come together and are equal are answered once, if the run is not over when the second comes.
+    assert statuses - {"coalesced"} == ({"hit", "miss"} if enabled else {None})

@@ -16,8 +16,8 @@ MORE = 1.05
 
 COUNT = """
 import msgspec, sys, uvloop
-from loadtests.hot_path import count_python
-sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(count_python())))
+from loadtests.hot_path import cost_of_one
+sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(cost_of_one())))
 """
 
 
