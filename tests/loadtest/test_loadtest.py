@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from foretell.loadtest.counted import counted
 from foretell.loadtest.record import Record
 from tests.models import linear_model_bytes, slow_model_bytes, write_version
 from tests.servers import SAMPLE_STORE, Serve
@@ -140,13 +142,17 @@ def test_counts_agree_though_a_worker_is_killed(tmp_path: Path, store: Path) -> 
 
 
 def _worker_under_load(out: Path) -> int:
-    """A worker's process, once Locust asks."""
+    """A worker's process, once Locust's questions are answered."""
+    log, before = out / "server.log", 0
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        log = out / "server.log"
-        found = re.search(r'"pid": (\d+), "event": "worker ready"', log.read_text()) if log.exists() else None
-        if found is not None and (out / "plan.msgpack").exists():
-            time.sleep(2.5)  # Locust takes a second to start, and nobody tells when it asks
-            return int(found[1])
+        told = log.read_text() if log.exists() else ""
+        worker = re.search(r'"pid": (\d+), "event": "worker ready"', told)
+        url = re.search(r'"url": "([^"]+)"', told)
+        if worker is not None and url is not None and (out / "plan.msgpack").exists():
+            answered = (counted(url[1]) or Counter()).total()
+            before = before or answered  # by one caller, before the load
+            if answered > before + 20:
+                return int(worker[1])
         time.sleep(0.05)
     raise AssertionError("the load test does not begin")

@@ -140,7 +140,7 @@ def _part(part: Part) -> bytes | None:
                 part.span_id.to_bytes(8, "big"),
                 _PARENT_ID,
                 parent.span_id.to_bytes(8, "big"),
-                (_kept_name if len(part.name) <= _LONGEST else _name)(part.name, _INTERNAL),
+                _name(part.name, _INTERNAL),
                 _TIMES(_STARTED, part.started_ns, _ENDED, part.ended_ns),
                 _PARENT_ELSEWHERE if parent.is_remote else _PARENT_HERE,
                 _ERROR if part.failed else _UNSET,
@@ -172,7 +172,7 @@ def _span(span: ReadableSpan) -> bytes | None:
         context.trace_id.to_bytes(16, "big"),
         _SPAN_ID,
         context.span_id.to_bytes(8, "big"),
-        (_kept_name if len(span.name) <= _LONGEST else _name)(span.name, span.kind.value),
+        _name(span.name, span.kind.value),
         _TIMES(_STARTED, span.start_time or 0, _ENDED, span.end_time or 0),
         _PARENT_ELSEWHERE if parent is not None and parent.is_remote else _PARENT_HERE,
         _status(span.status),
@@ -183,11 +183,16 @@ def _span(span: ReadableSpan) -> bytes | None:
 
 
 def _name(name: str, kind: int) -> bytes:
-    """A span's name and its kind, which the protocol counts from 1, and the SDK from 0."""
+    """A span's name and its kind."""
+    return _kept_name(name, kind) if len(name) <= _LONGEST else _new_name(name, kind)
+
+
+def _new_name(name: str, kind: int) -> bytes:
+    """The protocol counts kinds from 1, and the SDK from 0."""
     return _field(_NAME, name.encode()) + _KIND + _varint(kind + 1)
 
 
-_kept_name = lru_cache(maxsize=512)(_name)
+_kept_name = lru_cache(maxsize=512)(_new_name)
 
 
 def _attributes(attributes: Iterable[tuple[str, Any]]) -> list[bytes]:

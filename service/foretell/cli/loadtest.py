@@ -17,7 +17,7 @@ from foretell.errors import ForetellError, MissingExtraError
 from foretell.loadtest.forms import FORMS
 from foretell.loadtest.plan import Plan
 from foretell.loadtest.profiles import PROFILES, Stage
-from foretell.loadtest.targets import Target, Verdict, read_targets, verify
+from foretell.loadtest.targets import Target, read_targets, verify
 
 if TYPE_CHECKING:
     from foretell.loadtest.prepare import Kind
@@ -246,7 +246,7 @@ def _climb(loader: _Loader, per_s: float, step_s: float, targets: list[Target], 
     Raises:
         ForetellError: Not even the first does.
     """
-    judged = targets if any(_of_latency(target) for target in targets) else list(_ORDINARY)
+    judged = targets if any(target.is_of_latency for target in targets) else list(_ORDINARY)
     met = 0.0
     while True:
         outcome = loader.run("climb", (Stage(per_s, step_s),))
@@ -255,14 +255,11 @@ def _climb(loader: _Loader, per_s: float, step_s: float, targets: list[Target], 
         missed = [
             each for each in verify(judged, seen, took_s=outcome.took_s, unloaded_ms=alone_ms) if not each.met
         ]
-        keeps_up = right >= _KEEPS_UP * per_s * step_s
-        reason = (
-            f"{missed[0].figure}: {missed[0].seen:.3g}"
-            if missed
-            else ""
-            if keeps_up
-            else "it does not keep up"
-        )
+        reason = ""
+        if missed:
+            reason = f"{missed[0].figure}: {missed[0].seen:.3g}"
+        elif right < _KEEPS_UP * per_s * step_s:
+            reason = "it does not keep up"
         click.echo(f"{per_s:>8,.0f} a second: {reason or 'met'}", err=True)
         if reason:
             break
@@ -270,18 +267,6 @@ def _climb(loader: _Loader, per_s: float, step_s: float, targets: list[Target], 
     if not met:
         raise ForetellError(f"the targets are missed at {per_s:g} a second already: {reason}")
     return met
-
-
-def _of_latency(target: Target) -> bool:
-    figures = (
-        target.p50_ms,
-        target.p95_ms,
-        target.p99_ms,
-        target.p50_ratio,
-        target.p95_ratio,
-        target.p99_ratio,
-    )
-    return any(figure is not None for figure in figures)
 
 
 def _report(outcome: Outcome, targets: list[Target], alone_ms: float, out: Path, profile: str) -> int:
@@ -328,8 +313,4 @@ def _report(outcome: Outcome, targets: list[Target], alone_ms: float, out: Path,
         click.echo(difference, err=True)
     (out / "latency.svg").write_text(svg(outcome.record.ticks, f"foretell loadtest --profile {profile}"))
     click.echo(f"\n{out}: report.html, latency.svg, record.json, locust_stats.csv", err=True)
-    return int(bool(outcome.differences) or not all(_met(verdicts)))
-
-
-def _met(verdicts: list[Verdict]) -> list[bool]:
-    return [each.met for each in verdicts]
+    return int(bool(outcome.differences) or not all(each.met for each in verdicts))

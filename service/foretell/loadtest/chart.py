@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Final
+
+from foretell.loadtest.histogram import Histogram
 
 if TYPE_CHECKING:
     from foretell.loadtest.record import Tick
@@ -56,18 +59,20 @@ def _grouped(seconds: Sequence[int]) -> list[list[int]]:
     return list(groups.values())
 
 
+def _middle(seconds: Sequence[int]) -> float:
+    return sum(seconds) / len(seconds) + 0.5
+
+
 def _latencies(
     ticks: Mapping[int, Tick], groups: Sequence[Sequence[int]], x_of: Callable[[float], float]
 ) -> Iterator[str]:
-    from foretell.loadtest.histogram import Histogram
-
     merged: list[tuple[float, Histogram]] = []
     for group in groups:
         histogram = Histogram()
         for second in group:
             histogram.merge(ticks[second].latencies)
         if histogram.total:
-            merged.append((sum(group) / len(group) + 0.5, histogram))
+            merged.append((_middle(group), histogram))
     if not merged:
         return
     least = math.floor(math.log10(max(min(each.percentile(50) for _, each in merged), 1)))
@@ -92,12 +97,11 @@ def _rates(
 ) -> Iterator[str]:
     bottom = _TOP + 2 * _HIGH + _GAP
     right = [
-        (sum(group) / len(group) + 0.5, sum(ticks[second].latencies.total for second in group) / len(group))
+        (_middle(group), sum(ticks[second].latencies.total for second in group) / len(group))
         for group in groups
     ]
     failed = [
-        (sum(group) / len(group) + 0.5, sum(ticks[second].failed for second in group) / len(group))
-        for group in groups
+        (_middle(group), sum(ticks[second].failed for second in group) / len(group)) for group in groups
     ]
     most = max(*(value for _, value in right + failed), 1.0)
     yield f'<path d="M{_LEFT} {bottom}H{_WIDTH - _RIGHT}M{_LEFT} {bottom - _HIGH}H{_WIDTH - _RIGHT}" stroke="#ddd"/>'
@@ -117,6 +121,4 @@ def _rates(
 def _text(
     x: float, y: float, text: str, *, anchor: str = "start", weight: str = "normal", colour: str = "#222"
 ) -> str:
-    from html import escape
-
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-weight="{weight}" fill="{colour}">{escape(text)}</text>'

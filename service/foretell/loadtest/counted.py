@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Final
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -27,8 +28,6 @@ def counted(url: str) -> Counter[tuple[str, str, str]] | None:
     Raises:
         OSError: It does not answer.
     """
-    from urllib.error import HTTPError
-
     try:
         with urlopen(f"{url}/metrics", timeout=30) as answer:  # noqa: S310 - the server of the test
             text = answer.read().decode()

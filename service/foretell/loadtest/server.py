@@ -31,7 +31,6 @@ class Server:
 
     Attributes:
         url: Where it listens.
-        pid: Its process.
     """
 
     def __init__(self, arguments: Sequence[str], log: Path) -> None:
@@ -54,11 +53,6 @@ class Server:
         self._serves = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-
-    @property
-    def pid(self) -> int:
-        """The number of its process."""
-        return self._process.pid
 
     def __enter__(self) -> Self:
         if not self._serves.wait(_START_S) or not self.url:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -14,6 +14,8 @@ from foretell.loadtest.histogram import Histogram
 from foretell.loadtest.record import Seen
 
 __all__ = ["Target", "Verdict", "read_targets", "verify"]
+
+_PERCENTS: Final = (50, 95, 99)
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -54,6 +56,15 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             self.model in {None, seen.model}
             and self.protocol in {None, seen.protocol}
             and self.rows in {None, seen.rows}
+        )
+
+    @property
+    def is_of_latency(self) -> bool:
+        """Whether it says how long answers may take."""
+        return any(
+            getattr(self, f"p{percent}_{unit}") is not None
+            for percent in _PERCENTS
+            for unit in ("ms", "ratio")
         )
 
     @property
@@ -133,7 +144,7 @@ def _judge(target: Target, seen: list[Seen], took_s: float, unloaded_ms: float |
         if wanted is not None:
             found.append(Verdict(target.about, figure, wanted, value, value <= wanted))
 
-    for percent in (50, 95, 99):
+    for percent in _PERCENTS:
         ms = all_seen.percentile(percent) / 1000
         at_most(f"p{percent}, ms", getattr(target, f"p{percent}_ms"), ms)
         ratio = math.nan if unloaded_ms is None else ms / unloaded_ms

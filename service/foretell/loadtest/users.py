@@ -112,9 +112,8 @@ class ArrivingUser(_Asker):
             late = 0 if _wait_until(due) else late + 1
             if late % _LATE == _LATE - 1:
                 gevent.sleep(0)
-            outstanding.spawn(
-                self._ask, question, due
-            )  # where too many are outstanding it waits: what is due stays due
+            # Where too many are outstanding it waits: what is due stays due.
+            outstanding.spawn(self._ask, question, due)
             due += self._chance.expovariate(per_s * plan.share)
         outstanding.join()
         raise StopUser
@@ -131,13 +130,16 @@ class AskingUser(_Asker):
     form: ClassVar[str]
     wait_time = constant(0)
 
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self._kinds = [each for each in self.plan.questions if each[0].protocol == self.form]
+
     @task
     def ask(self) -> None:
         """Ask once."""
-        kinds = [questions for questions in self.plan.questions if questions[0].protocol == self.form]
-        if not kinds:
+        if not self._kinds:
             raise StopUser
-        self._ask(self._draw(self._chance.choice(kinds)), time.perf_counter())
+        self._ask(self._draw(self._chance.choice(self._kinds)), time.perf_counter())
 
 
 def _judged(question: Question, status: int, body: bytes) -> BadAnswerError | None:
