@@ -21,7 +21,7 @@ BENCH_ENVIRONMENTS := bentoml fastapi-joblib fastapi-onnx kserve litserve mlflow
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve convert test lint fmt store assets lock bench bench-quick loadtest clean
+.PHONY: help serve convert test lint fmt store assets lock bench bench-quick loadtest soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ bench-quick: .venv/.dev .venv-bench/fastapi-onnx/.done ## the same within a minu
 
 loadtest: .venv/.dev ## find the sample store's knee, and hold half of it against loadtests/targets.toml; a few minutes
 	@exec $(BIN)/foretell loadtest --profile half-knee --default-model iris --targets loadtests/targets.toml --out build/loadtest $(ARGS)
+
+soak: .venv/.dev ## five million questions to the sample store while its models are rolled out; an hour
+	@exec $(BIN)/python loadtests/soak.py $(ARGS)
 
 assets: ## fetch the vendored OpenAPI page anew and check its digests (needs npm)
 	$(PYTHON) scripts/fetch_assets.py $(ARGS)

@@ -48,25 +48,25 @@ class Data(NamedTuple):
     target: Any
 
 
-def iris() -> list[SampleModel]:
+def iris(seed: int = SEED) -> list[SampleModel]:
     """Two versions: a linear champion and a forest as its candidate."""
     bunch = load_iris(as_frame=True)
     frame = bunch.data.rename(columns=_identifier)
-    data = _split(frame, bunch.target_names[bunch.target])
+    data = _split(frame, bunch.target_names[bunch.target], seed)
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
-    forest = RandomForestClassifier(n_estimators=50, max_depth=5, random_state=SEED)
+    forest = RandomForestClassifier(n_estimators=50, max_depth=5, random_state=seed)
     return [
         _trained("iris", "Species of an iris from four lengths in cm; logistic regression", linear, data),
         _trained("iris", "Species of an iris from four lengths in cm; 50 trees", forest, data),
     ]
 
 
-def breast_cancer() -> list[SampleModel]:
+def breast_cancer(seed: int = SEED) -> list[SampleModel]:
     """A scaler and a forest of 100 trees."""
     bunch = load_breast_cancer(as_frame=True)
     frame = bunch.data.rename(columns=_identifier)
-    data = _split(frame, bunch.target_names[bunch.target])
-    forest = RandomForestClassifier(n_estimators=100, max_depth=8, random_state=SEED)
+    data = _split(frame, bunch.target_names[bunch.target], seed)
+    forest = RandomForestClassifier(n_estimators=100, max_depth=8, random_state=seed)
     estimator = make_pipeline(StandardScaler(), forest)
     return [
         _trained(
@@ -75,29 +75,29 @@ def breast_cancer() -> list[SampleModel]:
     ]
 
 
-def diabetes() -> list[SampleModel]:
+def diabetes(seed: int = SEED) -> list[SampleModel]:
     """A regressor."""
     bunch = load_diabetes(as_frame=True)
-    estimator = GradientBoostingRegressor(n_estimators=100, random_state=SEED)
-    data = _split(bunch.data, bunch.target)
+    estimator = GradientBoostingRegressor(n_estimators=100, random_state=seed)
+    data = _split(bunch.data, bunch.target, seed)
     return [_trained("diabetes", "How far diabetes goes within a year; 100 boosted trees", estimator, data)]
 
 
-def digits() -> list[SampleModel]:
+def digits(seed: int = SEED) -> list[SampleModel]:
     """A small neural network on 64 pixels."""
     bunch = load_digits(as_frame=True)
-    estimator = make_pipeline(StandardScaler(), MLPClassifier((32,), max_iter=400, random_state=SEED))
+    estimator = make_pipeline(StandardScaler(), MLPClassifier((32,), max_iter=400, random_state=seed))
     return [
         _trained(
             "digits",
             "A handwritten digit from 8 by 8 grey values",
             estimator,
-            _split(bunch.data, bunch.target),
+            _split(bunch.data, bunch.target, seed),
         )
     ]
 
 
-def penguins() -> list[SampleModel]:
+def penguins(seed: int = SEED) -> list[SampleModel]:
     """Strings and numbers, with gaps in both."""
     frame = load_penguins()
     numbers = ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"]
@@ -110,18 +110,18 @@ def penguins() -> list[SampleModel]:
         ),
     )
     estimator = make_pipeline(columns, LogisticRegression(max_iter=500))
-    data = _split(frame[numbers + words], frame["species"], alike=frame["bill_length_mm"].isna())
+    data = _split(frame[numbers + words], frame["species"], seed, alike=frame["bill_length_mm"].isna())
     return [_trained("penguins", "Species of a penguin from its measures, island and sex", estimator, data)]
 
 
-SAMPLES: dict[str, Callable[[], list[SampleModel]]] = {
+SAMPLES: dict[str, Callable[[int], list[SampleModel]]] = {
     "breast_cancer": breast_cancer,
     "diabetes": diabetes,
     "digits": digits,
     "iris": iris,
     "penguins": penguins,
 }
-"""The versions of each sample model, in their order."""
+"""The versions of each sample model, in their order, from a seed."""
 
 CONFIGS = {
     "iris": 'default = "champion"\n\n[aliases]\nchampion = 1\ncandidate = 2\n',
@@ -142,7 +142,7 @@ def build(store: Path) -> None:
     """Publish every sample model; folders of the same names are replaced."""
     for name, make in SAMPLES.items():
         shutil.rmtree(store / name, ignore_errors=True)
-        for model in make():
+        for model in make(SEED):
             print(
                 publish(model.estimator, model.train, name=name, store=store, description=model.description)
             )
@@ -155,10 +155,10 @@ def _identifier(name: str) -> str:
     return name.removesuffix(" (cm)").replace(" ", "_")
 
 
-def _split(frame: pd.DataFrame, target: Any, alike: Any = None) -> Data:
+def _split(frame: pd.DataFrame, target: Any, seed: int, alike: Any = None) -> Data:
     """Split a data set; both parts have the same share of each value of `alike`."""
     train, held_back, answers, _ = train_test_split(
-        frame, target, test_size=0.4, random_state=SEED, stratify=alike
+        frame, target, test_size=0.4, random_state=seed, stratify=alike
     )
     return Data(train, held_back, answers)
 

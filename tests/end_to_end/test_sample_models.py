@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.build_store import SAMPLES, SampleModel, held_back_rows
+from scripts.build_store import SAMPLES, SEED, SampleModel, held_back_rows
 
 ROWS = 200
 
@@ -20,7 +20,7 @@ VERSIONS = [(name, version) for name in SAMPLES for version in range(1, (2 if na
 @pytest.fixture(scope="module", params=VERSIONS, ids=[f"{name}-{version}" for name, version in VERSIONS])
 def trained(request: pytest.FixtureRequest) -> tuple[SampleModel, int]:
     name, version = cast("tuple[str, int]", request.param)
-    return SAMPLES[name]()[version - 1], version
+    return SAMPLES[name](SEED)[version - 1], version
 
 
 def _values(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -86,7 +86,7 @@ def test_one_row_at_a_time_gives_what_all_rows_together_give(
 
 
 def test_the_simple_protocol_gives_label_and_highest_probability(sample: httpx.Client) -> None:
-    model = SAMPLES["iris"]()[0]
+    model = SAMPLES["iris"](SEED)[0]
     rows = held_back_rows(model, 50)
     answer = sample.post("/predict/batch", json={"instances": _values(rows)}).json()
     expected = model.estimator.predict_proba(rows)

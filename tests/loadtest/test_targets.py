@@ -9,7 +9,8 @@ import pytest
 
 from foretell.errors import SettingsError
 from foretell.loadtest.record import Seen
-from foretell.loadtest.targets import Target, Verdict, read_targets, verify
+from foretell.loadtest.resources import Sample
+from foretell.loadtest.targets import ServerTarget, Target, Targets, Verdict, verify, verify_server
 
 
 def seen(
@@ -82,10 +83,38 @@ def test_by_how_much_is_told() -> None:
     assert verdict.by == "+0.5"
 
 
+def samples(*memory_mb: float) -> list[Sample]:
+    """What a server took, second by second."""
+    return [Sample(float(second), mb, int(mb), 2) for second, mb in enumerate(memory_mb)]
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "met"),
+    [
+        ([10, 100, 100, 100, 100], True),  # what fills at first does not count
+        ([100, 100, 100, 100, 104], True),
+        ([100, 100, 100, 100, 106], False),
+        ([100, 100, 900, 100, 100], True),  # nor does what goes again
+        ([100, 100, 100, 100], False),  # too little was seen
+    ],
+)
+def test_what_grows_misses_its_target(memory_mb: list[float], met: bool) -> None:
+    target = ServerTarget(memory_growth=0.05, descriptors_growth=0.05)
+    verdicts = verify_server(target, samples(*memory_mb))
+    assert [verdict.met for verdict in verdicts] == [met, met]
+
+
+def test_a_server_that_grows_is_found_out_of_many_samples() -> None:
+    grown = [float(100 + second) for second in range(100)]
+    (verdict,) = verify_server(ServerTarget(memory_growth=0.05), samples(*grown))
+    assert math.isclose(verdict.seen, 189.5 / 129.5 - 1)
+    assert not verdict.met
+
+
 def test_a_file_says_what_is_wanted(tmp_path: Path) -> None:
     file = tmp_path / "targets.toml"
     file.write_text('[[target]]\nmodel = "iris"\nrows = 1\np99_ms = 5\nerrors = 0\n')
-    assert read_targets(file) == [Target(model="iris", rows=1, p99_ms=5, errors=0)]
+    assert Targets.read(file) == Targets((Target(model="iris", rows=1, p99_ms=5, errors=0),))
 
 
 @pytest.mark.parametrize(
@@ -96,15 +125,18 @@ def test_a_file_says_what_is_wanted(tmp_path: Path) -> None:
         ("[[target]]\nerrors = 2\n", "errors"),
         ("[[targets]]\n", "targets"),
         ("p99_ms = ", "targets.toml"),
+        ("", "no target"),
+        ('[[target]]\nmodel = "iris"\n', "a target says what is wanted: p50_ms, "),
+        ("[server]\nmemory = 1\n", "memory"),
     ],
 )
 def test_a_file_that_says_something_else_is_refused(tmp_path: Path, text: str, told: str) -> None:
     file = tmp_path / "targets.toml"
     file.write_text(text)
     with pytest.raises(SettingsError, match=told):
-        read_targets(file)
+        Targets.read(file)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"targets\.toml"):
-        read_targets(tmp_path / "targets.toml")
+        Targets.read(tmp_path / "targets.toml")

@@ -3,52 +3,68 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 import click
 
+from foretell.cli.loadtest_report import print_record, print_verdicts, write_chart
 from foretell.cli.progress import progress
-from foretell.cli.tables import print_table
 from foretell.errors import ForetellError, MissingExtraError
 from foretell.loadtest.forms import FORMS
 from foretell.loadtest.plan import Plan
 from foretell.loadtest.profiles import PROFILES, Stage
-from foretell.loadtest.targets import Target, read_targets, verify
+from foretell.loadtest.targets import Target, Targets, verify, verify_server
 
 if TYPE_CHECKING:
-    from foretell.loadtest.prepare import Kind
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from foretell.loadtest.profiles import Profile
     from foretell.loadtest.question import Question
+    from foretell.loadtest.record import Tick
     from foretell.loadtest.run import Outcome
 
 __all__ = ["loadtest"]
 
-_STEP: Final = 1.25
 _STEP_S: Final = 5.0
-_KEEPS_UP: Final = 0.95
-"""Which part of the questions that were due must be answered in time, for a rate to count as met."""
-_ORDINARY: Final = (Target(p99_ratio=5, errors=0),)
 _POPULAR: Final = 20
-_RIGHT: Final = (Target(errors=0),)
+_RIGHT: Final = Targets((Target(errors=0),))
+
+
+class _Done(NamedTuple):
+    """What came of a load: of its last part, second by second of all, and where the server counted otherwise."""
+
+    outcome: Outcome
+    ticks: dict[int, Tick]
+    differences: list[str]
 
 
 class _Loader(NamedTuple):
     """What a load is made with."""
 
     url: str
-    kinds: dict[Kind, list[Question]]
+    questions: list[list[Question]]
     folder: Path
     repeats: float
     processes: int
 
-    def run(self, name: str, stages: tuple[Stage, ...]) -> Outcome:
+    def run(self, stages: tuple[Stage, ...]) -> Outcome:
         from foretell.loadtest.run import run
 
-        plan = Plan(list(self.kinds.values()), stages, self.repeats, _POPULAR, 1 / self.processes)
-        return run(self.url, plan, self.folder / name if name else self.folder, processes=self.processes)
+        plan = Plan(self.questions, stages, self.repeats, _POPULAR, 1 / self.processes)
+        with progress() as show:
+            return run(
+                self.url,
+                plan,
+                self.folder,
+                processes=self.processes,
+                told=lambda done: show("load", done),
+            )
 
 
 @click.command()
@@ -74,6 +90,25 @@ class _Loader(NamedTuple):
 @click.option("--default-model", help="The model that answers POST /predict.")
 @click.option(
     "--url", help="A server that serves the store already; without it, one is started, and stopped again."
+)
+@click.option(
+    "--next",
+    "following",
+    type=click.Path(path_type=Path),
+    metavar="STORE",
+    help="Another store: its models are rolled out while they are asked, one after the other, and rolled back.",
+)
+@click.option(
+    "--roll-every",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="With --next: seconds from one rollout to the next.",
+)
+@click.option(
+    "--any-version",
+    is_flag=True,
+    help="Right is what any version of a model answers, as where the plugin canary chooses.",
 )
 @click.option(
     "--model",
@@ -154,6 +189,9 @@ def loadtest(
     store: Path,
     default_model: str | None,
     url: str | None,
+    following: Path | None,
+    roll_every: float,
+    any_version: bool,
     models: tuple[str, ...],
     protocols: tuple[str, ...],
     rows: tuple[int, ...],
@@ -171,7 +209,18 @@ def loadtest(
 
     Questions are drawn from what each model's signature tells of its sample, and each answer is compared with the one that
     is right. They come when they are due, whether those before are answered or not, and latency counts from then. What
-    stands after -- goes to `foretell serve`. The exit status is 1 where a target is missed.
+    stands after -- goes to `foretell serve`. The exit status is 1 where a target is missed. Ctrl-C ends the load early.
+
+    \b
+    A file of targets:
+      [[target]]           # of those questions that it names
+      model = "iris"
+      protocol = "native"
+      rows = 1
+      p99_ms = 10          # or p50_ms, p95_ms; p99_ratio: multiples of one caller's median
+      per_s = 100          # right answers a second, at least
+      [[target]]           # of all
+      errors = 0           # which part may fail
 
     \b
     Profiles:
@@ -187,20 +236,29 @@ def loadtest(
       foretell loadtest
       foretell loadtest --profile steady --rate 500 --targets targets.toml --model iris --protocol native
       foretell loadtest --profile half-knee -- --workers 2
+      foretell loadtest --profile soak --next tomorrow --rows 1 --rows 16
     """  # noqa: D301 - click wants the control character, not its name
     if find_spec("locust") is None:
         raise MissingExtraError("loadtest", "a load test")
+    from foretell.loadtest.defaults import other_defaults
     from foretell.loadtest.prepare import make_questions
-    from foretell.loadtest.run import unloaded_ms
-    from foretell.loadtest.server import Server
+    from foretell.loadtest.rig import Rig
 
-    wanted = list(_RIGHT) if targets is None else read_targets(targets)
+    if following is not None and url is not None:
+        raise click.UsageError("--next needs a server of its own: leave out --url")
+    wanted = _RIGHT if targets is None else Targets.read(targets)
     chosen = PROFILES[profile]
+    if write_plan is not None and chosen.climbs:
+        raise click.UsageError(f"{profile} climbs, which no plan says before: take steady")
     out.mkdir(parents=True, exist_ok=True)
-    with progress() as show:
+    signal.signal(signal.SIGTERM, _end)
+    stores = [store] if following is None else [store, following]
+    with progress() as show, ExitStack() as stack:
+        if any_version:
+            stores += [copy for each in stores for copy in stack.enter_context(other_defaults(each))]
         kinds, skipped = asyncio.run(
             make_questions(
-                store,
+                stores,
                 protocols=protocols or tuple(FORMS),
                 rows=rows,
                 distinct=distinct,
@@ -215,102 +273,81 @@ def loadtest(
     if not kinds:
         raise ForetellError("there is nothing to ask")
     per_s = rate or chosen.per_s
+    questions = list(kinds.values())
     if write_plan is not None:
         stages = chosen.at(per_s, duration)
-        if not stages or chosen.climbs:
-            raise click.UsageError(f"{profile} climbs, which no plan says before: take steady")
-        Plan(list(kinds.values()), stages, repeats, _POPULAR, 1 / processes).write(write_plan)
+        Plan(questions, stages, repeats, _POPULAR, 1 / processes).write(write_plan)
         return
-    arguments = [
-        "--store",
-        str(store),
-        *(("--default-model", default_model) if default_model else ()),
-        *server_options,
+    if url is not None:
+        standing = Rig.there(url, questions[0])
+    else:
+        named = ("--default-model", default_model) if default_model else ()
+        standing = Rig.started(
+            store,
+            (*named, *server_options),
+            questions[0],
+            out,
+            following=following,
+            roll_every_s=roll_every,
+        )
+    with standing as rig:
+        click.echo(f"one caller: {rig.alone_ms:.2f} ms, the median", err=True)
+        loader = _Loader(rig.url, questions, out, repeats, processes)
+        done = _load(loader, chosen, per_s, duration, wanted.target, rig.alone_ms)
+    seen = list(done.outcome.record.seen.values())
+    verdicts = [
+        *verify(wanted.target, seen, took_s=done.outcome.took_s, unloaded_ms=rig.alone_ms),
+        *verify_server(wanted.server, rig.samples),
     ]
-    with nullcontext() if url else Server(arguments, out / "server.log") as server:
-        at = url or (server.url if server is not None else "")
-        alone_ms = unloaded_ms(at, next(iter(kinds.values())))
-        click.echo(f"one caller: {alone_ms:.2f} ms, the median", err=True)
-        loader = _Loader(at, kinds, out, repeats, processes)
-        if chosen.climbs:
-            per_s = _climb(loader, per_s, duration or _STEP_S, wanted, alone_ms)
-            click.echo(f"knee: {per_s:,.0f} questions a second")
-        if chosen.stages:
-            outcome = loader.run("", chosen.at(per_s, None if chosen.climbs else duration))
-            sys.exit(_report(outcome, wanted, alone_ms, out, profile))
-
-
-def _climb(loader: _Loader, per_s: float, step_s: float, targets: list[Target], alone_ms: float) -> float:
-    """The highest rate that meets the targets, or the ordinary ones where there are none of latency.
-
-    Raises:
-        ForetellError: Not even the first does.
-    """
-    judged = targets if any(target.is_of_latency for target in targets) else list(_ORDINARY)
-    met = 0.0
-    while True:
-        outcome = loader.run("climb", (Stage(per_s, step_s),))
-        seen = list(outcome.record.seen.values())
-        right = sum(each.latencies.total for each in seen)
-        missed = [
-            each for each in verify(judged, seen, took_s=outcome.took_s, unloaded_ms=alone_ms) if not each.met
-        ]
-        reason = ""
-        if missed:
-            reason = f"{missed[0].figure}: {missed[0].seen:.3g}"
-        elif right < _KEEPS_UP * per_s * step_s:
-            reason = "it does not keep up"
-        click.echo(f"{per_s:>8,.0f} a second: {reason or 'met'}", err=True)
-        if reason:
-            break
-        met, per_s = per_s, per_s * _STEP
-    if not met:
-        raise ForetellError(f"the targets are missed at {per_s:g} a second already: {reason}")
-    return met
-
-
-def _report(outcome: Outcome, targets: list[Target], alone_ms: float, out: Path, profile: str) -> int:
-    """Print what was seen, and whether it will do; the exit status."""
-    from foretell.loadtest.chart import svg
-
-    seen = sorted(outcome.record.seen.values(), key=lambda each: (each.model, each.protocol, each.rows))
-    print_table(
-        ("model", "protocol", "rows", "right", "failed", "p50, ms", "p95, ms", "p99, ms", "most, ms"),
-        [
-            (
-                each.model,
-                each.protocol,
-                str(each.rows),
-                f"{each.latencies.total:,}",
-                f"{each.failed:,}",
-                *(f"{each.latencies.percentile(percent) / 1000:.2f}" for percent in (50, 95, 99)),
-                f"{each.latencies.most_us / 1000:.1f}",
-            )
-            for each in seen
-        ],
-    )
-    verdicts = verify(targets, seen, took_s=outcome.took_s, unloaded_ms=alone_ms)
-    click.echo()
-    print_table(
-        ("target", "figure", "wanted", "seen", "by", ""),
-        [
-            (
-                each.about,
-                each.figure,
-                f"{each.wanted:g}",
-                f"{each.seen:.4g}",
-                each.by,
-                "met" if each.met else "MISSED",
-            )
-            for each in verdicts
-        ],
-    )
-    for complaint in outcome.record.examples:
-        click.echo(complaint, err=True)
-    if outcome.differences is None:
+    print_record(done.outcome.record)
+    print_verdicts(verdicts)
+    if done.outcome.differences is None:
         click.echo("the server has no /metrics: counts are not compared", err=True)
-    for difference in outcome.differences or ():
+    for difference in done.differences:
         click.echo(difference, err=True)
-    (out / "latency.svg").write_text(svg(outcome.record.ticks, f"foretell loadtest --profile {profile}"))
+    if rig.rollouts is not None:
+        click.echo(f"{len(rig.rollouts.times_s)} rollouts")
+        if rig.rollouts.error is not None:
+            raise rig.rollouts.error
+    write_chart(out, f"foretell loadtest --profile {profile}", done.ticks, rig.samples, rig.rollouts_s)
     click.echo(f"\n{out}: report.html, latency.svg, record.json, locust_stats.csv", err=True)
-    return int(bool(outcome.differences) or not all(each.met for each in verdicts))
+    sys.exit(int(bool(done.differences) or not all(each.met for each in verdicts)))
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """End in good order: what was started is stopped."""
+    del frame
+    sys.exit(128 + number)
+
+
+def _load(
+    loader: _Loader,
+    profile: Profile,
+    per_s: float,
+    duration_s: float | None,
+    targets: Sequence[Target],
+    alone_ms: float,
+) -> _Done:
+    """Make the load of a profile."""
+    from foretell.loadtest.climb import climb
+
+    if not profile.climbs:
+        outcome = loader.run(profile.at(per_s, duration_s))
+        return _Done(outcome, outcome.record.ticks, outcome.differences or [])
+    climbed = climb(
+        lambda stage: loader.run((stage,)),
+        per_s=per_s,
+        step_s=duration_s or _STEP_S,
+        targets=targets,
+        alone_ms=alone_ms,
+        told=lambda rate, missed: click.echo(f"{rate:>8,.0f} a second: {missed or 'met'}", err=True),
+    )
+    click.echo(f"knee: {climbed.per_s:,.0f} questions a second")
+    if not profile.stages:
+        return _Done(climbed.outcome, climbed.ticks, climbed.differences)
+    outcome = loader.run(profile.at(climbed.per_s))
+    return _Done(
+        outcome,
+        climbed.ticks | outcome.record.ticks,
+        climbed.differences + (outcome.differences or []),
+    )

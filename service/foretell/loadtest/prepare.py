@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 from foretell.loadtest.forms import FORMS
 from foretell.loadtest.oracle import Oracle, RefusedError
@@ -14,9 +14,6 @@ from foretell.loadtest.rows import Rows
 from foretell.parser import Parser
 from foretell.store.catalog import scan
 
-if TYPE_CHECKING:
-    from foretell.signature import Signature
-
 __all__ = ["Kind", "make_questions"]
 
 Kind = tuple[str, str, int]
@@ -24,7 +21,7 @@ Kind = tuple[str, str, int]
 
 
 async def make_questions(
-    store: Path,
+    stores: Sequence[Path],
     *,
     protocols: Sequence[str],
     rows: Sequence[int],
@@ -37,7 +34,7 @@ async def make_questions(
     """Questions to the default version of each model of a store, in each form and of each size that it can be asked in.
 
     Args:
-        store: The store.
+        stores: The store, and others that its models may come from: what each answers is right.
         protocols: Which of `FORMS`.
         rows: How many rows questions have.
         distinct: How many questions there are of each kind.
@@ -54,10 +51,21 @@ async def make_questions(
     """
     made: dict[Kind, list[Question]] = {}
     skipped: dict[str, str] = {}
-    async with Oracle.opened(store, default_model) as oracle:
+    async with AsyncExitStack() as stack:
+        first, *others = [
+            await stack.enter_async_context(Oracle.opened(store, default_model)) for store in stores
+        ]
+        held = [scan(store) for store in stores]
+        asked = {
+            model: [
+                first,
+                *(oracle for oracle, found in zip(others, held[1:], strict=True) if model in found),
+            ]
+            for model in models or held[0]
+        }
         kinds = [
             (protocol, model, size)
-            for model in models or sorted(scan(store))
+            for model in asked
             for protocol in protocols
             for size in rows
             if (size == 1 or not FORMS[protocol].one_row)
@@ -69,9 +77,8 @@ async def make_questions(
                 continue
             chance = Random(f"{seed} {model} {size}")  # noqa: S311 - no secret
             try:
-                signature = await oracle.signature(model)
                 made[protocol, model, size] = await _ask(
-                    oracle, signature, protocol, model, size, distinct, chance
+                    asked[model], protocol, model, size, distinct, chance
                 )
             except (RefusedError, ValueError) as error:
                 skipped[model] = str(error)
@@ -80,14 +87,15 @@ async def make_questions(
 
 
 async def _ask(
-    oracle: Oracle, signature: Signature, protocol: str, model: str, size: int, distinct: int, chance: Random
+    oracles: Sequence[Oracle], protocol: str, model: str, size: int, distinct: int, chance: Random
 ) -> list[Question]:
+    signature = await oracles[0].signature(model)
     drawn, parser, form = Rows(signature, chance), Parser(signature, max_rows=size), FORMS[protocol]
     questions: list[Question] = []
     for number in range(distinct):
         request = form.make(model, parser, [drawn.draw() for _ in range(size)])
         request_id = f"load-{number}"
-        right = await oracle.answer(request, request_id)
+        right = dict.fromkeys([await oracle.answer(request, request_id) for oracle in oracles])
         sent = request_bytes(request.path, {**request.headers, "X-Request-ID": request_id}, request.body)
-        questions.append(Question(protocol, model, size, sent, (right,)))
+        questions.append(Question(protocol, model, size, sent, tuple(right)))
     return questions

@@ -20,7 +20,8 @@ from foretell.loadtest.plan import Plan
 from foretell.loadtest.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections import Counter
+    from collections.abc import Callable, Sequence
 
     from foretell.loadtest.question import Question
 
@@ -28,6 +29,7 @@ __all__ = ["Outcome", "run", "unloaded_ms"]
 
 LOCUSTFILE: Final = Path(__file__).with_name("locustfile.py")
 _GRACE_S: Final = 60.0
+_LOOK_S: Final = 0.2
 _MOST_ALONE: Final = 300
 _MOST_ALONE_S: Final = 5.0
 _PAUSE_S: Final = 0.02
@@ -78,14 +80,22 @@ def unloaded_ms(url: str, questions: Sequence[Question]) -> float:
     return latencies.percentile(50) / 1000
 
 
-def run(url: str, plan: Plan, folder: Path, *, processes: int = 1) -> Outcome:
-    """Ask what a plan says, and keep Locust's report.
+def run(
+    url: str,
+    plan: Plan,
+    folder: Path,
+    *,
+    processes: int = 1,
+    told: Callable[[float], None] = lambda _done: None,
+) -> Outcome:
+    """Ask what a plan says, and keep Locust's report. Ctrl-C ends it early, with what was seen until then.
 
     Args:
         url: The server.
         plan: What is asked.
         folder: Where to keep what comes of it.
         processes: How many processes of Locust share the load.
+        told: Is told now and then which part of the time is over.
 
     Raises:
         ForetellError: Locust fails, or the server does not answer.
@@ -94,10 +104,7 @@ def run(url: str, plan: Plan, folder: Path, *, processes: int = 1) -> Outcome:
     plan_file, record_file = folder / "plan.msgpack", folder / "record.json"
     record_file.unlink(missing_ok=True)
     plan.write(plan_file)
-    try:
-        before = counted(url)
-    except OSError as error:
-        raise ForetellError(f"{url} does not answer: {error}") from error
+    before = _counted(url)
     command = [
         *(sys.executable, "-m", "locust", "--headless", "--only-summary", "--skip-log"),
         *("-f", str(LOCUSTFILE), "--host", url, "-u", str(processes), "-r", str(processes)),
@@ -119,22 +126,47 @@ def run(url: str, plan: Plan, folder: Path, *, processes: int = 1) -> Outcome:
         "FORETELL_LOADTEST_RECORD": str(record_file),
     }
     with (folder / "locust.log").open("w") as log:
-        done = subprocess.run(  # noqa: S603 - this Python, and a folder of the caller's
-            command,
-            check=False,
-            env=environ,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            timeout=plan.duration_s + plan.timeout_s + _GRACE_S,
+        locust = subprocess.Popen(  # noqa: S603 - this Python, and a folder of the caller's
+            command, env=environ, stdout=log, stderr=subprocess.STDOUT
         )
-    if done.returncode or not record_file.exists():
-        told = (folder / "locust.log").read_text().strip().splitlines()
-        raise ForetellError(f"locust ended with {done.returncode}: {told[-1] if told else 'it says nothing'}")
+        took_s = _awaited(locust, plan, told)
+    if locust.returncode or not record_file.exists():
+        lines = (folder / "locust.log").read_text().strip().splitlines()
+        raise ForetellError(
+            f"locust ended with {locust.returncode}: {lines[-1] if lines else 'it says nothing'}"
+        )
     record = Record.read(record_file)
     plan_file.unlink()
-    after = counted(url)
+    after = _counted(url)
     found = None if before is None or after is None else differences(before, after, record)
-    return Outcome(record, plan.duration_s, found)
+    return Outcome(record, took_s, found)
+
+
+def _awaited(locust: subprocess.Popen[bytes], plan: Plan, told: Callable[[float], None]) -> float:
+    """Wait until Locust has ended; how long questions came, seconds."""
+    began, took_s = time.monotonic(), plan.duration_s
+    until = began + plan.duration_s + plan.timeout_s + _GRACE_S
+    try:
+        while locust.poll() is None:
+            try:
+                time.sleep(_LOOK_S)
+            except KeyboardInterrupt:  # Locust was told by the terminal, too
+                took_s = min(took_s, time.monotonic() - began)
+            told(min((time.monotonic() - began) / plan.duration_s, 1.0))
+            if time.monotonic() > until:
+                raise ForetellError("locust does not end")
+    finally:
+        if locust.poll() is None:
+            locust.kill()
+            locust.wait()
+    return took_s
+
+
+def _counted(url: str) -> Counter[tuple[str, str, str]] | None:
+    try:
+        return counted(url)
+    except OSError as error:
+        raise ForetellError(f"{url} does not answer: {error}") from error
 
 
 def _connections(url: str) -> Connections:

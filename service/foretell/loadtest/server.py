@@ -23,7 +23,7 @@ _END_S: Final = 60.0
 
 
 class Server:
-    """``foretell serve`` on a free port, while it is entered.
+    """``foretell serve`` on a free port, while it is entered. Ctrl-C does not reach it.
 
     Args:
         arguments: What else it is told, such as ``--store``.
@@ -48,11 +48,16 @@ class Server:
             *arguments,
         ]
         self._process = subprocess.Popen(  # noqa: S603 - this Python, with the caller's own options
-            command, stderr=subprocess.PIPE, text=True
+            command, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
         self._serves = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Its process, whose children its workers are."""
+        return self._process.pid
 
     def __enter__(self) -> Self:
         if not self._serves.wait(_START_S) or not self.url:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,12 +13,16 @@ import msgspec
 from foretell.errors import SettingsError
 from foretell.loadtest.histogram import Histogram
 from foretell.loadtest.record import Seen
+from foretell.loadtest.resources import Sample, growth
 
-__all__ = ["Target", "Verdict", "read_targets", "verify"]
+__all__ = ["ServerTarget", "Target", "Targets", "Verdict", "verify", "verify_server"]
 
 _PERCENTS: Final = (50, 95, 99)
+_ABOUT: Final = 3
+"""How many fields of a target tell which questions it is about."""
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -50,6 +55,10 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     errors: Share | None = None
     per_s: Positive | None = None
 
+    def __post_init__(self) -> None:
+        if not any(getattr(self, name) is not None for name in self.__struct_fields__[_ABOUT:]):
+            raise ValueError(f"a target says what is wanted: {', '.join(self.__struct_fields__[_ABOUT:])}")
+
     def concerns(self, seen: Seen) -> bool:
         """Whether it is about questions of a kind."""
         return (
@@ -72,6 +81,45 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What it is about, in words."""
         rows = "any number of rows" if self.rows is None else f"{self.rows} row{'s' * (self.rows != 1)}"
         return f"{self.model or 'any model'}, {self.protocol or 'any protocol'}, {rows}"
+
+
+class ServerTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What must be so of the server that the load test starts. See `resources.growth`.
+
+    Attributes:
+        memory_growth: By which part its memory may grow.
+        descriptors_growth: By which part its open file descriptors may.
+    """
+
+    memory_growth: NotNegative | None = None
+    descriptors_growth: NotNegative | None = None
+
+
+class Targets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What must be so after a load test.
+
+    Attributes:
+        target: Of questions.
+        server: Of the server.
+    """
+
+    target: tuple[Target, ...] = ()
+    server: ServerTarget = ServerTarget()
+
+    @classmethod
+    def read(cls, path: Path) -> Targets:
+        """Read a file of targets.
+
+        Raises:
+            SettingsError: It cannot be read, says something that is no target, or says none.
+        """
+        try:
+            found = msgspec.convert(tomllib.loads(path.read_text()), cls)
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+            raise SettingsError(f"{path}: {error}") from error
+        if found == Targets():
+            raise SettingsError(f"{path}: there is no target")
+        return found
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -101,24 +149,8 @@ class Verdict(msgspec.Struct, frozen=True):
         return f"{100 * (self.seen - self.wanted) / self.wanted:+.0f} %"
 
 
-class _File(msgspec.Struct, forbid_unknown_fields=True):
-    target: list[Target]
-
-
-def read_targets(path: Path) -> list[Target]:
-    """Read a file of targets.
-
-    Raises:
-        SettingsError: It cannot be read, or says something that is no target.
-    """
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text()), _File).target
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise SettingsError(f"{path}: {error}") from error
-
-
 def verify(
-    targets: list[Target], seen: list[Seen], *, took_s: float, unloaded_ms: float | None
+    targets: Sequence[Target], seen: Sequence[Seen], *, took_s: float, unloaded_ms: float | None
 ) -> list[Verdict]:
     """Hold what was seen against targets.
 
@@ -131,7 +163,24 @@ def verify(
     return [verdict for target in targets for verdict in _judge(target, seen, took_s, unloaded_ms)]
 
 
-def _judge(target: Target, seen: list[Seen], took_s: float, unloaded_ms: float | None) -> list[Verdict]:
+def verify_server(target: ServerTarget, samples: Sequence[Sample]) -> list[Verdict]:
+    """Hold what a server took against its targets."""
+    figures = (
+        ("memory, growth", target.memory_growth, [each.memory_mb for each in samples]),
+        (
+            "file descriptors, growth",
+            target.descriptors_growth,
+            [float(each.descriptors) for each in samples],
+        ),
+    )
+    return [
+        Verdict("server", figure, wanted, grown := growth(values), grown <= wanted)
+        for figure, wanted, values in figures
+        if wanted is not None
+    ]
+
+
+def _judge(target: Target, seen: Sequence[Seen], took_s: float, unloaded_ms: float | None) -> list[Verdict]:
     all_seen, failed = Histogram(), 0
     for each in seen:
         if target.concerns(each):
