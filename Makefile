@@ -21,7 +21,7 @@ BENCH_ENVIRONMENTS := bentoml fastapi-joblib fastapi-onnx kserve litserve mlflow
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve convert test lint fmt store assets lock bench bench-quick loadtest soak clean
+.PHONY: help serve convert test lint fmt store assets lock bench bench-quick loadtest soak image-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,12 +38,13 @@ ALL_TESTS := --numprocesses=$(shell expr $$(nproc) + 1) --dist=worksteal --cov-f
 test: .venv/.dev .venv-clients/.done ## run the tests with branch coverage; with ARGS, those tests and no coverage floor
 	OMP_NUM_THREADS=1 $(BIN)/pytest --cov --cov-report=term-missing:skip-covered $(or $(ARGS),$(ALL_TESTS))
 
-lint: .venv/.dev ## check style, format, types and the direction of imports; changes nothing
+lint: .venv/.dev ## check style, format, types, the direction of imports and the Containerfile; changes nothing
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Containerfile
 
 fmt: .venv/.dev ## format, and mend what ruff can mend
 	$(BIN)/ruff check --fix-only
@@ -59,10 +60,13 @@ bench-quick: .venv/.dev .venv-bench/fastapi-onnx/.done ## the same within a minu
 	@exec $(BIN)/python -m loadtests.bench --quick $(ARGS)
 
 loadtest: .venv/.dev ## find the sample store's knee, and hold half of it against loadtests/targets.toml; a few minutes
-	@exec $(BIN)/foretell loadtest --profile half-knee --default-model iris --targets loadtests/targets.toml --out build/loadtest $(ARGS)
+	@exec $(BIN)/foretell loadtest --profile half-knee --targets loadtests/targets.toml --out build/loadtest $(ARGS)
 
 soak: .venv/.dev ## five million questions to the sample store while its models are rolled out; an hour
 	@exec $(BIN)/python loadtests/soak.py $(ARGS)
+
+image-test: .venv/.dev ## build the container image and try it, with no registry (needs root, buildah, podman, runc, debootstrap)
+	@exec $(BIN)/python -m scripts.image_test $(ARGS)
 
 assets: ## fetch the vendored OpenAPI page anew and check its digests (needs npm)
 	$(PYTHON) scripts/fetch_assets.py $(ARGS)
@@ -70,6 +74,7 @@ assets: ## fetch the vendored OpenAPI page anew and check its digests (needs npm
 lock: .venv-lock/.uv-$(UV_VERSION) ## resolve the locks anew from pyproject.toml; ARGS=--upgrade takes newer releases
 	$(LOCK) $(ARGS) --extra dev --output-file requirements/dev.txt pyproject.toml
 	$(LOCK) $(ARGS) --constraints requirements/dev.txt --output-file requirements/serve.txt pyproject.toml
+	$(LOCK) $(ARGS) --constraints requirements/dev.txt --extra grpc --extra redis --output-file requirements/image.txt pyproject.toml
 	$(LOCK) $(ARGS) --constraints requirements/dev.txt --extra convert --output-file requirements/convert.txt pyproject.toml
 	$(LOCK) $(ARGS) --constraints requirements/dev.txt --output-file requirements/build.txt requirements/build.in
 	$(LOCK) $(ARGS) --output-file requirements/clients.txt requirements/clients.in

@@ -180,6 +180,22 @@ def slow_model_bytes(size: int = 256, depth: int = 24) -> bytes:
     )
 
 
+def hungry_model_bytes() -> bytes:
+    """It takes four bytes of memory for each unit of its greatest value: ``Y[rows] = X[rows] + 0 * sum(range(max(X)))``."""
+    nodes = [
+        helper.make_node("ReduceMax", ["X"], ["most"], keepdims=0),
+        helper.make_node("Range", ["zero", "most", "one"], ["steps"]),
+        helper.make_node("ReduceSum", ["steps"], ["sum"], keepdims=0),
+        helper.make_node("Mul", ["sum", "zero"], ["nothing"]),
+        helper.make_node("Add", ["X", "nothing"], ["Y"]),
+    ]
+    shape = ("batch", 1)
+    weights = {"zero": np.float32(0), "one": np.float32(1)}
+    return model_bytes(
+        nodes, [value_info("X", "float32", shape)], [value_info("Y", "float32", shape)], weights
+    )
+
+
 def failing_model_bytes() -> bytes:
     """``Y = table[X]``, a lookup in three rows: runs on zeros, and ONNX Runtime fails where an index is too large.
 

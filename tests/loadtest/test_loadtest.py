@@ -16,6 +16,7 @@ import pytest
 
 from foretell.loadtest.counted import counted
 from foretell.loadtest.record import Record
+from foretell.loadtest.run import LOCUSTFILE
 from tests.models import linear_model_bytes, slow_model_bytes, write_version
 from tests.servers import SAMPLE_STORE, Serve
 
@@ -55,7 +56,7 @@ def test_every_form_is_asked_and_answered_rightly(tmp_path: Path, store: Path) -
     assert sum(seen.latencies.total for seen in record.seen.values()) > 200
     assert [seen for seen in record.seen.values() if seen.failed] == []
     assert "MISSED" not in done.stdout
-    for name in ("report.html", "latency.svg", "locust_stats.csv", "server.log"):
+    for name in ("report.html", "report.md", "latency.svg", "locust_stats.csv", "server.log"):
         assert (tmp_path / "out" / name).stat().st_size > 100
 
 
@@ -141,13 +142,158 @@ def test_counts_agree_though_a_worker_is_killed(tmp_path: Path, store: Path) -> 
     assert '"status": -9' in log or "SIGKILL" in log, log
 
 
+def test_models_are_rolled_out_and_back_while_they_are_asked(tmp_path: Path) -> None:
+    write_version(tmp_path / "now", "m", 1, linear_model_bytes(weights=[1.0, 2.0]))
+    write_version(tmp_path / "next", "m", 2, linear_model_bytes(weights=[3.0, 4.0]))
+    done = loadtest(
+        tmp_path,
+        *("--store", "now", "--next", "next", "--roll-every", "1.5", "--duration", "8", "--rate", "100"),
+        *("--distinct", "30"),
+    )
+    record = Record.read(tmp_path / "out" / "record.json")
+    assert [seen for seen in record.seen.values() if seen.failed] == []
+    assert re.search(r"^[2-9] rollouts$", done.stdout, re.MULTILINE)
+    log = (tmp_path / "out" / "server.log").read_text()
+    assert '"default": 2, "versions": [1, 2]' in log
+    assert '"default": 1, "versions": [1]' in log
+    assert [path.name for path in (tmp_path / "now" / "m").iterdir()] == ["1"]
+    for name in ("report.md", "resources.json"):
+        assert (tmp_path / "out" / name).stat().st_size > 100
+
+
+def test_where_a_canary_chooses_any_version_may_be_right(tmp_path: Path, store: Path) -> None:
+    arguments: tuple[str, ...] = ("--store", str(store), "--model", "iris", "--protocol", "native")
+    arguments += ("--duration", "2", "--distinct", "20")
+    canary: tuple[str, ...] = ("--", "--set", "plugins.enabled=metrics,canary")
+    canary += ("--set", "models.iris.plugins.canary={weights = {candidate = 50}}")
+    done = loadtest(tmp_path, *arguments, *canary, status=1)
+    assert "wrong: " in done.stderr
+    loadtest(tmp_path, *arguments, "--any-version", *canary)
+
+
+def test_a_spike_is_five_times_the_rate_and_is_counted_alike(tmp_path: Path, store: Path) -> None:
+    done = loadtest(
+        tmp_path,
+        *("--store", str(store), "--profile", "spike", "--rate", "40", "--duration", "12"),
+        *("--distinct", "20", "--", "--workers", "2"),
+    )
+    assert "the server counted the same" in done.stdout
+    ticks = Record.read(tmp_path / "out" / "record.json").ticks
+    answered = [ticks[second].latencies.total for second in sorted(ticks)]
+    assert max(answered) > 120
+    assert sorted(answered)[len(answered) // 2] < 80
+
+
+def test_a_ramp_ends_at_the_knee(tmp_path: Path) -> None:
+    write_version(tmp_path / "slow", "m", 1, slow_model_bytes(384, 12))
+    (tmp_path / "targets.toml").write_text("[[target]]\np95_ms = 200\n\n[[target]]\nerrors = 0\n")
+    done = loadtest(
+        tmp_path,
+        *("--store", "slow", "--profile", "ramp", "--rate", "5", "--duration", "2", "--protocol", "native"),
+        *("--targets", "targets.toml", "--distinct", "50", "--repeats", "0"),
+        *("--", "--set", "plugins.enabled=metrics"),
+    )
+    (knee,) = re.findall(r"^knee: ([\d,]+) questions a second$", done.stdout, re.MULTILINE)
+    assert int(knee.replace(",", "")) >= 5
+    told = done.stderr.splitlines()
+    assert [line for line in told if line.endswith(" a second: met")]
+    assert [line for line in told if "p95, ms" in line or "does not keep up" in line]
+    assert "the server counted the same" in done.stdout
+    assert "MISSED" not in done.stdout
+
+
+def test_several_processes_share_a_load(tmp_path: Path, store: Path) -> None:
+    done = loadtest(
+        tmp_path,
+        *("--store", str(store), "--model", "iris", "--duration", "4", "--rate", "100", "--distinct", "20"),
+        *("--processes", "2"),
+    )
+    assert "the server counted the same" in done.stdout
+    seen = Record.read(tmp_path / "out" / "record.json").seen.values()
+    assert 250 < sum(each.latencies.total for each in seen) < 550
+
+
+def test_a_plan_is_asked_by_locust_on_its_own(
+    tmp_path: Path, store: Path, serve_processes: Serve, free_port: int
+) -> None:
+    plan = ("--profile", "steady", "--rate", "100", "--duration", "4", "--distinct", "20", "--processes", "2")
+    loadtest(tmp_path, "--store", str(store), "--model", "iris", *plan, "--write-plan", "plan.msgpack")
+    serve = [sys.executable, "-m", "foretell", "serve", "--port", "0", "--store", str(store)]
+    server = serve_processes(serve)
+    environ = {
+        **os.environ,
+        "FORETELL_LOADTEST_PLAN": "plan.msgpack",
+        "FORETELL_LOADTEST_RECORD": "record.json",
+    }
+    locust = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--host", server.url]
+    master = ["--headless", "--master", "--expect-workers", "2", "--master-bind-host", "127.0.0.1"]
+    master += ["--master-bind-port", str(free_port), "-u", "2", "-r", "2", "-t", "5s", "ArrivingUser"]
+    worker = ["--worker", "--master-host", "127.0.0.1", "--master-port", str(free_port)]
+    processes = [
+        subprocess.Popen([*locust, *more], cwd=tmp_path, env=environ, stderr=subprocess.DEVNULL)
+        for more in (master, worker, worker)
+    ]
+    try:
+        assert [process.wait(90) for process in processes] == [0, 0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    seen = Record.read(tmp_path / "record.json").seen.values()
+    assert 250 < sum(each.latencies.total for each in seen) < 550
+    assert sum(each.failed for each in seen) == 0
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_it_ends_early_in_good_order(tmp_path: Path, store: Path, number: int, status: int) -> None:
+    command = [sys.executable, "-m", "foretell", "loadtest", "--out", str(tmp_path / "out")]
+    command += [
+        "--store",
+        str(store),
+        "--model",
+        "iris",
+        "--profile",
+        "soak",
+        "--rate",
+        "50",
+        "--distinct",
+        "20",
+    ]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as test:
+        server = _worker_under_load(tmp_path / "out")
+        if number == signal.SIGINT:
+            os.killpg(test.pid, number)  # as a terminal does
+        else:
+            test.send_signal(number)
+        told, complaints = test.communicate(timeout=60)
+    assert test.returncode == status, complaints
+    with pytest.raises(ProcessLookupError):
+        os.kill(server, 0)
+    if number == signal.SIGINT:
+        assert "the server counted the same" in told, complaints
+        assert Record.read(tmp_path / "out" / "record.json").seen
+
+
+def test_models_are_not_rolled_out_on_a_server_of_somebody_else(tmp_path: Path, store: Path) -> None:
+    arguments = ("--store", str(store), "--next", str(store), "--url", "http://127.0.0.1:1")
+    done = loadtest(tmp_path, *arguments, status=2)
+    assert "leave out --url" in done.stderr
+
+
 def _worker_under_load(out: Path) -> int:
     """A worker's process, once Locust's questions are answered."""
     log, before = out / "server.log", 0
     until = time.monotonic() + 60
     while time.monotonic() < until:
         told = log.read_text() if log.exists() else ""
-        worker = re.search(r'"pid": (\d+), "event": "worker ready"', told)
+        worker = re.search(r'"pid": (\d+), "event": "(?:worker ready|serving)"', told)
         url = re.search(r'"url": "([^"]+)"', told)
         if worker is not None and url is not None and (out / "plan.msgpack").exists():
             answered = (counted(url[1]) or Counter()).total()

@@ -6,65 +6,36 @@ import asyncio
 import signal
 import sys
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
+import msgspec
 
-from foretell.cli.loadtest_report import print_record, print_verdicts, write_chart
+from foretell.cli.options import gather, store_option
 from foretell.cli.progress import progress
+from foretell.cli.tables import print_table
 from foretell.errors import ForetellError, MissingExtraError
 from foretell.loadtest.forms import FORMS
 from foretell.loadtest.plan import Plan
-from foretell.loadtest.profiles import PROFILES, Stage
+from foretell.loadtest.profiles import PROFILES
+from foretell.loadtest.report import SEEN_HEAD, VERDICTS_HEAD, markdown, seen_rows, verdict_rows
 from foretell.loadtest.targets import Target, Targets, verify, verify_server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-    from foretell.loadtest.profiles import Profile
-    from foretell.loadtest.question import Question
-    from foretell.loadtest.record import Tick
-    from foretell.loadtest.run import Outcome
+    from foretell.loadtest.loading import Loaded
+    from foretell.loadtest.rig import Rig
+    from foretell.loadtest.targets import Verdict
 
 __all__ = ["loadtest"]
 
-_STEP_S: Final = 5.0
 _POPULAR: Final = 20
 _RIGHT: Final = Targets((Target(errors=0),))
-
-
-class _Done(NamedTuple):
-    """What came of a load: of its last part, second by second of all, and where the server counted otherwise."""
-
-    outcome: Outcome
-    ticks: dict[int, Tick]
-    differences: list[str]
-
-
-class _Loader(NamedTuple):
-    """What a load is made with."""
-
-    url: str
-    questions: list[list[Question]]
-    folder: Path
-    repeats: float
-    processes: int
-
-    def run(self, stages: tuple[Stage, ...]) -> Outcome:
-        from foretell.loadtest.run import run
-
-        plan = Plan(self.questions, stages, self.repeats, _POPULAR, 1 / self.processes)
-        with progress() as show:
-            return run(
-                self.url,
-                plan,
-                self.folder,
-                processes=self.processes,
-                told=lambda done: show("load", done),
-            )
 
 
 @click.command()
@@ -80,14 +51,12 @@ class _Loader(NamedTuple):
     type=click.Path(path_type=Path),
     help="The file of the targets; without it, every answer must be right.",
 )
+@store_option
 @click.option(
-    "--store",
-    type=click.Path(path_type=Path),
-    default=Path("model_store"),
-    show_default=True,
-    help="The model store; the right answers come from it.",
+    "--default-model",
+    metavar="NAME",
+    help="The model that answers POST /predict; the setting store.default_model if not given.",
 )
-@click.option("--default-model", help="The model that answers POST /predict.")
 @click.option(
     "--url", help="A server that serves the store already; without it, one is started, and stopped again."
 )
@@ -241,6 +210,7 @@ def loadtest(
     if find_spec("locust") is None:
         raise MissingExtraError("loadtest", "a load test")
     from foretell.loadtest.defaults import other_defaults
+    from foretell.loadtest.loading import Loader
     from foretell.loadtest.prepare import make_questions
     from foretell.loadtest.rig import Rig
 
@@ -252,6 +222,8 @@ def loadtest(
         raise click.UsageError(f"{profile} climbs, which no plan says before: take steady")
     out.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _end)
+    if default_model is None:
+        default_model = gather({}).settings.store.default_model
     stores = [store] if following is None else [store, following]
     with progress() as show, ExitStack() as stack:
         if any_version:
@@ -274,9 +246,9 @@ def loadtest(
         raise ForetellError("there is nothing to ask")
     per_s = rate or chosen.per_s
     questions = list(kinds.values())
+    plan = Plan(questions, chosen.at(per_s, duration), repeats, _POPULAR, 1 / processes)
     if write_plan is not None:
-        stages = chosen.at(per_s, duration)
-        Plan(questions, stages, repeats, _POPULAR, 1 / processes).write(write_plan)
+        plan.write(write_plan)
         return
     if url is not None:
         standing = Rig.there(url, questions[0])
@@ -290,64 +262,72 @@ def loadtest(
             following=following,
             roll_every_s=roll_every,
         )
+    began = datetime.now(UTC)
     with standing as rig:
         click.echo(f"one caller: {rig.alone_ms:.2f} ms, the median", err=True)
-        loader = _Loader(rig.url, questions, out, repeats, processes)
-        done = _load(loader, chosen, per_s, duration, wanted.target, rig.alone_ms)
+        done = Loader(rig.url, plan, out, processes, progress).load(
+            chosen,
+            per_s=per_s,
+            duration_s=duration,
+            targets=wanted.target,
+            alone_ms=rig.alone_ms,
+            told=lambda at, missed: click.echo(f"{at:>8,.0f} a second: {missed or 'met'}", err=True),
+        )
     seen = list(done.outcome.record.seen.values())
     verdicts = [
         *verify(wanted.target, seen, took_s=done.outcome.took_s, unloaded_ms=rig.alone_ms),
         *verify_server(wanted.server, rig.samples),
     ]
-    print_record(done.outcome.record)
-    print_verdicts(verdicts)
-    if done.outcome.differences is None:
-        click.echo("the server has no /metrics: counts are not compared", err=True)
-    for difference in done.differences:
-        click.echo(difference, err=True)
-    if rig.rollouts is not None:
-        click.echo(f"{len(rig.rollouts.times_s)} rollouts")
-        if rig.rollouts.error is not None:
-            raise rig.rollouts.error
-    write_chart(out, f"foretell loadtest --profile {profile}", done.ticks, rig.samples, rig.rollouts_s)
-    click.echo(f"\n{out}: report.html, latency.svg, record.json, locust_stats.csv", err=True)
+    notes = _notes(done, rig, began)
+    print_table(SEEN_HEAD, seen_rows(done.outcome.record))
+    click.echo()
+    print_table(VERDICTS_HEAD, verdict_rows(verdicts))
+    click.echo()
+    for note in notes:
+        click.echo(note)
+    for complaint in done.outcome.record.examples:
+        click.echo(complaint, err=True)
+    _keep(out, f"foretell loadtest --profile {profile}", notes, done, rig, verdicts)
+    click.echo(f"{out}: report.md, latency.svg, record.json, report.html", err=True)
+    if rig.rollouts is not None and rig.rollouts.error is not None:
+        raise rig.rollouts.error
     sys.exit(int(bool(done.differences) or not all(each.met for each in verdicts)))
+
+
+def _notes(done: Loaded, rig: Rig, began: datetime) -> list[str]:
+    """What else there is to say, a sentence each."""
+    record = done.outcome.record
+    right = sum(each.latencies.total for each in record.seen.values())
+    failed = sum(each.failed for each in record.seen.values())
+    notes = [
+        f"{began:%Y-%m-%d %H:%M} UTC, {done.outcome.took_s:,.0f} s: {right:,} right answers, {failed:,} failures",
+        f"one caller's median before: {rig.alone_ms:.2f} ms",
+    ]
+    if done.knee_per_s is not None:
+        notes.append(f"knee: {done.knee_per_s:,.0f} questions a second")
+    if rig.rollouts is not None:
+        notes.append(f"{len(rig.rollouts.times_s):,} rollouts")
+    if done.outcome.differences is None:
+        notes.append("the server has no /metrics: counts are not compared")
+    elif not done.differences:
+        notes.append("the server counted the same, by model and protocol")
+    return notes + done.differences
+
+
+def _keep(
+    out: Path, title: str, notes: Sequence[str], done: Loaded, rig: Rig, verdicts: Sequence[Verdict]
+) -> None:
+    """Write the report, the chart and the figures."""
+    from foretell.loadtest.chart import answers, latencies, resources, svg
+
+    panels = [latencies(done.ticks), answers(done.ticks), *resources(rig.samples)]
+    (out / "latency.svg").write_text(svg(title, panels, rig.rollouts_s))
+    (out / "report.md").write_text(markdown(title, notes, done.outcome.record, verdicts))
+    if rig.samples:
+        (out / "resources.json").write_bytes(msgspec.json.encode(rig.samples))
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     """End in good order: what was started is stopped."""
     del frame
     sys.exit(128 + number)
-
-
-def _load(
-    loader: _Loader,
-    profile: Profile,
-    per_s: float,
-    duration_s: float | None,
-    targets: Sequence[Target],
-    alone_ms: float,
-) -> _Done:
-    """Make the load of a profile."""
-    from foretell.loadtest.climb import climb
-
-    if not profile.climbs:
-        outcome = loader.run(profile.at(per_s, duration_s))
-        return _Done(outcome, outcome.record.ticks, outcome.differences or [])
-    climbed = climb(
-        lambda stage: loader.run((stage,)),
-        per_s=per_s,
-        step_s=duration_s or _STEP_S,
-        targets=targets,
-        alone_ms=alone_ms,
-        told=lambda rate, missed: click.echo(f"{rate:>8,.0f} a second: {missed or 'met'}", err=True),
-    )
-    click.echo(f"knee: {climbed.per_s:,.0f} questions a second")
-    if not profile.stages:
-        return _Done(climbed.outcome, climbed.ticks, climbed.differences)
-    outcome = loader.run(profile.at(climbed.per_s))
-    return _Done(
-        outcome,
-        climbed.ticks | outcome.record.ticks,
-        climbed.differences + (outcome.differences or []),
-    )

@@ -21,6 +21,7 @@ _COMMANDS: Final = {
         "models",
         "List, show, alias, roll back and verify the models of a store.",
     ),
+    "health": ("foretell.cli.health", "health", "Say whether a server is ready."),
     "predict": ("foretell.cli.predict", "predict", "Ask a model of a store, without a server."),
     "loadtest": (
         "foretell.cli.loadtest",

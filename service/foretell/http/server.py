@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import uvicorn
 
 from foretell.errors import ListenError, NotReadyError
+from foretell.http.acceptor import Acceptor
 from foretell.http.application import Application
 from foretell.http.lifecycle import Lifecycle
 from foretell.http.lifespan import Lifespan
 from foretell.http.listening import announce, refusal
-from foretell.http.turning_away import turn_away, waits
+from foretell.http.turning_away import turn_away
 from foretell.http.websockets import websocket_protocol
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class Server(uvicorn.Server):
         self.refused = None
         self.for_good = True
         self.servers = []
-        self._listening: dict[asyncio.Server, socket.socket] = {}
+        self._acceptors: list[Acceptor] = []
         self._settings = settings
         self._make_protocol = cast("Callable[..., asyncio.Protocol]", config.http_protocol_class)
         if self._make_protocol.__name__ == "HttpToolsProtocol":  # httptools is not everywhere
@@ -208,35 +209,34 @@ class Server(uvicorn.Server):
             self.started = True
             self.told_to_serve(sockets or [])
 
-    async def accept_from(self, sockets: list[socket.socket]) -> list[asyncio.Server]:
+    async def accept_from(self, sockets: list[socket.socket]) -> list[Acceptor]:
         """Accept connections from some sockets.
 
         Raises:
             OSError: One of them cannot listen. Two can be bound to a port as long as none listens, and another server
                 was first to.
         """
-        loop = asyncio.get_running_loop()
-        opened: list[asyncio.Server] = []
+        opened: list[Acceptor] = []
         for bound in sockets:
-            server = await loop.create_server(self._protocol, sock=bound, backlog=self.config.backlog)
-            self._listening[server] = bound
-            opened.append(server)
-        self.servers = list(self._listening)
+            acceptor = Acceptor(bound, self._protocol)
+            await acceptor.open(self.config.backlog)
+            self._acceptors.append(acceptor)
+            opened.append(acceptor)
         # uvloop does not raise what `listen` says.
         if not all(map(_listens, sockets)):
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         return opened
 
-    def stop_accepting(self, servers: Iterable[asyncio.Server] | None = None) -> None:
+    def stop_accepting(self, acceptors: Iterable[Acceptor] | None = None) -> None:
         """Accept no more connections; those that wait are left to who else has the socket.
 
         Args:
-            servers: What `accept_from` gave; None for all.
+            acceptors: What `accept_from` gave; None for all.
         """
-        for server in list(self._listening) if servers is None else servers:
-            server.close()
-            self._listening.pop(server, None)
-        self.servers = list(self._listening)
+        closing = list(self._acceptors if acceptors is None else acceptors)
+        for acceptor in closing:
+            acceptor.close()
+        self._acceptors = [each for each in self._acceptors if each not in closing]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: see the class."""
@@ -253,8 +253,8 @@ class Server(uvicorn.Server):
         beside = self.lifecycle.beside
         closing = None if beside is None else asyncio.create_task(beside.close(max(end - loop.time(), 0)))
         if self.for_good:
-            for bound in self._listening.values():
-                turn_away(bound)
+            for acceptor in self._acceptors:
+                turn_away(acceptor.bound)
         else:
             self.stop_accepting()
         await self._wait(lambda: self._is_coming(known), _ARRIVAL_S)
@@ -310,7 +310,7 @@ class Server(uvicorn.Server):
 
     def _is_coming(self, known: set[Any]) -> bool:
         """Whether a connection or a request is on its way."""
-        return any(map(waits, self._listening.values())) or any(
+        return any(acceptor.waits for acceptor in self._acceptors) or any(
             _is_expected(connection, known) for connection in self._connections()
         )
 

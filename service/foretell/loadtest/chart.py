@@ -61,7 +61,8 @@ def latencies(ticks: Mapping[int, Tick]) -> Panel:
     for group in _grouped(ticks):
         histogram = Histogram()
         for second in group:
-            histogram.merge(ticks[second].latencies)
+            if second in ticks:
+                histogram.merge(ticks[second].latencies)
         if histogram.total:
             merged.append((_middle(group), histogram))
     curves = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -127,7 +128,7 @@ def run(
     }
     with (folder / "locust.log").open("w") as log:
         locust = subprocess.Popen(  # noqa: S603 - this Python, and a folder of the caller's
-            command, env=environ, stdout=log, stderr=subprocess.STDOUT
+            command, env=environ, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
         took_s = _awaited(locust, plan, told)
     if locust.returncode or not record_file.exists():
@@ -150,14 +151,15 @@ def _awaited(locust: subprocess.Popen[bytes], plan: Plan, told: Callable[[float]
         while locust.poll() is None:
             try:
                 time.sleep(_LOOK_S)
-            except KeyboardInterrupt:  # Locust was told by the terminal, too
+            except KeyboardInterrupt:
                 took_s = min(took_s, time.monotonic() - began)
+                locust.terminate()  # it answers what is outstanding, and keeps its record
             told(min((time.monotonic() - began) / plan.duration_s, 1.0))
             if time.monotonic() > until:
                 raise ForetellError("locust does not end")
     finally:
         if locust.poll() is None:
-            locust.kill()
+            os.killpg(locust.pid, signal.SIGKILL)
             locust.wait()
     return took_s
 

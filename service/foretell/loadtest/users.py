@@ -100,6 +100,15 @@ class _Asker(User):
 class ArrivingUser(_Asker):
     """Questions of all kinds, at the rate of the plan. One for each process is enough."""
 
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self._told_to_stop = False
+
+    def stop(self, force: bool = False) -> bool:  # noqa: FBT001, FBT002 - Locust's signature
+        """Let no more arrive."""
+        self._told_to_stop = True
+        return bool(super().stop(force))
+
     @task
     def arrive(self) -> None:
         """Let questions arrive until the plan is over."""
@@ -107,7 +116,7 @@ class ArrivingUser(_Asker):
         outstanding = Pool(_MOST_OUTSTANDING)
         began = due = time.perf_counter()
         late = 0
-        while (per_s := plan.rate_at(due - began)) is not None:
+        while not self._told_to_stop and (per_s := plan.rate_at(due - began)) is not None:
             question = self._draw(self._chance.choice(plan.questions))
             late = 0 if _wait_until(due) else late + 1
             if late % _LATE == _LATE - 1:

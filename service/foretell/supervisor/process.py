@@ -61,4 +61,7 @@ def _serve(task: Task) -> bool:
             rpc=task.rpc,
         )
     server = WatchedServer(app, log, lifecycle, task)
+    for held in task.sockets:
+        for bound in held:
+            bound.setblocking(False)  # else a duplicate would have it block in every process that shares it
     return server.serve_until_told([bound.dup() for bound in task.sockets[task.slot]])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from litestar import Litestar
 
+    from foretell.http.acceptor import Acceptor
     from foretell.http.lifecycle import Lifecycle
     from foretell.logs import Logger
     from foretell.supervisor.task import Task
@@ -43,7 +44,7 @@ class WatchedServer(Server):
         self.for_good = False
         self._task = task
         self._beat_s = min(task.settings.server.hang_s / _BEATS, _MOST_BEAT_S)
-        self._adopted: dict[int, list[asyncio.Server]] = {}
+        self._adopted: dict[int, list[Acceptor]] = {}
         self._adopting = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._told = False
@@ -73,10 +74,10 @@ class WatchedServer(Server):
         if not self._told:
             self._task.channel.send(Leaving())
 
-    def stop_accepting(self, servers: Iterable[asyncio.Server] | None = None) -> None:
+    def stop_accepting(self, acceptors: Iterable[Acceptor] | None = None) -> None:
         """Accept no more connections, and if from nobody at all, let go of every slot's sockets."""
-        super().stop_accepting(servers)
-        if servers is None:
+        super().stop_accepting(acceptors)
+        if acceptors is None:
             for sockets in self._task.sockets:
                 for bound in sockets:
                     bound.close()

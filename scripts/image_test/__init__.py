@@ -1,0 +1,1 @@
+"""Builds the container image and tries it, with no registry: ``make image-test``."""
