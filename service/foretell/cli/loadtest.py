@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["loadtest"]
 
+_KEPT: Final = ("report.md", "latency.svg", "record.json", "report.html")
 _POPULAR: Final = 20
 _RIGHT: Final = Targets((Target(errors=0),))
 
@@ -288,7 +289,8 @@ def loadtest(
     for complaint in done.outcome.record.examples:
         click.echo(complaint, err=True)
     _keep(out, f"foretell loadtest --profile {profile}", notes, done, rig, verdicts)
-    click.echo(f"{out}: report.md, latency.svg, record.json, report.html", err=True)
+    kept = [name for name in _KEPT if (out / name).exists()]
+    click.echo(f"{out}: {', '.join(kept)}", err=True)
     if rig.rollouts is not None and rig.rollouts.error is not None:
         raise rig.rollouts.error
     sys.exit(int(bool(done.differences) or not all(each.met for each in verdicts)))

@@ -46,7 +46,9 @@ def _gather(client_id: str, data: dict[str, Any]) -> None:
 
 
 def _keep(environment: Environment, **_: Any) -> None:
-    if not isinstance(environment.runner, WorkerRunner):
+    """Write the record, when all that is outstanding has been answered: Locust stops its users only after this."""
+    if environment.runner is not None and not isinstance(environment.runner, WorkerRunner):
+        environment.runner.stop()
         _record.write(Path(os.environ["FORETELL_LOADTEST_RECORD"]))
 
 
