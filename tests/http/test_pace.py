@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -278,3 +279,23 @@ def test_a_loop_that_stops_between_two_steps_leaves_nobody_behind(run: Run) -> N
         loop.close()
 
     run(test)
+
+
+def test_nobody_starves_where_the_loop_is_busy_with_others(run: Run) -> None:
+    async def ask_many(core: Core) -> None:
+        in_step, turns = Pace(core), 0
+
+        def others() -> None:
+            nonlocal turns
+            turns += 1
+            time.sleep(0.01)  # what other connections' requests take
+            asyncio.get_running_loop().call_soon(others)
+
+        others()
+        answers = await asyncio.gather(*(ask(core, in_step, body_of(number)) for number in range(200)))
+        assert [msgspec.json.decode(answer.body)["predictions"][0][0] for answer in answers] == list(
+            range(200)
+        )
+        assert turns < 20
+
+    assert run(ask_many) == ["200"] * 200

@@ -27,9 +27,10 @@ class Load:
         asked = round(stage.per_s * stage.duration_s)
         for _ in range(asked if stage.per_s < self._lost_from else asked // 2):
             seen.latencies.add(1000.0 if stage.per_s <= self._capacity else 10_000.0)
+        seen.in_time = seen.latencies.total
         second = len(self.rates)
-        record = Record({"native m 1": seen}, {second: Tick(seen.latencies)})
-        return Outcome(record, stage.duration_s, [f"otherwise at {second}"] if second == 2 else [])
+        record = Record({"native m 1": seen}, {second: Tick(seen.latencies)}, took_s=stage.duration_s)
+        return Outcome(record, stage.duration_s, False, [f"otherwise at {second}"] if second == 2 else [])
 
 
 def climbed(load: Load, *targets: Target, per_s: float = 100) -> Climb:

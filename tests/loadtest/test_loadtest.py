@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from foretell.loadtest.counted import counted
 from foretell.loadtest.record import Record
 from foretell.loadtest.run import LOCUSTFILE
 from tests.models import linear_model_bytes, slow_model_bytes, write_version
-from tests.servers import SAMPLE_STORE, Serve
+from tests.servers import ROOT, SAMPLE_STORE, Serve
 
 ALL = ("batch", "invocations", "native", "records", "simple", "v2", "v2-binary")
 
@@ -251,7 +251,9 @@ def test_a_plan_is_asked_by_locust_on_its_own(
     assert sum(each.failed for each in seen) == 0
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_it_ends_early_in_good_order(tmp_path: Path, store: Path, number: int, status: int) -> None:
     command = [sys.executable, "-m", "foretell", "loadtest", "--out", str(tmp_path / "out")]
     command += [
@@ -289,7 +291,102 @@ def test_it_ends_early_in_good_order(tmp_path: Path, store: Path, number: int, s
     assert psutil.wait_procs(family, timeout=10)[1] == []
     if number == signal.SIGINT:
         assert "the server counted the same" in told, complaints
+        assert re.search(r"^ENDED EARLY: \d+ of 3,600 s$", told, re.MULTILINE), told
         assert Record.read(tmp_path / "out" / "record.json").seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--store", "nostore"), "the model store 'nostore' does not exist"),
+        (("--model", "iriss"), "there is no model 'iriss'"),
+        (("--default-model", "iriss"), "there is no model 'iriss'"),
+        (("--targets", "missing.toml"), "missing.toml cannot be read: No such file"),
+        (("--targets", "targets.toml"), "no question is of 'irs, any protocol, any number of rows'"),
+        (("--out", "targets.toml"), "targets.toml cannot be written: File exists"),
+        (("--write-plan", "nowhere/plan"), "nowhere/plan cannot be written: No such file"),
+        (("--url", "127.0.0.1:1"), "--url is like http://"),
+        (("--url", "http://127.0.0.1:1", "--", "--workers", "2"), "for which --workers would be"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_line(
+    tmp_path: Path, store: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    (tmp_path / "targets.toml").write_text('[[target]]\nmodel = "irs"\nerrors = 0\n')
+    command = [sys.executable, "-m", "foretell", "loadtest", "--store", str(store), "--distinct", "1"]
+    done = subprocess.run(
+        [*command, "--protocol", "native", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode in {1, 2}
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_users_store_and_folders_stay_as_they_are(tmp_path: Path) -> None:
+    write_version(tmp_path / "store", "m", 1, linear_model_bytes())
+    write_version(tmp_path / "next", "m", 2, linear_model_bytes())
+    before = sorted(path for folder in ("store", "next") for path in (tmp_path / folder).rglob("*"))
+    arguments = (
+        "--next",
+        str(tmp_path / "next"),
+        "--distinct",
+        "1",
+        "--duration",
+        "1",
+        "--roll-every",
+        "0.2",
+    )
+    command = [sys.executable, "-m", "foretell", "loadtest", "--store", str(tmp_path / "store"), *arguments]
+    for out in (tmp_path, tmp_path / "store"):
+        done = subprocess.run(
+            [*command, "--out", str(out)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert [path for path in before if not path.exists()] == []
+
+
+def test_users_in_a_closed_loop_ask_a_plan(tmp_path: Path, store: Path, serve_processes: Serve) -> None:
+    plan = ("--store", str(store), "--model", "iris", "--distinct", "20", "--write-plan", "plan.msgpack")
+    loadtest(tmp_path, *plan)
+    server = serve_processes(
+        [sys.executable, "-m", "foretell", "serve", "--port", "0", "--store", str(store)]
+    )
+    locust = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py")]
+    locust += [
+        "--host",
+        server.url,
+        "--headless",
+        "-u",
+        "2",
+        "-r",
+        "2",
+        "-t",
+        "2s",
+        "NativeUser",
+        "V2BinaryUser",
+    ]
+    environ = {
+        **os.environ,
+        "FORETELL_LOADTEST_PLAN": "plan.msgpack",
+        "FORETELL_LOADTEST_RECORD": "record.json",
+    }
+    done = subprocess.run(locust, cwd=tmp_path, env=environ, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = Record.read(tmp_path / "record.json").seen
+    assert set(seen) == {"native iris 1", "v2-binary iris 1"}
+    assert all(each.latencies.total and not each.failed for each in seen.values())
+    done = subprocess.run(locust, cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert b"FORETELL_LOADTEST_PLAN names no file" in done.stderr
 
 
 def test_models_are_not_rolled_out_on_a_server_of_somebody_else(tmp_path: Path, store: Path) -> None:
@@ -299,7 +396,7 @@ def test_models_are_not_rolled_out_on_a_server_of_somebody_else(tmp_path: Path, 
 
 
 @contextmanager
-def _killed_at_last(test: subprocess.Popen[str]) -> Iterator[None]:
+def _killed_at_last(test: subprocess.Popen[str]) -> Generator[None]:
     """Whatever happens, nothing of a load test is left."""
     try:
         yield

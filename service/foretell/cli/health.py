@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import sys
 import time
 from http.client import HTTPConnection, HTTPException
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from foretell.cli.options import gather, settings_options
+from foretell.cli.options import address_options, gather
 
 __all__ = ["health"]
 
@@ -30,7 +31,7 @@ _TIMEOUT_S: Final = 5.0
     metavar="SECONDS",
     help="Ask again for so long.  [default: 0]",
 )
-@settings_options
+@address_options
 def health(url: str | None, live: bool, wait_s: float, **options: Any) -> None:
     """Say whether a server is ready: every model of its store is loaded. The exit status is 1 if it is not.
 
@@ -42,12 +43,20 @@ def health(url: str | None, live: bool, wait_s: float, **options: Any) -> None:
       foretell health --wait 30 --port 9000
       foretell health --live --url http://10.0.0.7:8000
     """  # noqa: D301 - click wants the control character, not its name
-    parts = urlsplit(_own(options) if url is None else url)
-    if parts.scheme != "http" or not parts.hostname:
+    try:
+        parts = urlsplit(_own(options) if url is None else url)
+        host, port = parts.hostname, 80 if parts.port is None else parts.port
+    except ValueError as error:
+        raise click.UsageError(f"--url is like http://10.0.0.7:8000: {error}") from error
+    if parts.scheme != "http" or not host:
         raise click.UsageError("--url is like http://10.0.0.7:8000")
+    if not port:
+        raise click.UsageError("port 0 is a free one, which only the server's log tells: say --url")
+    if math.isnan(wait_s):
+        raise click.UsageError("--wait is a number of seconds")
     until = time.monotonic() + wait_s
     while True:
-        answers, told = _asked(parts.hostname, parts.port or 80, "/health/live" if live else "/health/ready")
+        answers, told = _asked(host, port, "/health/live" if live else "/health/ready")
         if answers or time.monotonic() >= until:
             break
         time.sleep(_PAUSE_S)

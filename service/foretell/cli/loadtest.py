@@ -21,8 +21,10 @@ from foretell.errors import ForetellError, MissingExtraError
 from foretell.loadtest.forms import FORMS
 from foretell.loadtest.plan import Plan
 from foretell.loadtest.profiles import PROFILES
+from foretell.loadtest.record import Seen
 from foretell.loadtest.report import SEEN_HEAD, VERDICTS_HEAD, markdown, seen_rows, verdict_rows
 from foretell.loadtest.targets import Target, Targets, verify, verify_server
+from foretell.store.catalog import find_model, scan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +47,7 @@ _RIGHT: Final = Targets((Target(errors=0),))
     type=click.Choice(list(PROFILES)),
     default="smoke",
     show_default=True,
-    help="The load; see below.",
+    help="The load; see above.",
 )
 @click.option(
     "--targets",
@@ -104,7 +106,7 @@ _RIGHT: Final = Targets((Target(errors=0),))
 @click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
-    help="Questions a second; the profile's own without it.",
+    help="Questions a second, of all kinds together; the profile's own without it.",
 )
 @click.option(
     "--duration",
@@ -179,7 +181,7 @@ def loadtest(
 
     Questions are drawn from what each model's signature tells of its sample, and each answer is compared with the one that
     is right. They come when they are due, whether those before are answered or not, and latency counts from then. What
-    stands after -- goes to `foretell serve`. The exit status is 1 where a target is missed. Ctrl-C ends the load early.
+    stands after -- goes to `foretell serve`. The exit status is 1 where a target is missed. Ctrl-C ends the load early, with 130.
 
     \b
     A file of targets:
@@ -217,14 +219,26 @@ def loadtest(
 
     if following is not None and url is not None:
         raise click.UsageError("--next needs a server of its own: leave out --url")
+    if url is not None and not url.startswith("http://"):
+        raise click.UsageError("--url is like http://10.0.0.7:8000")
+    if url is not None and server_options:
+        raise click.UsageError(f"with --url no server is started, for which {server_options[0]} would be")
     wanted = _RIGHT if targets is None else Targets.read(targets)
     chosen = PROFILES[profile]
     if write_plan is not None and chosen.climbs:
         raise click.UsageError(f"{profile} climbs, which no plan says before: take steady")
-    out.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, _end)
-    if default_model is None:
-        default_model = gather({}).settings.store.default_model
+    for model in models:
+        find_model(store, model)
+    default_model = _default_model(store, default_model, protocols)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if write_plan is not None:
+            write_plan.touch()
+    except OSError as error:
+        raise ForetellError(f"{error.filename} cannot be written: {error.strerror}") from error
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _end)
     stores = [store] if following is None else [store, following]
     with progress() as show, ExitStack() as stack:
         if any_version:
@@ -245,6 +259,12 @@ def loadtest(
         click.echo(f"{name} is not asked: {reason}", err=True)
     if not kinds:
         raise ForetellError("there is nothing to ask")
+    for target in wanted.target:
+        if not any(target.concerns(Seen(*kind)) for kind in kinds):
+            known = ", ".join(
+                sorted({f"{model}, {protocol}, {size} rows" for protocol, model, size in kinds})
+            )
+            raise ForetellError(f"{targets}: no question is of {target.about!r}; there are: {known}")
     per_s = rate or chosen.per_s
     questions = list(kinds.values())
     plan = Plan(questions, chosen.at(per_s, duration), repeats, _POPULAR, 1 / processes)
@@ -293,6 +313,8 @@ def loadtest(
     click.echo(f"{out}: {', '.join(kept)}", err=True)
     if rig.rollouts is not None and rig.rollouts.error is not None:
         raise rig.rollouts.error
+    if done.outcome.cut:
+        sys.exit(128 + signal.SIGINT)
     sys.exit(int(bool(done.differences) or not all(each.met for each in verdicts)))
 
 
@@ -305,6 +327,8 @@ def _notes(done: Loaded, rig: Rig, began: datetime) -> list[str]:
         f"{began:%Y-%m-%d %H:%M} UTC, {done.outcome.took_s:,.0f} s: {right:,} right answers, {failed:,} failures",
         f"one caller's median before: {rig.alone_ms:.2f} ms",
     ]
+    if done.outcome.cut:
+        notes.append(f"ENDED EARLY: {done.outcome.took_s:,.0f} of {done.outcome.planned_s:,.0f} s")
     if done.knee_per_s is not None:
         notes.append(f"knee: {done.knee_per_s:,.0f} questions a second")
     if rig.rollouts is not None:
@@ -327,6 +351,25 @@ def _keep(
     (out / "report.md").write_text(markdown(title, notes, done.outcome.record, verdicts))
     if rig.samples:
         (out / "resources.json").write_bytes(msgspec.json.encode(rig.samples))
+
+
+def _default_model(store: Path, given: str | None, protocols: Sequence[str]) -> str | None:
+    """The model that is asked by those forms that name none; said if there is none.
+
+    Raises:
+        NotFoundError: It is not in the store.
+    """
+    held = scan(store)
+    if given is not None:
+        return find_model(store, given).name
+    default = gather({}).settings.store.default_model or (next(iter(held)) if len(held) == 1 else None)
+    if default in held:
+        return default
+    left = [form for form, how in FORMS.items() if how.default_model and (not protocols or form in protocols)]
+    if left:
+        why = "there is no default model" if default is None else f"the default model {default} is not there"
+        click.echo(f"{', '.join(left)}: not asked, since {why}; see --default-model", err=True)
+    return None
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 __all__ = [
+    "address_options",
     "gather",
     "model_settings_options",
     "plugin_settings_options",
@@ -52,6 +53,11 @@ _FLAGS = {
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that set settings: the common ones by name, every other by ``--set section.key=value``."""
     return _with_settings(command, _FLAGS)
+
+
+def address_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for where a server is: these, ``--host`` and ``--port``."""
+    return _with_settings(command, ("host", "port"))
 
 
 def plugin_settings_options(command: Callable[..., Any]) -> Callable[..., Any]:

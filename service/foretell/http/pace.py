@@ -32,6 +32,9 @@ _SEND: Final = 2
 _PATIENCE_NS: Final = 1_000_000
 """How long the first of those who go together should wait for the runs of the others, ns."""
 
+_BUSY_NS: Final = 8_000_000
+"""Where all else in a turn of the event loop takes longer, all who wait go on in it: a few in each turn would starve, ns."""
+
 
 class Pace:
     """The tasks that predict in step. Who has got further goes before who has just come.
@@ -47,7 +50,8 @@ class Pace:
         self._is_released = False
         self._together = 0
         self._most = MOST
-        self._ran_ns = 0
+        self._spent_ns = 0
+        self._released_ns = 0
 
     async def predict(self, route: Route, head: Head, body: bytes) -> Answer | Awaitable[Answer]:
         """Answer a prediction; see `Core.predict`."""
@@ -57,7 +61,9 @@ class Pace:
             core.run(going)
             return core.end(going)
         await self._wait(_RUN, going)
+        began_ns = time.perf_counter_ns()
         core.run(going)
+        self._spent_ns += time.perf_counter_ns() - began_ns
         if self._keeps_pace(going):
             await self._wait(_WRITE, going)
         answer = core.end(going)
@@ -93,6 +99,7 @@ class Pace:
         self._waiting[step].append((future, going))
         if not self._is_released:
             self._is_released = True
+            self._spent_ns, self._released_ns = 0, time.perf_counter_ns()
             loop.call_soon(self._release, loop)
         return future
 
@@ -100,16 +107,20 @@ class Pace:
         """Let those go on who have got furthest."""
         if loop is not self._loop:
             return
-        if self._ran_ns:
-            self._adapt(time.perf_counter_ns() - self._ran_ns)
+        now_ns = time.perf_counter_ns()
+        is_busy = now_ns - self._released_ns - self._spent_ns > _BUSY_NS
+        if self._spent_ns:
+            self._adapt(self._spent_ns)
+        self._spent_ns, self._released_ns = 0, now_ns
         step = max(step for step, waiting in enumerate(self._waiting) if waiting)
         waiting = self._waiting[step]
-        self._together = min(len(waiting), self._most)
+        self._together = len(waiting) if is_busy else min(len(waiting), self._most)
         group = [waiting.popleft() for _ in range(self._together)]
         group = [(future, going) for future, going in group if not future.done()]
-        self._ran_ns = time.perf_counter_ns() if step == _RUN else 0
         if step == _RUN and len(group) > 1:
-            run_together([going for _, going in group])
+            for first in range(0, len(group), MOST):
+                run_together([going for _, going in group[first : first + MOST]])
+            self._spent_ns = time.perf_counter_ns() - now_ns
         for future, _ in group:
             future.set_result(None)
         self._is_released = any(self._waiting)

@@ -61,7 +61,7 @@ def climb(
         told: Is told of each rate, and what was missed at it; nothing if all was met.
 
     Raises:
-        ForetellError: Not even the first rate meets them.
+        ForetellError: Not even the first rate meets them, or it was ended early.
     """
     judged = _judged(targets)
     met: tuple[float, Outcome] | None = None
@@ -69,6 +69,8 @@ def climb(
     differences: list[str] = []
     while True:
         outcome = load(Stage(per_s, step_s))
+        if outcome.cut:
+            raise ForetellError("ended before the knee was found")
         ticks.update(outcome.record.ticks)
         differences += outcome.differences or ()
         missed = _missed(outcome, per_s, judged, alone_ms)
@@ -96,5 +98,5 @@ def _missed(outcome: Outcome, per_s: float, targets: Sequence[Target], alone_ms:
     for verdict in verify(targets, seen, took_s=outcome.took_s, unloaded_ms=alone_ms):
         if not verdict.met:
             return f"{verdict.figure}: {verdict.seen:.3g}"
-    right = sum(each.latencies.total for each in seen)
+    right = sum(each.in_time for each in seen)
     return "" if right >= _KEEPS_UP * per_s * outcome.took_s else "it does not keep up"

@@ -11,6 +11,7 @@ __all__ = ["Answer", "Connections", "NoAnswerError"]
 
 _END: Final = b"\r\n\r\n"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_STATUS: Final = re.compile(rb"HTTP/1\.1 (\d{3})\b")
 _CLOSE: Final = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 _READ: Final = 65536
 
@@ -112,14 +113,14 @@ def _exchanged(connection: socket.socket, request: bytes, until: float) -> tuple
                 raise NoAnswerError("the connection ended within the head of an answer")
             return None, False
     head = bytes(read[:end])
-    length = _LENGTH.search(head)
-    if length is None:
-        raise NoAnswerError(f"an answer without a length: {head[:200]!r}")
+    length, status = _LENGTH.search(head), _STATUS.match(head)
+    if length is None or status is None:
+        raise NoAnswerError(f"an answer without a status or a length: {head[:200]!r}")
     whole = end + len(_END) + int(length[1])
     while len(read) < whole:
         if not _more(connection, read, until):
             raise NoAnswerError("the connection ended within the body of an answer")
-    return Answer(int(head[9:12]), bytes(read[end + len(_END) : whole])), _CLOSE.search(head) is None
+    return Answer(int(status[1]), bytes(read[end + len(_END) : whole])), _CLOSE.search(head) is None
 
 
 def _more(connection: socket.socket, read: bytearray, until: float) -> bool:

@@ -13,25 +13,50 @@ import msgspec
 from locust import events
 from locust.runners import WorkerRunner
 
-from foretell.loadtest import users
 from foretell.loadtest.plan import Plan
 from foretell.loadtest.record import Record
-from foretell.loadtest.users import ArrivingUser
+from foretell.loadtest.users import (
+    ArrivingUser,
+    BatchUser,
+    InvocationsUser,
+    NativeUser,
+    RecordsUser,
+    SimpleUser,
+    V2BinaryUser,
+    V2User,
+    begin,
+)
 
 if TYPE_CHECKING:
     from locust.env import Environment
 
-__all__ = ["ArrivingUser"]
+__all__ = [
+    "ArrivingUser",
+    "BatchUser",
+    "InvocationsUser",
+    "NativeUser",
+    "RecordsUser",
+    "SimpleUser",
+    "V2BinaryUser",
+    "V2User",
+]
 
 _KEY: Final = "foretell_record"
 _record = Record()
 
-globals().update(users.asking_users())
+
+def _named(variable: str) -> Path:
+    if variable not in os.environ:
+        raise SystemExit(
+            f"{variable} names no file: `foretell loadtest --write-plan plan.msgpack` writes a plan; then "
+            "export FORETELL_LOADTEST_PLAN=plan.msgpack FORETELL_LOADTEST_RECORD=record.json"
+        )
+    return Path(os.environ[variable])
 
 
 def _begin(environment: Environment, **_: Any) -> None:
     del environment
-    users.begin(Plan.read(Path(os.environ["FORETELL_LOADTEST_PLAN"])), _record)
+    begin(Plan.read(_named("FORETELL_LOADTEST_PLAN")), _record)
 
 
 def _report(client_id: str, data: dict[str, Any]) -> None:
@@ -49,7 +74,7 @@ def _keep(environment: Environment, **_: Any) -> None:
     """Write the record, when all that is outstanding has been answered: Locust stops its users only after this."""
     if environment.runner is not None and not isinstance(environment.runner, WorkerRunner):
         environment.runner.stop()
-        _record.write(Path(os.environ["FORETELL_LOADTEST_RECORD"]))
+        _record.write(_named("FORETELL_LOADTEST_RECORD"))
 
 
 _EVENTS: Final[Any] = events  # Locust does not say what its hooks take

@@ -51,11 +51,11 @@ async def make_questions(
     """
     made: dict[Kind, list[Question]] = {}
     skipped: dict[str, str] = {}
+    held = [scan(store) for store in stores]
     async with AsyncExitStack() as stack:
         first, *others = [
             await stack.enter_async_context(Oracle.opened(store, default_model)) for store in stores
         ]
-        held = [scan(store) for store in stores]
         asked = {
             model: [
                 first,

@@ -23,6 +23,7 @@ class Seen(msgspec.Struct):
         model: Who was asked.
         rows: How many rows each had.
         latencies: Of those that were answered rightly, from when they were due.
+        in_time: How many of these came while questions still did.
         refused: How many were answered with another status than 200.
         wrong: How many were answered with 200, and wrongly.
         lost: How many were not answered.
@@ -32,6 +33,7 @@ class Seen(msgspec.Struct):
     model: str
     rows: int
     latencies: Histogram = msgspec.field(default_factory=Histogram)
+    in_time: int = 0
     refused: int = 0
     wrong: int = 0
     lost: int = 0
@@ -62,15 +64,24 @@ class Record(msgspec.Struct):
         ticks: By the second since 1970.
         examples: What was wrong with some of those that failed.
         resent: How many questions were sent again since their connection had been closed before.
+        took_s: For how long questions came, seconds.
     """
 
     seen: dict[str, Seen] = {}
     ticks: dict[int, Tick] = {}
     examples: list[str] = []
     resent: int = 0
+    took_s: float = 0.0
 
     def add(
-        self, question: Question, at_s: float, took_s: float, status: int, error: Exception | None
+        self,
+        question: Question,
+        at_s: float,
+        took_s: float,
+        status: int,
+        error: Exception | None,
+        *,
+        in_time: bool,
     ) -> None:
         """Keep what came of a question.
 
@@ -80,6 +91,7 @@ class Record(msgspec.Struct):
             took_s: How long that took from when the question was due, seconds.
             status: The answer's status; 0 if there was none.
             error: What is wrong; None if nothing is.
+            in_time: Whether the answer came while questions still did.
         """
         key = f"{question.protocol} {question.model} {question.rows}"
         seen = self.seen.get(key)
@@ -87,6 +99,7 @@ class Record(msgspec.Struct):
             seen = self.seen[key] = Seen(question.protocol, question.model, question.rows)
         tick = self.ticks.setdefault(int(at_s), Tick())
         if error is None:
+            seen.in_time += in_time
             seen.latencies.add(took_s * 1e6)
             tick.latencies.add(took_s * 1e6)
             return
@@ -108,6 +121,7 @@ class Record(msgspec.Struct):
         for key, theirs in other.seen.items():
             mine = self.seen.setdefault(key, Seen(theirs.protocol, theirs.model, theirs.rows))
             mine.latencies.merge(theirs.latencies)
+            mine.in_time += theirs.in_time
             mine.refused += theirs.refused
             mine.wrong += theirs.wrong
             mine.lost += theirs.lost
@@ -118,10 +132,11 @@ class Record(msgspec.Struct):
         for complaint in other.examples:
             self._example(complaint)
         self.resent += other.resent
+        self.took_s = max(self.took_s, other.took_s)
 
     def clear(self) -> None:
         """Forget everything."""
-        self.seen, self.ticks, self.examples, self.resent = {}, {}, [], 0
+        self.seen, self.ticks, self.examples, self.resent, self.took_s = {}, {}, [], 0, 0.0
 
     def write(self, path: Path) -> None:
         """Write it into a file."""

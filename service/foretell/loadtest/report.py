@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def verdict_rows(verdicts: Sequence[Verdict]) -> list[tuple[str, ...]]:
             each.about,
             each.figure,
             f"{each.wanted:g}",
-            f"{each.seen:.4g}",
+            "nothing" if math.isnan(each.seen) else f"{each.seen:.4g}",
             each.by,
             "met" if each.met else "MISSED",
         )

@@ -37,6 +37,5 @@ def growth(values: Sequence[float]) -> float:
     The first fifth does not count, since caches and pools fill in it. NaN where there are too few.
     """
     fifth = len(values) // _PARTS
-    if not fifth:
-        return float("nan")
-    return median(values[-fifth:]) / median(values[fifth : 2 * fifth]) - 1
+    before = median(values[fifth : 2 * fifth]) if fifth else 0
+    return median(values[-fifth:]) / before - 1 if before else float("nan")

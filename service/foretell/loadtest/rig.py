@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -15,8 +16,6 @@ from foretell.loadtest.server import Server
 from foretell.loadtest.watch import Watch
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from foretell.loadtest.question import Question
     from foretell.loadtest.resources import Sample
 
@@ -70,7 +69,7 @@ class Rig(msgspec.Struct):
             store: What it serves.
             arguments: What else it is told.
             alone: What one caller asks before the load.
-            folder: Where its log goes, and a copy of the store where models are rolled out.
+            folder: Where its log goes.
             following: The store that models are rolled out from; see `Rollouts`.
             roll_every_s: How long there is between two rollouts, seconds.
 
@@ -80,10 +79,9 @@ class Rig(msgspec.Struct):
         with ExitStack() as stack:
             rollouts = None
             if following is not None:
-                copy = folder / "store"
-                shutil.rmtree(copy, ignore_errors=True)
-                rollouts = Rollouts(store, following, copy, roll_every_s)
-                store = copy
+                scratch = stack.enter_context(TemporaryDirectory(prefix="foretell-"))
+                rollouts = Rollouts(store, following, Path(scratch) / "store", roll_every_s)
+                store = rollouts.copy
             server = stack.enter_context(Server(["--store", str(store), *arguments], folder / "server.log"))
             watch = stack.enter_context(Watch(server.pid))
             alone_ms = unloaded_ms(server.url, alone)

@@ -6,6 +6,7 @@ import filecmp
 import shutil
 import threading
 import time
+from http.client import HTTPException
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -122,8 +123,11 @@ class Rollouts:
                 return
 
     def _serves(self, wanted: CatalogModel) -> bool:
-        with urlopen(f"{self._url}/v1/models/{wanted.name}", timeout=30) as answer:  # noqa: S310 - the server of the test
-            told = msgspec.json.decode(answer.read(), type=ModelDescription)
+        try:
+            with urlopen(f"{self._url}/v1/models/{wanted.name}", timeout=30) as answer:  # noqa: S310 - the server of the test
+                told = msgspec.json.decode(answer.read(), type=ModelDescription)
+        except (OSError, HTTPException):  # a worker may have been killed
+            return False
         ready = {each.version for each in told.versions if each.ready}
         return {str(version) for version in wanted.versions} <= ready
 

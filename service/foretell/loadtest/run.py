@@ -42,13 +42,20 @@ class Outcome(msgspec.Struct):
 
     Attributes:
         record: What the load generator saw.
-        took_s: For how long questions came, seconds.
+        planned_s: For how long questions were to come, seconds.
+        cut: Whether it was ended before that.
         differences: Where the server counted otherwise; None if it does not count.
     """
 
     record: Record
-    took_s: float
+    planned_s: float
+    cut: bool
     differences: list[str] | None
+
+    @property
+    def took_s(self) -> float:
+        """For how long questions came, seconds."""
+        return self.record.took_s
 
 
 def unloaded_ms(url: str, questions: Sequence[Question]) -> float:
@@ -130,7 +137,9 @@ def run(
         locust = subprocess.Popen(  # noqa: S603 - this Python, and a folder of the caller's
             command, env=environ, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
-        took_s = _awaited(locust, plan, told)
+        cut = _awaited(locust, plan, told)
+    if cut and not record_file.exists():
+        raise ForetellError("ended before the load began")
     if locust.returncode or not record_file.exists():
         lines = (folder / "locust.log").read_text().strip().splitlines()
         raise ForetellError(
@@ -140,19 +149,19 @@ def run(
     plan_file.unlink()
     after = _counted(url)
     found = None if before is None or after is None else differences(before, after, record)
-    return Outcome(record, took_s, found)
+    return Outcome(record, plan.duration_s, cut, found)
 
 
-def _awaited(locust: subprocess.Popen[bytes], plan: Plan, told: Callable[[float], None]) -> float:
-    """Wait until Locust has ended; how long questions came, seconds."""
-    began, took_s = time.monotonic(), plan.duration_s
+def _awaited(locust: subprocess.Popen[bytes], plan: Plan, told: Callable[[float], None]) -> bool:
+    """Wait until Locust has ended; whether it was told to before its time."""
+    began, cut = time.monotonic(), False
     until = began + plan.duration_s + plan.timeout_s + _GRACE_S
     try:
         while locust.poll() is None:
             try:
                 time.sleep(_LOOK_S)
             except KeyboardInterrupt:
-                took_s = min(took_s, time.monotonic() - began)
+                cut = True
                 locust.terminate()  # it answers what is outstanding, and keeps its record
             told(min((time.monotonic() - began) / plan.duration_s, 1.0))
             if time.monotonic() > until:
@@ -161,7 +170,7 @@ def _awaited(locust: subprocess.Popen[bytes], plan: Plan, told: Callable[[float]
         if locust.poll() is None:
             os.killpg(locust.pid, signal.SIGKILL)
             locust.wait()
-    return took_s
+    return cut
 
 
 def _counted(url: str) -> Counter[tuple[str, str, str]] | None:

@@ -60,7 +60,12 @@ class Server:
         return self._process.pid
 
     def __enter__(self) -> Self:
-        if not self._serves.wait(_START_S) or not self.url:
+        try:
+            self._serves.wait(_START_S)
+        except BaseException:
+            self._stop()
+            raise
+        if not self.url:
             self._stop()
             told = self._log.read_text().splitlines()
             raise ForetellError(f"the server does not start: {told[-1] if told else 'it says nothing'}")

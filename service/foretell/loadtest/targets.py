@@ -115,8 +115,11 @@ class Targets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         try:
             found = msgspec.convert(tomllib.loads(path.read_text()), cls)
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-            raise SettingsError(f"{path}: {error}") from error
+        except OSError as error:
+            raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+            known = ", ".join((*Target.__struct_fields__, *ServerTarget.__struct_fields__))
+            raise SettingsError(f"{path}: {error}; [[target]] and [server] may say: {known}") from error
         if found == Targets():
             raise SettingsError(f"{path}: there is no target")
         return found
@@ -181,11 +184,12 @@ def verify_server(target: ServerTarget, samples: Sequence[Sample]) -> list[Verdi
 
 
 def _judge(target: Target, seen: Sequence[Seen], took_s: float, unloaded_ms: float | None) -> list[Verdict]:
-    all_seen, failed = Histogram(), 0
+    all_seen, failed, in_time = Histogram(), 0, 0
     for each in seen:
         if target.concerns(each):
             all_seen.merge(each.latencies)
             failed += each.failed
+            in_time += each.in_time
     asked = all_seen.total + failed
     found: list[Verdict] = []
 
@@ -200,7 +204,7 @@ def _judge(target: Target, seen: Sequence[Seen], took_s: float, unloaded_ms: flo
         at_most(f"p{percent}, × unloaded median", getattr(target, f"p{percent}_ratio"), ratio)
     at_most("errors, part of all", target.errors, failed / asked if asked else math.nan)
     if target.per_s is not None:
-        value = all_seen.total / took_s
+        value = in_time / took_s if took_s and asked else math.nan
         found.append(
             Verdict(
                 target.about, "right answers a second, at least", target.per_s, value, value >= target.per_s

@@ -6,6 +6,7 @@ counts from when it was due. So neither a slow server nor a slow load generator 
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 import time
@@ -20,7 +21,6 @@ from locust.exception import StopUser
 
 from foretell.loadtest.check import complaint
 from foretell.loadtest.connections import Connections
-from foretell.loadtest.forms import FORMS
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -29,7 +29,19 @@ if TYPE_CHECKING:
     from foretell.loadtest.question import Question
     from foretell.loadtest.record import Record
 
-__all__ = ["ArrivingUser", "AskingUser", "BadAnswerError", "asking_users", "begin"]
+__all__ = [
+    "ArrivingUser",
+    "AskingUser",
+    "BadAnswerError",
+    "BatchUser",
+    "InvocationsUser",
+    "NativeUser",
+    "RecordsUser",
+    "SimpleUser",
+    "V2BinaryUser",
+    "V2User",
+    "begin",
+]
 
 _sleep: Final = get_original("time", "sleep")
 _MOST_OUTSTANDING: Final = 2000
@@ -62,6 +74,7 @@ class _Asker(User):
         parts = urlsplit(environment.host or "")
         self._connections = Connections(parts.hostname or "127.0.0.1", parts.port or 80, self.plan.timeout_s)
         self._chance = random.Random()  # noqa: S311 - no secret
+        self._ends = math.inf
 
     def _ask(self, question: Question, due: float) -> None:
         """Ask, and keep what came of it."""
@@ -74,7 +87,8 @@ class _Asker(User):
         else:
             error = _judged(question, status, body)
         took_s = time.perf_counter() - due
-        self.record.add(question, time.time(), took_s, status, error)
+        in_time = due + took_s <= self._ends
+        self.record.add(question, time.time(), took_s, status, error, in_time=in_time)
         events = cast("Any", self.environment).events
         events.request.fire(
             request_type=question.protocol,
@@ -102,11 +116,11 @@ class ArrivingUser(_Asker):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self._told_to_stop = False
+        self._stopped = math.inf
 
     def stop(self, force: bool = False) -> bool:  # noqa: FBT001, FBT002 - Locust's signature
-        """Let no more arrive."""
-        self._told_to_stop = True
+        """Let no more arrive; what was due until now is still asked."""
+        self._stopped = time.perf_counter()
         return bool(super().stop(force))
 
     @task
@@ -116,7 +130,8 @@ class ArrivingUser(_Asker):
         outstanding = Pool(_MOST_OUTSTANDING)
         began = due = time.perf_counter()
         late = 0
-        while not self._told_to_stop and (per_s := plan.rate_at(due - began)) is not None:
+        self._ends = began + plan.duration_s
+        while due < self._stopped and (per_s := plan.rate_at(due - began)) is not None:
             question = self._draw(self._chance.choice(plan.questions))
             late = 0 if _wait_until(due) else late + 1
             if late % _LATE == _LATE - 1:
@@ -124,6 +139,7 @@ class ArrivingUser(_Asker):
             # Where too many are outstanding it waits: what is due stays due.
             outstanding.spawn(self._ask, question, due)
             due += self._chance.expovariate(per_s * plan.share)
+        self.record.took_s = max(self.record.took_s, min(due - began, plan.duration_s))
         outstanding.join()
         raise StopUser
 
@@ -153,7 +169,7 @@ class AskingUser(_Asker):
 
 def _judged(question: Question, status: int, body: bytes) -> BadAnswerError | None:
     if status != 200:
-        return BadAnswerError(f"status {status}: {body[:200].decode(errors='replace')}")
+        return BadAnswerError(f"status {status}: {body[:200]!r}")
     wrong = complaint(body, question.expected)
     return None if wrong is None else BadAnswerError(wrong)
 
@@ -180,10 +196,43 @@ def begin(plan: Plan, record: Record) -> None:
     sys.setswitchinterval(_AWAY_S)
 
 
-def asking_users() -> dict[str, type[AskingUser]]:
-    """A class of users for each form, by its name, such as ``NativeUser``."""
-    found: dict[str, type[AskingUser]] = {}
-    for form in FORMS:
-        name = f"{form.title().replace('-', '')}User"
-        found[name] = type(name, (AskingUser,), {"abstract": False, "form": form})
-    return found
+class NativeUser(AskingUser):
+    """Rows."""
+
+    form = "native"
+
+
+class RecordsUser(AskingUser):
+    """Records by column."""
+
+    form = "records"
+
+
+class SimpleUser(AskingUser):
+    """One row, for the default model."""
+
+    form = "simple"
+
+
+class BatchUser(AskingUser):
+    """Rows, for the default model."""
+
+    form = "batch"
+
+
+class V2User(AskingUser):
+    """Open Inference Protocol."""
+
+    form = "v2"
+
+
+class V2BinaryUser(AskingUser):
+    """Open Inference Protocol, with binary data."""
+
+    form = "v2-binary"
+
+
+class InvocationsUser(AskingUser):
+    """MLflow's and SageMaker's way."""
+
+    form = "invocations"

@@ -46,7 +46,9 @@ class Watch:
 
     def _watch(self) -> None:
         while True:
-            self.samples.append(_sample(self._process))
+            sample = _sample(self._process)
+            if sample.processes:
+                self.samples.append(sample)
             if self._over.wait(_PAUSE_S):
                 return
 
