@@ -42,10 +42,10 @@ def climbed(load: Load, *targets: Target, per_s: float = 100) -> Climb:
 def test_the_last_rate_that_meets_the_targets_is_the_knee(targets: tuple[Target, ...]) -> None:
     load = Load(200)
     found = climbed(load, *targets)
-    assert load.rates == [100, 125, 156.25, 195.3125, 244.140625]
+    assert load.rates == [100, 125, 156.25, 195.3125, 244.140625, 244.140625]
     assert found.per_s == 195.3125
     assert found.outcome.record.seen["native m 1"].latencies.total == round(195.3125 * 2)
-    assert sorted(found.ticks) == [1, 2, 3, 4, 5]
+    assert sorted(found.ticks) == [1, 2, 3, 4, 5, 6]
     assert found.differences == ["otherwise at 2"]
 
 
@@ -64,3 +64,20 @@ def test_a_throughput_that_is_wanted_at_the_end_does_not_end_it_at_the_beginning
 def test_it_is_told_where_not_even_the_first_rate_will_do() -> None:
     with pytest.raises(ForetellError, match=r"missed at 100 a second already: p99, ms: 10"):
         climbed(Load(50), Target(p99_ms=5))
+
+
+def test_one_bad_moment_is_no_knee() -> None:
+    load = Load(200)
+    bad = iter([False, True, False, False, False, False, False])
+
+    def disturbed(stage: Stage) -> Outcome:
+        outcome = load(stage)
+        if next(bad):
+            outcome.record.seen["native m 1"].latencies.add(1e6)
+            outcome.record.seen["native m 1"].wrong = 1
+        return outcome
+
+    found = climb(
+        disturbed, per_s=100, step_s=2, targets=[Target(errors=0, p99_ms=5)], alone_ms=1, told=lambda *_: None
+    )
+    assert found.per_s == 195.3125
