@@ -78,6 +78,11 @@ def test_one_bad_moment_is_no_knee() -> None:
         return outcome
 
     found = climb(
-        disturbed, per_s=100, step_s=2, targets=[Target(errors=0, p99_ms=5)], alone_ms=1, told=lambda *_: None
+        disturbed,
+        per_s=100,
+        step_s=2,
+        targets=[Target(errors=0, p99_ms=5)],
+        alone_ms=1,
+        told=lambda _rate, _missed: None,
     )
     assert found.per_s == 195.3125
