@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from foretell.engine import version
 from foretell.http import pace
 from foretell.http.answer import Answer
 from foretell.http.application import Application
+from foretell.http.cohort import MOST
 from foretell.http.core import Core
+from foretell.http.going import Going
 from foretell.http.head import Head
 from foretell.http.pace import Pace
 from foretell.http.routes import PREDICT, Route
@@ -299,3 +301,22 @@ def test_nobody_starves_where_the_loop_is_busy_with_others(run: Run) -> None:
         assert turns < 20
 
     assert run(ask_many) == ["200"] * 200
+
+
+def test_fewer_share_a_run_where_it_takes_long(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups: list[int] = []
+
+    def slowly(goings: Sequence[Going]) -> None:
+        groups.append(len(goings))
+        time.sleep(0.0003 * len(goings))
+
+    monkeypatch.setattr(pace, "run_together", slowly)
+
+    async def ask_many(core: Core) -> None:
+        in_step = Pace(core)
+        for _ in range(2):
+            await asyncio.gather(*(ask(core, in_step, body_of(number)) for number in range(MOST)))
+
+    run(ask_many)
+    assert groups[0] == MOST
+    assert max(groups[1:]) <= MOST // 2

@@ -99,7 +99,7 @@ class Pace:
         self._waiting[step].append((future, going))
         if not self._is_released:
             self._is_released = True
-            self._spent_ns, self._released_ns = 0, time.perf_counter_ns()
+            self._released_ns = time.perf_counter_ns()
             loop.call_soon(self._release, loop)
         return future
 
