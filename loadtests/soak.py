@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from foretell import publish  # noqa: E402 - the path comes first
 from loadtests.bench.receiver import Receiver  # noqa: E402
-from loadtests.bench.turn import free_port  # noqa: E402
+from loadtests.ports import free_port  # noqa: E402
 from scripts.build_store import SAMPLES, SEED  # noqa: E402
 
 _ROWS: Final = (1, 4, 16)

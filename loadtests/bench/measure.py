@@ -16,7 +16,8 @@ from loadtests.bench.models import Model, prepare
 from loadtests.bench.process import cores
 from loadtests.bench.receiver import Receiver
 from loadtests.bench.results import Entrant, Failure, Results, Sample
-from loadtests.bench.turn import Turn, free_port
+from loadtests.bench.turn import Turn
+from loadtests.ports import free_port
 
 __all__ = ["measure"]
 

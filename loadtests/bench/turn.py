@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -21,9 +20,10 @@ from loadtests.bench.models import Model, Outputs
 from loadtests.bench.process import ENVIRON, ServerProcess
 from loadtests.bench.receiver import Receiver
 from loadtests.bench.results import Failure, Sample
+from loadtests.ports import free_port
 from loadtests.processes import resident_mb
 
-__all__ = ["Turn", "free_port", "too_few"]
+__all__ = ["Turn", "too_few"]
 
 START_S: Final = 90.0
 """How long a contender may take to its first answer, seconds."""
@@ -34,14 +34,6 @@ ANSWERS_EACH: Final = 3
 """How many answers each caller should have got on average; a contender that is slow is measured for longer."""
 LONGEST_S: Final = 60.0
 """How long at most, seconds."""
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class Turn(NamedTuple):

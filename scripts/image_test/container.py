@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
+from loadtests.ports import free_port
 from scripts.image_test.tools import ToolsError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Container:
         options: tuple[str, ...] = (),
         command: tuple[str, ...] = (),
     ) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.began = 0.0
         self._tools = tools
         self._id = ""
@@ -131,10 +131,3 @@ class Container:
     def log(self) -> str:
         """What it has written so far."""
         return self._tools.podman("logs", self._id)
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port

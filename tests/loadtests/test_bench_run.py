@@ -21,7 +21,8 @@ from loadtests.bench.models import prepare
 from loadtests.bench.process import cores
 from loadtests.bench.receiver import Receiver
 from loadtests.bench.results import FIGURES, Failure, Results, Sample
-from loadtests.bench.turn import Turn, free_port
+from loadtests.bench.turn import Turn
+from loadtests.ports import free_port
 from tests.system import require_program
 
 

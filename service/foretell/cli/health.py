@@ -6,6 +6,7 @@ import ipaddress
 import math
 import sys
 import time
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,9 +14,11 @@ from urllib.parse import urlsplit
 import click
 
 from foretell.cli.options import address_options, gather
+from foretell.http.listening import url_of
 
 __all__ = ["health"]
 
+_HERE: Final = {4: "127.0.0.1", 6: "::1"}
 _PAUSE_S: Final = 0.1
 _TIMEOUT_S: Final = 5.0
 
@@ -66,14 +69,12 @@ def health(url: str | None, live: bool, wait_s: float, **options: Any) -> None:
 
 def _own(options: dict[str, Any]) -> str:
     server = gather(options).settings.server
-    try:
-        bound = ipaddress.ip_address(server.host)
-    except ValueError:
-        return f"http://{server.host}:{server.port}"
-    everywhere = {4: "127.0.0.1", 6: "::1"}[bound.version] if bound.is_unspecified else server.host
-    return (
-        f"http://[{everywhere}]:{server.port}" if bound.version == 6 else f"http://{everywhere}:{server.port}"
-    )
+    host = server.host
+    with suppress(ValueError):  # a name
+        address = ipaddress.ip_address(host)
+        if address.is_unspecified:  # who listens everywhere is found here
+            host = _HERE[address.version]
+    return url_of(host, server.port)
 
 
 def _asked(host: str, port: int, path: str) -> tuple[bool, str]:
@@ -84,7 +85,7 @@ def _asked(host: str, port: int, path: str) -> tuple[bool, str]:
         answer = connection.getresponse()
         told = answer.read(1000).decode(errors="replace").strip()
     except (OSError, HTTPException) as error:
-        return False, f"http://{host}:{port} does not answer: {error}"
+        return False, f"{url_of(host, port)} does not answer: {error}"
     finally:
         connection.close()
     return answer.status == 200, told

@@ -11,7 +11,7 @@ from foretell.errors import ListenError
 if TYPE_CHECKING:
     from foretell.logs import Logger
 
-__all__ = ["HTTP_FLAGS", "Flags", "announce", "bind", "refusal"]
+__all__ = ["HTTP_FLAGS", "Flags", "announce", "bind", "refusal", "url_of"]
 
 _ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 """What a machine says of an address of a family that it has none of."""
@@ -103,9 +103,13 @@ def refusal(error: OSError, host: str, port: int, flags: Flags = HTTP_FLAGS) -> 
     return ListenError(f"port {port} of {host} cannot be listened on: {error.strerror or error}")
 
 
+def url_of(host: str, port: int) -> str:
+    """The address of a server; that of IPv6 stands in brackets. Source: RFC 3986, section 3.2.2."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def announce(log: Logger, sockets: list[socket.socket], **fields: Any) -> None:
     """Say where something is served, a line for each address."""
     for listening in sockets:
-        host, port = listening.getsockname()[:2]
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        url = url_of(*listening.getsockname()[:2])
         log.info("serving", url=url, documentation=f"{url}/schema", **fields)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import socket
 import time
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
+from urllib.parse import urlsplit
 
 __all__ = ["Answer", "Connections", "NoAnswerError"]
 
@@ -53,6 +54,17 @@ class Connections:
         self._free: list[socket.socket] = []
         self.opened = 0
         self.resent = 0
+
+    @classmethod
+    def to(cls, url: str, timeout_s: float) -> Self:
+        """Those to a server.
+
+        Args:
+            url: The server.
+            timeout_s: See the class.
+        """
+        parts = urlsplit(url)
+        return cls(parts.hostname or "127.0.0.1", parts.port or 80, timeout_s)
 
     def ask(self, request: bytes) -> Answer:
         """Send a request, and read the answer.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import filecmp
 import shutil
-import threading
 import time
 from http.client import HTTPException
 from itertools import count
@@ -16,12 +15,11 @@ import msgspec
 
 from foretell.errors import ForetellError
 from foretell.http.catalog import ModelDescription
+from foretell.loadtest.background import Background
 from foretell.store.catalog import scan
 from foretell.store.layout import MODEL_CONFIG_FILE
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from foretell.store.catalog import CatalogModel
 
 __all__ = ["Rollouts"]
@@ -32,7 +30,7 @@ _PAUSE_S: Final = 0.1
 _READY_S: Final = 120.0
 
 
-class Rollouts:
+class Rollouts(Background):
     """Rolls models out, and back, in a copy of a store, one model after the other, while it is entered.
 
     New versions come first, with the model's ``model.toml``; when they serve, those that the other store lacks are removed.
@@ -53,6 +51,7 @@ class Rollouts:
     """
 
     def __init__(self, store: Path, following: Path, copy: Path, every_s: float) -> None:
+        super().__init__()
         before, after = scan(store), scan(following)
         self._states = [(after[name], before[name]) for name in sorted(before.keys() & after.keys())]
         if not self._states:
@@ -65,23 +64,11 @@ class Rollouts:
         self.error: Exception | None = None
         self._every_s = every_s
         self._url = ""
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def of(self, url: str) -> Self:
         """The same, for a server that serves the copy."""
         self._url = url
         return self
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
 
     def _run(self) -> None:
         began = time.monotonic()

@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -30,6 +29,7 @@ __all__ = ["Outcome", "run", "unloaded_ms"]
 
 LOCUSTFILE: Final = Path(__file__).with_name("locustfile.py")
 _GRACE_S: Final = 60.0
+_ALONE_TIMEOUT_S: Final = 30.0
 _LOOK_S: Final = 0.2
 _MOST_ALONE: Final = 300
 _MOST_ALONE_S: Final = 5.0
@@ -67,7 +67,7 @@ def unloaded_ms(url: str, questions: Sequence[Question]) -> float:
     Raises:
         ForetellError: One is not answered.
     """
-    connections = _connections(url)
+    connections = Connections.to(url, _ALONE_TIMEOUT_S)
     latencies = Histogram()
     until = time.monotonic() + _MOST_ALONE_S
     number = 0
@@ -178,8 +178,3 @@ def _counted(url: str) -> Counter[tuple[str, str, str]] | None:
         return counted(url)
     except OSError as error:
         raise ForetellError(f"{url} does not answer: {error}") from error
-
-
-def _connections(url: str) -> Connections:
-    parts = urlsplit(url)
-    return Connections(parts.hostname or "127.0.0.1", parts.port or 80, 30)

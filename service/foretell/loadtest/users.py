@@ -11,7 +11,6 @@ import random
 import sys
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
-from urllib.parse import urlsplit
 
 import gevent
 from gevent.monkey import get_original
@@ -71,8 +70,7 @@ class _Asker(User):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        parts = urlsplit(environment.host or "")
-        self._connections = Connections(parts.hostname or "127.0.0.1", parts.port or 80, self.plan.timeout_s)
+        self._connections = Connections.to(environment.host or "", self.plan.timeout_s)
         self._chance = random.Random()  # noqa: S311 - no secret
         self._ends = math.inf
 

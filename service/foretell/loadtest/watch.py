@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final
 
 import psutil
 
+from foretell.loadtest.background import Background
 from foretell.loadtest.resources import Sample
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 __all__ = ["Watch"]
 
 _PAUSE_S: Final = 1.0
 
 
-class Watch:
+class Watch(Background):
     """Watches a process and its children while it is entered.
 
     Args:
@@ -29,22 +26,11 @@ class Watch:
     """
 
     def __init__(self, pid: int) -> None:
+        super().__init__()
         self.samples: list[Sample] = []
         self._process = psutil.Process(pid)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
+    def _run(self) -> None:
         while True:
             sample = _sample(self._process)
             if sample.processes:
