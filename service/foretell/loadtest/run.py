@@ -96,7 +96,7 @@ def run(
     processes: int = 1,
     told: Callable[[float], None] = lambda _done: None,
 ) -> Outcome:
-    """Ask what a plan says, and keep Locust's report. Ctrl-C ends it early, with what was seen until then.
+    """Ask what a plan says, and keep Locust's report. Ctrl-C ends it early, with what was seen until then; another ends it at once.
 
     Args:
         url: The server.
@@ -161,7 +161,9 @@ def _awaited(locust: subprocess.Popen[bytes], plan: Plan, told: Callable[[float]
             try:
                 time.sleep(_LOOK_S)
             except KeyboardInterrupt:
-                cut = True
+                if cut:
+                    raise
+                cut, until = True, min(until, time.monotonic() + plan.timeout_s + _GRACE_S)
                 locust.terminate()  # it answers what is outstanding, and keeps its record
             told(min((time.monotonic() - began) / plan.duration_s, 1.0))
             if time.monotonic() > until:
