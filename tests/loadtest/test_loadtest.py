@@ -276,6 +276,7 @@ def test_it_ends_early_in_good_order(tmp_path: Path, store: Path, number: int, s
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=_hear_signals,  # noqa: PLW1509 - the child runs nothing else before it is replaced
         ) as test,
         _killed_at_last(test),
     ):
@@ -393,6 +394,12 @@ def test_models_are_not_rolled_out_on_a_server_of_somebody_else(tmp_path: Path, 
     arguments = ("--store", str(store), "--next", str(store), "--url", "http://127.0.0.1:1")
     done = loadtest(tmp_path, *arguments, status=2)
     assert "leave out --url" in done.stderr
+
+
+def _hear_signals() -> None:
+    """As a shell in a terminal starts what it runs; one without has what it runs in the background ignore Ctrl-C."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
